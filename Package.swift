@@ -1,0 +1,70 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// The floors of the house (ARCHITECTURE.md). A module imports only from floors below its own;
+// Tests/HouseTests keeps that true.
+
+let package = Package(
+    name: "weir",
+    products: [
+        .executable(name: "weir", targets: ["weir"]),
+        // The decisions are usable by other programs: values in, values out, no sockets, no clocks.
+        .library(name: "WeirDecisions", targets: ["Balancing", "Resilience", "Routing"]),
+        .library(name: "WeirHTTP", targets: ["HTTPModel", "HTTP1", "ProxyProtocol"]),
+    ],
+    targets: [
+        // Floor 0: C
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+        .systemLibrary(name: "CAres", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
+
+        // Floor 1: the machine
+        .target(name: "Reactor", dependencies: ["CLinux"]),
+
+        // Floor 2: codecs
+        .target(name: "HTTPModel"),
+        .target(name: "HTTP1", dependencies: ["HTTPModel"]),
+        .target(name: "ProxyProtocol", dependencies: ["Reactor"]),
+
+        // Floor 3: decisions
+        .target(name: "Balancing"),
+        .target(name: "Resilience"),
+        .target(name: "Routing", dependencies: ["HTTPModel", "CPCRE2"]),
+
+        // Floor 4: the data plane
+        .target(name: "Telemetry", dependencies: ["Reactor", "HTTPModel", "Resilience"]),
+        .target(
+            name: "Proxy",
+            dependencies: [
+                "CLinux", "Reactor", "HTTPModel", "HTTP1", "ProxyProtocol", "Balancing",
+                "Resilience", "Routing", "Telemetry",
+            ]),
+
+        // Floor 5: what produces snapshots
+        .target(name: "Configuration", dependencies: ["CYAML", "CPCRE2"]),
+        .target(
+            name: "Control",
+            dependencies: ["CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing"]),
+
+        // Floor 6: what shows and asks
+        .target(
+            name: "Admin", dependencies: ["Control", "Telemetry", "Reactor", "HTTPModel", "HTTP1"]),
+        .executableTarget(
+            name: "weir",
+            dependencies: ["Admin", "Control", "Configuration", "Proxy", "Telemetry", "Reactor"]),
+
+        .testTarget(name: "ReactorTests", dependencies: ["Reactor"]),
+        .testTarget(name: "HTTPModelTests", dependencies: ["HTTPModel"]),
+        .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTPModel"]),
+        .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol", "Reactor"]),
+        .testTarget(name: "BalancingTests", dependencies: ["Balancing"]),
+        .testTarget(name: "ResilienceTests", dependencies: ["Resilience"]),
+        .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1"]),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel"]),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
+        .testTarget(name: "ControlTests", dependencies: ["Control", "Reactor"]),
+        // The house itself: imports against the floors, ARCHITECTURE.md, banned calls, documented keys.
+        .testTarget(name: "HouseTests", dependencies: ["Configuration", "Resilience"]),
+    ]
+)

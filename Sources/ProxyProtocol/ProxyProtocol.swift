@@ -1,0 +1,1 @@
+// ProxyProtocol: see ARCHITECTURE.md

@@ -1,0 +1,1 @@
+// Resilience: see ARCHITECTURE.md

@@ -1,0 +1,1 @@
+// Routing: see ARCHITECTURE.md
