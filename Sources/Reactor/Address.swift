@@ -1,0 +1,210 @@
+// Network addresses as plain values.
+//
+// An IP address is always 128 bits: IPv4 is held in its IPv4-mapped form (RFC 4291 §2.5.5.2), so
+// that a client arriving over a dual-stack socket and one over an IPv4 socket compare equal and one
+// CIDR test serves both.
+
+import CLinux
+import Glibc
+
+/// An IPv4 or IPv6 address. 16 bytes, no references.
+public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
+    /// The first 64 bits in host order.
+    public var high: UInt64
+    /// The last 64 bits in host order.
+    public var low: UInt64
+
+    @inlinable
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// An IPv4 address given in host order (127.0.0.1 = 0x7f000001).
+    @inlinable
+    public init(v4 value: UInt32) {
+        self.init(high: 0, low: 0x0000_ffff_0000_0000 | UInt64(value))
+    }
+
+    /// `::`, used where no IP address is known (Unix sockets).
+    public static let unspecified = IPAddress(high: 0, low: 0)
+
+    /// Whether this is an IPv4 address.
+    @inlinable public var isV4: Bool { high == 0 && low >> 32 == 0xffff }
+
+    /// Parses "192.0.2.1", "2001:db8::1" or "[2001:db8::1]"; nil for anything else.
+    public init?(_ text: some StringProtocol) {
+        var text = String(text)
+        if text.hasPrefix("["), text.hasSuffix("]") { text = String(text.dropFirst().dropLast()) }
+        var v4 = in_addr()
+        var v6 = in6_addr()
+        if inet_pton(AF_INET, text, &v4) == 1 {
+            self.init(v4: UInt32(bigEndian: v4.s_addr))
+        } else if inet_pton(AF_INET6, text, &v6) == 1 {
+            self.init(v6)
+        } else {
+            return nil
+        }
+    }
+
+    init(_ v6: in6_addr) {
+        let (high, low) = withUnsafeBytes(of: v6) {
+            ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        }
+        self.init(high: UInt64(bigEndian: high), low: UInt64(bigEndian: low))
+    }
+
+    var in6: in6_addr {
+        var result = in6_addr()
+        withUnsafeMutableBytes(of: &result) {
+            $0.storeBytes(of: high.bigEndian, as: UInt64.self)
+            $0.storeBytes(of: low.bigEndian, toByteOffset: 8, as: UInt64.self)
+        }
+        return result
+    }
+
+    /// The longest text of an address ("ffff:…:255.255.255.255"), with room for a terminating zero.
+    public static let textBytesMax = 46
+
+    /// Writes the address as text without a terminating zero; returns the number of bytes (≤ 45).
+    public func write(to buffer: UnsafeMutablePointer<UInt8>) -> Int {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Self.textBytesMax) { text in
+            if isV4 {
+                var address = in_addr(s_addr: UInt32(truncatingIfNeeded: low).bigEndian)
+                inet_ntop(AF_INET, &address, text.baseAddress!, socklen_t(text.count))
+            } else {
+                var address = in6
+                inet_ntop(AF_INET6, &address, text.baseAddress!, socklen_t(text.count))
+            }
+            let count = strlen(text.baseAddress!)
+            memcpy(buffer, text.baseAddress!, count)
+            return count
+        }
+    }
+}
+
+extension IPAddress: CustomStringConvertible {
+    public var description: String {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.textBytesMax) { buffer in
+            let count = write(to: buffer.baseAddress!)
+            return String(decoding: buffer[..<count], as: UTF8.self)
+        }
+    }
+}
+
+/// A block of addresses, "10.0.0.0/8" or "2001:db8::/32"; a bare address is a block of one.
+public struct AddressBlock: Hashable, Sendable, BitwiseCopyable {
+    public let base: IPAddress
+    /// Prefix length counted in the 128-bit form (an IPv4 /8 is 104).
+    public let prefix: UInt8
+
+    /// Parses CIDR notation; nil when malformed or when bits are set after the prefix.
+    public init?(_ text: some StringProtocol) {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let first = parts.first, let address = IPAddress(first) else { return nil }
+        var prefix = 128
+        if parts.count == 2 {
+            guard let written = UInt8(parts[1]), parts[1].utf8.allSatisfy({ $0 &- 48 < 10 }) else {
+                return nil
+            }
+            prefix = Int(written) + (address.isV4 ? 96 : 0)
+            guard prefix <= 128 else { return nil }
+        }
+        let (highMask, lowMask) = Self.masks(prefix)
+        guard address.high & ~highMask == 0, address.low & ~lowMask == 0 else { return nil }
+        self.base = address
+        self.prefix = UInt8(prefix)
+    }
+
+    private static func masks(_ prefix: Int) -> (UInt64, UInt64) {
+        let high = prefix >= 64 ? UInt64.max : prefix == 0 ? 0 : ~(UInt64.max >> UInt64(prefix))
+        let low = prefix <= 64 ? 0 : prefix == 128 ? UInt64.max : ~(UInt64.max >> UInt64(prefix - 64))
+        return (high, low)
+    }
+
+    public func contains(_ address: IPAddress) -> Bool {
+        let (high, low) = Self.masks(Int(prefix))
+        return address.high & high == base.high && address.low & low == base.low
+    }
+}
+
+/// Where a socket listens or connects: an IP address with a port, or a Unix socket path.
+public enum SocketAddress: Hashable, Sendable {
+    case ip(IPAddress, port: UInt16)
+    /// At most 107 bytes (sun_path).
+    case unix(path: String)
+
+    public var port: UInt16 {
+        if case .ip(_, let port) = self { port } else { 0 }
+    }
+
+    /// The address family to give to socket(2). IPv4 addresses use AF_INET.
+    public var family: Int32 {
+        switch self {
+        case .ip(let address, _): address.isV4 ? AF_INET : AF_INET6
+        case .unix: AF_UNIX
+        }
+    }
+
+    /// Calls body with the address in the kernel's form.
+    public func withSockaddr<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
+        switch self {
+        case .ip(let address, let port) where address.isV4:
+            var raw = sockaddr_in()
+            raw.sin_family = sa_family_t(AF_INET)
+            raw.sin_port = port.bigEndian
+            raw.sin_addr.s_addr = UInt32(truncatingIfNeeded: address.low).bigEndian
+            return withUnsafePointer(to: &raw) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+        case .ip(let address, let port):
+            var raw = sockaddr_in6()
+            raw.sin6_family = sa_family_t(AF_INET6)
+            raw.sin6_port = port.bigEndian
+            raw.sin6_addr = address.in6
+            return withUnsafePointer(to: &raw) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
+                }
+            }
+        case .unix(let path):
+            var raw = sockaddr_un()
+            raw.sun_family = sa_family_t(AF_UNIX)
+            withUnsafeMutableBytes(of: &raw.sun_path) { room in
+                for (i, byte) in path.utf8.prefix(room.count - 1).enumerated() { room[i] = byte }
+            }
+            return withUnsafePointer(to: &raw) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                }
+            }
+        }
+    }
+
+    /// Reads what accept(2), getpeername(2) or getsockname(2) filled in.
+    public init(_ storage: sockaddr_storage) {
+        switch Int32(storage.ss_family) {
+        case AF_INET:
+            let raw = withUnsafeBytes(of: storage) { $0.load(as: sockaddr_in.self) }
+            self = .ip(
+                IPAddress(v4: UInt32(bigEndian: raw.sin_addr.s_addr)), port: UInt16(bigEndian: raw.sin_port))
+        case AF_INET6:
+            let raw = withUnsafeBytes(of: storage) { $0.load(as: sockaddr_in6.self) }
+            self = .ip(IPAddress(raw.sin6_addr), port: UInt16(bigEndian: raw.sin6_port))
+        default:
+            self = .unix(path: "")
+        }
+    }
+}
+
+extension SocketAddress: CustomStringConvertible {
+    /// "192.0.2.1:80", "[2001:db8::1]:80" or "unix:/run/app.sock".
+    public var description: String {
+        switch self {
+        case .ip(let address, let port): address.isV4 ? "\(address):\(port)" : "[\(address)]:\(port)"
+        case .unix(let path): "unix:\(path)"
+        }
+    }
+}

@@ -1,0 +1,193 @@
+// One failure, one reason.
+//
+// A Failure alone decides the status a client sees, the Proxy-Status error type (RFC 9209 §2.3), the
+// log field, the metric label and whether another attempt may be made. Reasons are a closed set:
+// each is produced at exactly one place in the data plane, has a paragraph in docs/reasons.md and a
+// test that provokes it. A reason is never reused for a second meaning.
+
+/// The ten phases of a request, in order. L4 connections pass through fewer of them.
+public enum Phase: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+    case accept, handshake, read, route, admit, lookup, select, forward, respond, record
+
+    public var name: StaticString {
+        switch self {
+        case .accept: "accept"
+        case .handshake: "handshake"
+        case .read: "read"
+        case .route: "route"
+        case .admit: "admit"
+        case .lookup: "lookup"
+        case .select: "select"
+        case .forward: "forward"
+        case .respond: "respond"
+        case .record: "record"
+        }
+    }
+}
+
+/// Whose doing a failure was.
+public enum Side: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+    case client, weir, upstream
+
+    public var name: StaticString {
+        switch self {
+        case .client: "client"
+        case .weir: "weir"
+        case .upstream: "upstream"
+        }
+    }
+}
+
+/// Whether the same request may be tried again after a failure.
+public enum Retry: UInt8, Sendable, BitwiseCopyable {
+    /// Not at all.
+    case never
+    /// If the request is idempotent, or nothing of it was sent.
+    case yes
+    /// Only when the connection was a reused one (the keep-alive race) and the request is idempotent
+    /// or unsent.
+    case ifReused
+    /// Nothing of the request reached the endpoint: any method may be repeated.
+    case ifUnsent
+}
+
+/// Why a request (or an L4 connection) did not end as its client and endpoint wanted.
+public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+    /// Nothing failed.
+    case none = 0
+
+    // The client's doing
+    case requestMalformed
+    case requestHeadTooLarge
+    case requestTargetTooLong
+    case requestHeadTimeout
+    case requestBodyMalformed
+    case requestBodyTimeout
+    case requestVersionUnsupported
+    case requestExpectationUnknown
+    case clientClosedDuringRequest
+    case clientClosedDuringResponse
+    case clientTooSlow
+    case proxyHeaderMalformed
+
+    // Weir's decisions
+    case routeNotFound
+    case methodNotAllowed
+    case upgradeNotSupported
+    case connectNotSupported
+    case noEndpoint
+    case nameUnresolved
+    case retryBudgetSpent
+    case connectionLimit
+    case drainDeadline
+    case internalLimit
+
+    // The endpoint's doing
+    case connectRefused
+    case connectTimeout
+    case connectFailed
+    case upstreamClosed
+    case upstreamReset
+    case upstreamHeadTimeout
+    case upstreamBodyTimeout
+    case upstreamMalformedHead
+    case upstreamHeadTooLarge
+    case upstreamMalformedBody
+    case upstreamClosedMidBody
+    case upstreamUnsolicitedUpgrade
+    case upstreamWriteTimeout
+
+    // L4 connections
+    case idleTimeout
+}
+
+extension Reason {
+    /// The word used in logs, metrics, `Proxy-Status` details and docs.
+    public var name: StaticString { facts.name }
+    public var side: Side { facts.side }
+    /// The status of the response Weir makes; 0 where no response can be sent any more.
+    public var status: UInt16 { facts.status }
+    /// The error type of RFC 9209 §2.3 (or `http_request_error`, …) for `Proxy-Status`.
+    public var proxyStatus: StaticString { facts.proxyStatus }
+    public var retry: Retry { facts.retry }
+
+    /// One row per reason; the order is that of the enum.
+    private var facts:
+        (name: StaticString, side: Side, status: UInt16, proxyStatus: StaticString, retry: Retry)
+    {
+        switch self {
+        case .none: ("-", .weir, 0, "", .never)
+        case .requestMalformed: ("request-malformed", .client, 400, "http_request_error", .never)
+        case .requestHeadTooLarge: ("request-head-too-large", .client, 431, "http_request_error", .never)
+        case .requestTargetTooLong: ("request-target-too-long", .client, 414, "http_request_error", .never)
+        case .requestHeadTimeout: ("request-head-timeout", .client, 408, "http_request_error", .never)
+        case .requestBodyMalformed: ("request-body-malformed", .client, 400, "http_request_error", .never)
+        case .requestBodyTimeout: ("request-body-timeout", .client, 408, "http_request_error", .never)
+        case .requestVersionUnsupported:
+            ("request-version-unsupported", .client, 505, "http_request_error", .never)
+        case .requestExpectationUnknown:
+            ("request-expectation-unknown", .client, 417, "http_request_error", .never)
+        case .clientClosedDuringRequest: ("client-closed-during-request", .client, 0, "", .never)
+        case .clientClosedDuringResponse: ("client-closed-during-response", .client, 0, "", .never)
+        case .clientTooSlow: ("client-too-slow", .client, 0, "", .never)
+        case .proxyHeaderMalformed: ("proxy-header-malformed", .client, 0, "", .never)
+
+        case .routeNotFound: ("route-not-found", .weir, 404, "destination_not_found", .never)
+        case .methodNotAllowed: ("method-not-allowed", .weir, 405, "http_request_denied", .never)
+        case .upgradeNotSupported: ("upgrade-not-supported", .weir, 501, "http_request_denied", .never)
+        case .connectNotSupported: ("connect-not-supported", .weir, 501, "http_request_denied", .never)
+        case .noEndpoint: ("no-endpoint", .weir, 503, "destination_unavailable", .never)
+        case .nameUnresolved: ("name-unresolved", .weir, 503, "dns_error", .never)
+        case .retryBudgetSpent: ("retry-budget-spent", .weir, 503, "destination_unavailable", .never)
+        case .connectionLimit: ("connection-limit", .weir, 503, "connection_limit_reached", .never)
+        case .drainDeadline: ("drain-deadline", .weir, 0, "", .never)
+        case .internalLimit: ("internal-limit", .weir, 503, "proxy_internal_response", .never)
+
+        case .connectRefused: ("connect-refused", .upstream, 502, "connection_refused", .ifUnsent)
+        case .connectTimeout: ("connect-timeout", .upstream, 504, "connection_timeout", .ifUnsent)
+        case .connectFailed: ("connect-failed", .upstream, 502, "destination_ip_unroutable", .ifUnsent)
+        case .upstreamClosed: ("upstream-closed", .upstream, 502, "connection_terminated", .yes)
+        case .upstreamReset: ("upstream-reset", .upstream, 502, "connection_terminated", .yes)
+        case .upstreamHeadTimeout: ("upstream-head-timeout", .upstream, 504, "http_response_timeout", .never)
+        case .upstreamBodyTimeout: ("upstream-body-timeout", .upstream, 504, "http_response_timeout", .never)
+        case .upstreamMalformedHead:
+            ("upstream-malformed-head", .upstream, 502, "http_protocol_error", .never)
+        case .upstreamHeadTooLarge:
+            ("upstream-head-too-large", .upstream, 502, "http_response_header_section_size", .never)
+        case .upstreamMalformedBody:
+            ("upstream-malformed-body", .upstream, 502, "http_response_transfer_coding", .never)
+        case .upstreamClosedMidBody:
+            ("upstream-closed-mid-body", .upstream, 502, "http_response_incomplete", .never)
+        case .upstreamUnsolicitedUpgrade:
+            ("upstream-unsolicited-upgrade", .upstream, 502, "http_upgrade_failed", .never)
+        case .upstreamWriteTimeout:
+            ("upstream-write-timeout", .upstream, 504, "connection_write_timeout", .never)
+
+        case .idleTimeout: ("idle-timeout", .client, 0, "", .never)
+        }
+    }
+}
+
+/// A failure as the data plane hands it around. Plain data.
+public struct Failure: Error, Sendable, BitwiseCopyable {
+    public var reason: Reason
+    /// The phase the request had reached.
+    public var phase: Phase
+    /// errno of the system call that failed, 0 when none did.
+    public var errno: Int32
+    /// Position of the offending byte for malformed input, counted from the start of the head or body; -1 when unknown.
+    public var position: Int32
+    /// For malformed input, the codec's closed number for what was wrong (HTTP1.Violation); 0 when none.
+    public var detail: UInt8
+
+    @inlinable
+    public init(_ reason: Reason, phase: Phase, errno: Int32 = 0, position: Int32 = -1, detail: UInt8 = 0) {
+        self.reason = reason
+        self.phase = phase
+        self.errno = errno
+        self.position = position
+        self.detail = detail
+    }
+
+    public static let none = Failure(.none, phase: .record)
+}

@@ -1,1 +1,0 @@
-// Resilience: see ARCHITECTURE.md
