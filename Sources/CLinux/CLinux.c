@@ -1,6 +1,7 @@
 #define _GNU_SOURCE 1
 #include "CLinux.h"
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -28,3 +29,5 @@ int weir_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64
     struct epoll_event event = {.events = events, .data.u64 = data};
     return epoll_ctl(epoll, operation, fd, &event);
 }
+
+int weir_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }

@@ -32,4 +32,7 @@ int weir_affinity_count(void);
 /// epoll_event is packed on x86-64; these keep its layout out of Swift.
 int weir_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t data);
 
+/// Names the calling thread (at most 15 bytes).
+int weir_thread_name(const char *name);
+
 #endif

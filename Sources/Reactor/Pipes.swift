@@ -1,0 +1,82 @@
+// Pipes for splice(2): bytes go from socket to socket through a kernel pipe, never through us.
+
+import CLinux
+import Glibc
+
+/// A kernel pipe and how many bytes it holds.
+public struct Pipe: BitwiseCopyable, Sendable {
+    public var readEnd: Int32
+    public var writeEnd: Int32
+    /// Bytes in the pipe now.
+    public var count: Int
+
+    public static let none = Pipe(readEnd: -1, writeEnd: -1, count: 0)
+    @inlinable public var exists: Bool { readEnd >= 0 }
+
+    /// Fills from a socket; returns bytes moved, 0 at end of stream, or -errno.
+    @inline(__always)
+    public mutating func fill(from socket: Socket, _ byteCount: Int) -> Int {
+        let moved = weir_splice(socket.fd, writeEnd, byteCount, 0)
+        if moved < 0 { return Int(-errno) }
+        count &+= moved
+        return moved
+    }
+
+    /// Empties into a socket; more: further bytes will follow. Returns bytes moved or -errno.
+    @inline(__always)
+    public mutating func drain(to socket: Socket, more: Bool) -> Int {
+        let moved = weir_splice(readEnd, socket.fd, count, more ? 1 : 0)
+        if moved < 0 { return Int(-errno) }
+        count &-= moved
+        return moved
+    }
+}
+
+/// Empty pipes kept for reuse. Owned by one thread.
+public struct PipePool: ~Copyable {
+    /// What is asked of the kernel for each pipe; an unprivileged user may get less.
+    public static let capacityWanted: Int32 = 512 << 10
+    private static let keptMax = 32
+    private var free: [Pipe] = []
+    /// Pipes handed out.
+    public private(set) var inUse = 0
+    /// The bound on pipes handed out: beyond it bodies are copied.
+    public let inUseMax: Int
+
+    public init(inUseMax: Int) { self.inUseMax = inUseMax }
+
+    deinit {
+        for pipe in free {
+            close(pipe.readEnd)
+            close(pipe.writeEnd)
+        }
+    }
+
+    /// An empty pipe; nil at the bound or when descriptors run short.
+    public mutating func take() -> Pipe? {
+        if inUse >= inUseMax { return nil }
+        if let pipe = free.popLast() {
+            inUse += 1
+            return pipe
+        }
+        var fds: (Int32, Int32) = (-1, -1)
+        let result = withUnsafeMutablePointer(to: &fds) {
+            $0.withMemoryRebound(to: Int32.self, capacity: 2) { weir_pipe($0) }
+        }
+        guard result == 0 else { return nil }
+        _ = weir_pipe_capacity(fds.1, Self.capacityWanted)
+        inUse += 1
+        return Pipe(readEnd: fds.0, writeEnd: fds.1, count: 0)
+    }
+
+    /// Gives a pipe back; one that still holds bytes is closed, so that they reach nobody else.
+    public mutating func give(_ pipe: Pipe) {
+        inUse -= 1
+        if pipe.count == 0, free.count < Self.keptMax {
+            free.append(pipe)
+        } else {
+            close(pipe.readEnd)
+            close(pipe.writeEnd)
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// Readiness notification: epoll, edge-triggered.
+//
+// A socket is registered once with IN|OUT|RDHUP|ET and never touched again (performance.md, rule 1);
+// the kernel drops the registration when the descriptor is closed. The token travels with the event,
+// and says which object it is for (Token).
+
+import CLinux
+import Glibc
+
+/// What an event is for: a kind chosen by the loop's owner, a slab index, and that slot's generation,
+/// so that an event for a connection that has died and been replaced is recognised.
+public struct Token: Sendable, BitwiseCopyable, Equatable {
+    public let raw: UInt64
+
+    @inlinable @inline(__always)
+    public init(raw: UInt64) { self.raw = raw }
+
+    /// kind: 0…15.
+    @inlinable @inline(__always)
+    public init(kind: UInt8, handle: Handle) {
+        raw = UInt64(kind) << 60 | UInt64(handle.generation & 0x0fff_ffff) << 32 | UInt64(handle.index)
+    }
+
+    @inlinable @inline(__always) public var kind: UInt8 { UInt8(truncatingIfNeeded: raw >> 60) }
+    @inlinable @inline(__always) public var index: UInt32 { UInt32(truncatingIfNeeded: raw) }
+    @inlinable @inline(__always) public var generation: UInt32 {
+        UInt32(truncatingIfNeeded: raw >> 32) & 0x0fff_ffff
+    }
+    @inlinable @inline(__always) public var handle: Handle { Handle(index: index, generation: generation) }
+}
+
+/// Readiness of a descriptor, as reported.
+public struct Readiness: OptionSet, Sendable, BitwiseCopyable {
+    public let rawValue: UInt32
+    @inlinable @inline(__always) public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    public static let readable = Readiness(rawValue: 0x001)
+    public static let writable = Readiness(rawValue: 0x004)
+    public static let error = Readiness(rawValue: 0x008)
+    /// Both directions are closed.
+    public static let hangUp = Readiness(rawValue: 0x010)
+    /// The peer will send no more.
+    public static let readHangUp = Readiness(rawValue: 0x2000)
+}
+
+/// An epoll instance with its event array. Owned by one thread.
+public struct Poller: ~Copyable {
+    private let descriptor: Int32
+    private let events: UnsafeMutablePointer<epoll_event>
+    private static let eventsMax = 256
+    private static let edgeTriggered: UInt32 = 1 << 31
+    private static let exclusive: UInt32 = 1 << 28
+
+    public init() {
+        descriptor = epoll_create1(Int32(bitPattern: UInt32(0x80000)))
+        precondition(descriptor >= 0, "epoll_create1: \(errno)")
+        events = .allocate(capacity: Self.eventsMax)
+    }
+
+    deinit {
+        close(descriptor)
+        events.deallocate()
+    }
+
+    /// Registers a connected (or connecting) socket for its whole life. Returns 0 or an errno.
+    @discardableResult
+    public func register(_ fd: Int32, _ token: Token) -> Int32 {
+        add(fd, token, 0x001 | 0x004 | 0x2000 | Self.edgeTriggered)
+    }
+
+    /// Registers for readability, level-triggered: listeners, mailboxes, signal descriptors.
+    /// exclusive: one of several loops waiting for the same descriptor is woken.
+    @discardableResult
+    public func registerReadable(_ fd: Int32, _ token: Token, exclusive: Bool = false) -> Int32 {
+        add(fd, token, 0x001 | (exclusive ? Self.exclusive : 0))
+    }
+
+    /// Registers with the given level-triggered readiness, or changes it.
+    @discardableResult
+    public func watch(_ fd: Int32, _ token: Token, _ readiness: Readiness) -> Int32 {
+        if weir_epoll_control(descriptor, 1, fd, readiness.rawValue, token.raw) == 0 { return 0 }
+        if errno == EEXIST, weir_epoll_control(descriptor, 3, fd, readiness.rawValue, token.raw) == 0 {
+            return 0
+        }
+        return errno
+    }
+
+    private func add(_ fd: Int32, _ token: Token, _ mask: UInt32) -> Int32 {
+        weir_epoll_control(descriptor, 1, fd, mask, token.raw) == 0 ? 0 : errno
+    }
+
+    public func deregister(_ fd: Int32) {
+        _ = weir_epoll_control(descriptor, 2, fd, 0, 0)
+    }
+
+    /// Waits for events; timeoutMs -1 waits for ever. Returns how many there are.
+    @inline(__always)
+    public func wait(timeoutMs: Int32) -> Int {
+        let count = epoll_wait(descriptor, events, Int32(Self.eventsMax), timeoutMs)
+        return count > 0 ? Int(count) : 0
+    }
+
+    @inline(__always)
+    public func event(_ i: Int) -> (token: Token, readiness: Readiness) {
+        let event = events[i]
+        return (Token(raw: event.data.u64), Readiness(rawValue: event.events))
+    }
+}
