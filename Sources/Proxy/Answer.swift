@@ -1,0 +1,134 @@
+// Responses Weir makes itself: redirects, fixed responses, and failures, which always say who they
+// are from, why, and which request they answer (pains 11, 12).
+
+import HTTP1
+import HTTPModel
+import Reactor
+import Resilience
+import Routing
+import Telemetry
+
+extension Worker {
+    /// A response from the configuration.
+    func answer(
+        _ exchange: ExchangePointer, status: UInt16, location: Template?, contentType: StaticBytes?, body: StaticBytes?
+    ) {
+        var writer = ByteWriter(output, capacity: outputBytes)
+        beginAnswer(exchange, status, &writer)
+        if let location, let view = view(exchange) {
+            writer.append("location: ")
+            render(location, exchange, view, &writer)
+            writer.append("\r\n")
+        }
+        if let contentType, let body, body.count > 0 {
+            writer.append("content-type: ")
+            writer.append(contentType.bytes)
+            writer.append("\r\n")
+        }
+        if let rules = exchange.pointee.route?.responseRules, let view = view(exchange) {
+            writeRules(rules, exchange, view, &writer)
+        }
+        endAnswer(exchange, status, body?.bytes, &writer)
+    }
+
+    /// The response to a failure: its status, `Proxy-Status` (RFC 9209), the request id, and a body in
+    /// plain words.
+    func answer(_ exchange: ExchangePointer, failure: Failure) {
+        let reason = failure.reason
+        let status = reason.status
+        var writer = ByteWriter(output, capacity: outputBytes)
+        beginAnswer(exchange, status, &writer)
+        writer.append("proxy-status: weir; error=")
+        writer.append(reason.proxyStatus)
+        writer.append("; details=\"")
+        writer.append(reason.name)
+        writer.append("\"\r\nx-request-id: ")
+        appendID(exchange, &writer)
+        writer.append("\r\ncontent-type: text/plain; charset=utf-8\r\n")
+        if reason == .methodNotAllowed { writeAllow(exchange, &writer) }
+        if status == 503 { writer.append("retry-after: 1\r\n") }
+
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 512) { room in
+            guard let start = room.baseAddress else { return }
+            var body = ByteWriter(start, capacity: room.count)
+            body.append(decimal: UInt64(status))
+            body.append(" ")
+            body.append(reasonPhrase(status))
+            body.append("\n")
+            body.append(reason.name)
+            if failure.detail != 0, let violation = Violation(rawValue: failure.detail) {
+                body.append(": ")
+                body.append(violation.text)
+                body.append(" (")
+                body.append(violation.section)
+                if failure.position >= 0 {
+                    body.append(", byte ")
+                    body.append(decimal: UInt64(failure.position))
+                }
+                body.append(")")
+            }
+            body.append("\nThis response was made by Weir. Request ")
+            appendID(exchange, &body)
+            body.append("\n")
+            endAnswer(exchange, status, UnsafeBufferPointer(start: start, count: body.count), &writer)
+        }
+    }
+
+    private func appendID(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { room in
+            guard let start = room.baseAddress else { return }
+            writer.append(start, RequestID(high: identity, low: exchange.pointee.sequence).write(to: start))
+        }
+    }
+
+    private func writeAllow(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
+        guard let view = view(exchange) else { return }
+        let methods = exchange.pointee.listener.router.allowedMethods(view)
+        guard !methods.isEmpty else { return }
+        writer.append("allow: ")
+        for (i, method) in methods.enumerated() {
+            if i > 0 { writer.append(", ") }
+            writer.append(method)
+        }
+        writer.append("\r\n")
+    }
+
+    private func beginAnswer(_ exchange: ExchangePointer, _ status: UInt16, _ writer: inout ByteWriter) {
+        exchange.pointee.isLocal = true
+        exchange.pointee.status = status
+        exchange.pointee.headUs = UInt32(truncatingIfNeeded: (nowNs &- exchange.pointee.startNs) / 1000)
+        if !exchange.pointee.requestBody.isDone { exchange.pointee.client.pointee.closeAfterResponse = true }
+        let phrase = reasonPhrase(status)
+        writeStatusLine(
+            status, reason: UnsafeBufferPointer(start: phrase.utf8Start, count: phrase.utf8CodeUnitCount), &writer)
+        writer.append("server: weir\r\n")
+        writeDate(&writer)
+    }
+
+    private func endAnswer(
+        _ exchange: ExchangePointer, _ status: UInt16, _ body: UnsafeBufferPointer<UInt8>?, _ writer: inout ByteWriter
+    ) {
+        let hasBody = status != 204 && status != 304
+        if hasBody {
+            writer.append("content-length: ")
+            writer.append(decimal: UInt64(body?.count ?? 0))
+            writer.append("\r\n")
+        }
+        writeConnection(exchange, &writer)
+        writer.append("\r\n")
+        if hasBody, let body, exchange.pointee.request.method != .head { writer.append(body) }
+        guard !writer.overflowed else {
+            end(exchange, Failure(.internalLimit, phase: exchange.pointee.phase))
+            return
+        }
+        exchange.pointee.bytesOut += UInt64(writer.count)
+        exchange.pointee.responseDone = true
+        let client = exchange.pointee.client
+        guard sendToClient(client, output, writer.count) else { return }
+        if client.pointee.output.isEmpty {
+            finish(exchange)
+        } else {
+            clientTook(exchange)
+        }
+    }
+}

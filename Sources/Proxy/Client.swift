@@ -1,0 +1,218 @@
+// A client connection between its events: which state it is in, which deadline runs, how it ends.
+
+import Glibc
+import Reactor
+import Resilience
+import Telemetry
+
+extension Worker {
+    /// The listener's current plan; nil when a reload removed it.
+    @inline(__always)
+    func listenerPlan(_ client: ClientPointer) -> ListenerPlan? {
+        let id = client.pointee.listenerID
+        return id < snapshot.listeners.count ? snapshot.listeners[id] : nil
+    }
+
+    func clientReady(_ client: ClientPointer, _ readiness: Readiness) {
+        if client.pointee.state == .closed { return }
+        if !readiness.isDisjoint(with: [.readHangUp, .hangUp, .error]) {
+            client.pointee.peerEnded = true
+            client.pointee.canRead = true
+        }
+        if readiness.contains(.readable) { client.pointee.canRead = true }
+        if readiness.contains(.writable) {
+            client.pointee.canWrite = true
+            if !client.pointee.output.isEmpty || client.pointee.exchange != nil { clientWritable(client) }
+        }
+        if client.pointee.canRead { serve(client) }
+    }
+
+    /// Serves a connection as far as its input goes. A loop, not a recursion: a finished exchange
+    /// returns here for the next pipelined request.
+    func serve(_ client: ClientPointer) {
+        if client.pointee.isServing { return }
+        client.pointee.isServing = true
+        var goOn = true
+        while goOn {
+            switch client.pointee.state {
+            case .proxyHeader:
+                goOn = readProxyHeader(client)
+            case .idle, .head:
+                goOn = readHead(client)
+            case .exchange:
+                goOn = serveExchange(client)
+            case .lingering:
+                goOn = linger(client)
+            case .closed:
+                goOn = false
+            }
+        }
+        client.pointee.isServing = false
+    }
+
+    /// Input while an exchange is under way: its body, or the client leaving.
+    private func serveExchange(_ client: ClientPointer) -> Bool {
+        guard let exchange = client.pointee.exchange else { return false }
+        if !exchange.pointee.requestBody.isDone {
+            clientBodyReady(exchange)
+            // Another round only when the exchange has ended and left something to serve.
+            return client.pointee.exchange != exchange && client.pointee.state != .closed
+        }
+        if client.pointee.peerEnded && client.pointee.canRead {
+            // The request is complete and the client has closed: nobody waits for the response.
+            // A reset shows as an error on the socket.
+            client.pointee.canRead = false
+            clientEnded(client, errno: client.pointee.socket.pendingError())
+        }
+        return false
+    }
+
+    /// The client's direction has ended (errno 0) or broken.
+    func clientEnded(_ client: ClientPointer, errno: Int32) {
+        guard let exchange = client.pointee.exchange else {
+            if client.pointee.state == .head, client.pointee.input != nil {
+                rejectConnection(client, Failure(.clientClosedDuringRequest, phase: .read, errno: errno))
+            } else {
+                close(client)
+            }
+            return
+        }
+        let reason: Reason =
+            exchange.pointee.responseStarted ? .clientClosedDuringResponse : .clientClosedDuringRequest
+        end(exchange, Failure(reason, phase: exchange.pointee.phase, errno: errno))
+    }
+
+    // MARK: output
+
+    /// The client takes bytes again.
+    private func clientWritable(_ client: ClientPointer) {
+        if !client.pointee.output.isEmpty {
+            let error = client.pointee.output.flush(to: client.pointee.socket, pool: &buffers)
+            if error != 0 {
+                clientEnded(client, errno: error)
+                return
+            }
+            if let exchange = client.pointee.exchange { clientTook(exchange) }
+            if !client.pointee.output.isEmpty { return }
+        }
+        guard let exchange = client.pointee.exchange else {
+            if client.pointee.state == .lingering { finishLingeringOutput(client) }
+            return
+        }
+        outputDrained(exchange)
+    }
+
+    /// Sends bytes of our own making to the client, outside the response's body. False: the client is gone.
+    func sendToClient(_ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
+        let error = client.pointee.output.send(bytes, count, to: client.pointee.socket, pool: &buffers)
+        if error == 0 { return true }
+        clientEnded(client, errno: error)
+        return false
+    }
+
+    // MARK: deadlines
+
+    @inline(__always)
+    func setDeadline(_ client: ClientPointer, _ deadline: ClientDeadline, afterMs: UInt64) {
+        client.pointee.deadline = deadline
+        timers.arm(client.pointee.timer, atMs: nowMs &+ afterMs)
+    }
+
+    @inline(__always)
+    func clearDeadline(_ client: ClientPointer) {
+        if client.pointee.deadline == .none { return }
+        client.pointee.deadline = .none
+        timers.disarm(client.pointee.timer)
+    }
+
+    func clientDeadlinePassed(_ client: ClientPointer) {
+        let deadline = client.pointee.deadline
+        client.pointee.deadline = .none
+        switch deadline {
+        case .none:
+            break
+        case .idle, .linger:
+            close(client)
+        case .head:
+            if client.pointee.state == .proxyHeader || client.pointee.input == nil {
+                // Not a byte of a request: nothing to answer.
+                close(client)
+            } else if let plan = listenerPlan(client), let exchange = openExchange(client, plan) {
+                client.pointee.closeAfterResponse = true
+                fail(exchange, Failure(.requestHeadTimeout, phase: .read))
+            } else {
+                close(client)
+            }
+        case .body:
+            if let exchange = client.pointee.exchange { bodyDeadlinePassed(exchange) }
+        case .write:
+            if let exchange = client.pointee.exchange {
+                end(exchange, Failure(.clientTooSlow, phase: .respond))
+            } else {
+                close(client)
+            }
+        }
+    }
+
+    // MARK: the end
+
+    private static let lingerMs: UInt64 = 2_000
+    private static let lingerBytesMax = 1 << 20
+
+    /// Ends the connection so that the client can still read what was sent: when it may be sending,
+    /// closing at once would answer its bytes with a reset that can overtake our response
+    /// (RFC 9112 §9.6).
+    func closeGracefully(_ client: ClientPointer) {
+        let maySend = client.pointee.input != nil || client.pointee.canRead || client.pointee.lingerBytes != 0
+        if client.pointee.output.isEmpty && !maySend {
+            close(client)
+            return
+        }
+        client.pointee.state = .lingering
+        if let input = client.pointee.input {
+            buffers.give(input)
+            client.pointee.input = nil
+        }
+        setDeadline(client, .linger, afterMs: Self.lingerMs)
+        if client.pointee.output.isEmpty { finishLingeringOutput(client) }
+        serve(client)
+    }
+
+    private func finishLingeringOutput(_ client: ClientPointer) {
+        client.pointee.socket.shutdownWrite()
+    }
+
+    /// Throws away what the client still sends. False: wait.
+    private func linger(_ client: ClientPointer) -> Bool {
+        while client.pointee.state == .lingering && client.pointee.canRead {
+            let received = receive(client, into: input, Self.inputBytes)
+            if received <= 0 { break }
+            client.pointee.lingerBytes += received
+            if client.pointee.lingerBytes > Self.lingerBytesMax { close(client) }
+        }
+        return false
+    }
+
+    /// Closes the connection. Its exchange, if any, must have ended.
+    func close(_ client: ClientPointer, reset: Bool = false) {
+        guard client.pointee.state != .closed else { return }
+        if let exchange = client.pointee.exchange {
+            // Only a stop or a bound closes a connection from under its exchange.
+            end(exchange, Failure(.drainDeadline, phase: exchange.pointee.phase))
+            if client.pointee.state == .closed { return }
+        }
+        client.pointee.state = .closed
+        if let input = client.pointee.input { buffers.give(input) }
+        client.pointee.input = nil
+        client.pointee.output.clear(pool: &buffers)
+        timers.remove(client.pointee.timer)
+        if reset {
+            client.pointee.socket.closeWithReset()
+        } else {
+            client.pointee.socket.close()
+        }
+        status.connections.subtract(1, ordering: .relaxed)
+        if let plan = listenerPlan(client) { plan.metrics.closed(worker: index) }
+        graveyard.clients.append(client.pointee.handle)
+    }
+}

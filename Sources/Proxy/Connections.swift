@@ -1,0 +1,204 @@
+// The state of clients, exchanges and upstream connections: plain data in slabs.
+//
+//     ClientConnection ── exchange ──▶ Exchange ── upstream ──▶ UpstreamConnection ──▶ Endpoint
+//            ▲──────────── client ──────┘    ▲───── exchange ─────┘
+//
+// An idle client connection holds no buffer, no exchange and no upstream; an idle upstream connection
+// is a link in its endpoint's pool. Closed objects stay readable until the end of the loop turn
+// (Worker.bury), so a function never has to ask whether the memory behind its argument still exists,
+// only whether the state is `.closed`.
+
+import HTTP1
+import HTTPModel
+import Reactor
+import Resilience
+import Routing
+
+typealias ClientPointer = UnsafeMutablePointer<ClientConnection>
+typealias ExchangePointer = UnsafeMutablePointer<Exchange>
+typealias UpstreamPointer = UnsafeMutablePointer<UpstreamConnection>
+
+/// What a client connection's timer is running for.
+enum ClientDeadline: UInt8 {
+    case none, idle, head, body, write, linger
+}
+
+/// One accepted HTTP connection.
+struct ClientConnection {
+    enum State: UInt8 {
+        /// Waiting for a PROXY protocol header.
+        case proxyHeader
+        /// Between requests.
+        case idle
+        /// Part of a request head has arrived.
+        case head
+        /// An exchange is under way.
+        case exchange
+        /// We have closed our direction and wait for the client to notice.
+        case lingering
+        case closed
+    }
+
+    let socket: Socket
+    let handle: Handle
+    let timer: TimerID
+    let listenerID: Int
+    var state: State
+    var deadline = ClientDeadline.none
+    /// Edge-triggered readiness: true until a call says otherwise.
+    var canRead = false
+    var canWrite = true
+    /// The client has closed its direction, or the connection is broken.
+    var peerEnded = false
+    var closeAfterResponse = false
+    /// `serve` is on the stack: do not enter it again, the loop there goes on.
+    var isServing = false
+    /// What `input` holds was parsed and found incomplete.
+    var inputIsPartial = false
+    /// Address and port the connection is accounted to: the peer, or what its PROXY header says.
+    var peer: IPAddress
+    var peerPort: UInt16
+    var requests: UInt32 = 0
+    /// Bytes received but not yet consumed.
+    var input: BufferPointer?
+    var output = Outbox()
+    var exchange: ExchangePointer?
+    /// Bytes thrown away while lingering.
+    var lingerBytes = 0
+}
+
+/// Which part of a body is left to read, whatever its framing.
+struct BodyReader {
+    var framing = BodyFraming.none
+    var isDone = true
+    /// Payload bytes left, for `.length`.
+    var remaining: UInt64 = 0
+    /// Payload bytes seen.
+    var count: UInt64 = 0
+    var chunked = ChunkedDecoder()
+
+    mutating func begin(_ framing: BodyFraming, length: UInt64) {
+        self.framing = framing
+        remaining = length
+        count = 0
+        isDone = framing == .none || (framing == .length && length == 0)
+        if framing == .chunked { chunked = ChunkedDecoder() }
+    }
+
+    /// Payload bytes of a `.length` body have passed.
+    mutating func took(_ byteCount: Int) {
+        remaining -= UInt64(byteCount)
+        count += UInt64(byteCount)
+        if remaining == 0 { isDone = true }
+    }
+}
+
+/// One request with its response: what the ten phases work on.
+struct Exchange {
+    let handle: Handle
+    let client: ClientPointer
+    let lease: UnsafeMutablePointer<SnapshotLease>
+    unowned(unsafe) let listener: ListenerPlan
+    unowned(unsafe) var route: RoutePlan?
+    unowned(unsafe) var service: ServicePlan?
+    /// The endpoint of the current (or last) attempt.
+    unowned(unsafe) var endpoint: Endpoint?
+    var upstream: UpstreamPointer?
+
+    var phase = Phase.read
+    var failure = Failure.none
+    /// Back-off, hold and total deadlines; -1 until one is needed.
+    var timer: TimerID = -1
+    var timerPurpose = ExchangeTimer.none
+
+    // The request: head bytes and field table share one retained buffer.
+    var head: BufferPointer?
+    var fields: UnsafeMutablePointer<Field>?
+    var request = RequestHead()
+    var match = RouteMatch()
+    var requestBody = BodyReader()
+    /// Payload held for replay before and while it is sent (law 11).
+    var held: BufferPointer?
+    /// `held` is (or will be) the whole body.
+    var isReplayable = true
+    /// As much of the body as will be held is held.
+    var holdIsOver = false
+    var peerIsTrusted = false
+    var clientAddress = IPAddress.unspecified
+    var sequence: UInt64 = 0
+
+    // The attempt
+    var attempts: UInt8 = 0
+    var excluded = Excluded()
+    var isWaitingForConnect = false
+    var requestStarted = false
+    /// The upstream no longer takes the request's body; whatever the client still sends is thrown away.
+    var discardsRequestBody = false
+    var upstreamChunked = false
+    var requestSentNs: UInt64 = 0
+
+    // The response
+    var response = ResponseHead()
+    var status: UInt16 = 0
+    var responseStarted = false
+    var responseDone = false
+    /// Our side re-chunks.
+    var clientChunked = false
+    var isLocal = false
+    var interimCount: UInt8 = 0
+    var responseBody = BodyReader()
+    var responsePipe = Pipe.none
+    var requestPipe = Pipe.none
+
+    // The record
+    var startNs: UInt64 = 0
+    var connectUs: UInt32 = 0
+    var headUs: UInt32 = 0
+    var usedReusedConnection = false
+    var retries: UInt8 = 0
+    var bytesIn: UInt64 = 0
+    var bytesOut: UInt64 = 0
+    var meter = ProgressMeter()
+
+    var headBytes: UnsafeMutablePointer<UInt8>? { head?.base }
+}
+
+enum ExchangeTimer: UInt8 {
+    case none, backoff, hold, total
+}
+
+/// One connection to an endpoint.
+struct UpstreamConnection {
+    enum State: UInt8 { case connecting, busy, idle, closed }
+    enum Deadline: UInt8 { case none, connect, head, body, write, idle }
+
+    let socket: Socket
+    let handle: Handle
+    let timer: TimerID
+    /// Retained while the connection exists.
+    let endpoint: Unmanaged<Endpoint>
+    let serviceID: Int
+    var state: State
+    var deadline = Deadline.none
+    var canRead = false
+    var peerEnded = false
+    var isReused = false
+    var writeFailed = false
+    /// Its response left the connection in a state that allows another request.
+    var idleTimeoutMs: UInt64
+    var startNs: UInt64
+    var exchange: ExchangePointer?
+    /// Part of a response head.
+    var input: BufferPointer?
+    var output = Outbox()
+    // Links of the endpoint's pool while idle.
+    var next: UpstreamPointer?
+    var previous: UpstreamPointer?
+}
+
+/// Keeps a snapshot alive for the exchanges that started with it. Counted by one worker, so plain.
+struct SnapshotLease {
+    let snapshot: Unmanaged<Snapshot>
+    var users: Int
+    var isCurrent: Bool
+}

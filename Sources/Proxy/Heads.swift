@@ -1,0 +1,280 @@
+// Writing heads: what goes to the endpoint and what goes to the client.
+//
+// Both are written field by field from the parsed form. Fields that end at this hop never pass
+// (RFC 9110 §7.6.1); framing is ours (RFC 9112 §6); who the client is, is told afresh.
+
+import Glibc
+import HTTP1
+import HTTPModel
+import ProxyProtocol
+import Reactor
+import Resilience
+import Routing
+
+extension Worker {
+    // MARK: to the endpoint
+
+    func writeRequestHead(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
+        guard let view = view(exchange), let route = exchange.pointee.route else { return }
+        let request = view.head.pointee
+        let rules = route.requestRules
+        writer.append(request.methodName.bytes(in: view.bytes))
+        writer.append(0x20)
+        writeTarget(exchange, view, request, route, &writer)
+        writer.append(" HTTP/1.1\r\nhost: ")
+        if let host = rules?.replacement(for: "host") {
+            render(host, exchange, view, &writer)
+        } else {
+            writer.append(request.authority.bytes(in: view.bytes))
+        }
+        writer.append("\r\n")
+
+        let forwarding = exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { $0.forwarding }
+        for i in 0..<Int(request.fieldCount) {
+            let field = view.fields[i]
+            if field.isHopByHop { continue }
+            switch field.id {
+            case .host, .contentLength, .expect: continue
+            case .xForwardedFor, .xForwardedProto, .xForwardedHost: if forwarding.xForwarded { continue }
+            case .forwarded: if forwarding.forwarded || !exchange.pointee.peerIsTrusted { continue }
+            case .via: if forwarding.via { continue }
+            default: break
+            }
+            let name = view.bytes + Int(field.nameOffset)
+            if let rules, rules.drops(name, Int(field.nameCount)) { continue }
+            writeField(field, view.bytes, &writer)
+        }
+        writeForwarding(exchange, view, forwarding, &writer)
+        if let rules { writeRules(rules, exchange, view, &writer) }
+
+        exchange.pointee.upstreamChunked = false
+        switch request.framing {
+        case .none, .untilClose:
+            break
+        case .length:
+            writer.append("content-length: ")
+            writer.append(decimal: request.contentLength)
+            writer.append("\r\n")
+        case .chunked where exchange.pointee.requestBody.isDone && !exchange.pointee.requestBody.chunked.hasTrailers:
+            // Held whole, so its length is known now.
+            writer.append("content-length: ")
+            writer.append(decimal: exchange.pointee.requestBody.count)
+            writer.append("\r\n")
+        case .chunked:
+            exchange.pointee.upstreamChunked = true
+            writer.append("transfer-encoding: chunked\r\n")
+        }
+        if request.acceptsTrailers { writer.append("te: trailers\r\nconnection: te\r\n") }
+        if request.expectsContinue && !exchange.pointee.requestBody.isDone {
+            writer.append("expect: 100-continue\r\n")
+        }
+        writer.append("\r\n")
+    }
+
+    private func writeTarget(
+        _ exchange: ExchangePointer, _ view: RequestView, _ request: RequestHead, _ route: RoutePlan,
+        _ writer: inout ByteWriter
+    ) {
+        let path = request.path.bytes(in: view.bytes)
+        switch route.rewrite {
+        case nil:
+            if request.targetForm == .asterisk {
+                writer.append("*")
+                return
+            }
+            if path.isEmpty { writer.append("/") } else { writer.append(path) }
+        case .target(let template):
+            let start = writer.count
+            render(template, exchange, view, &writer)
+            // A template without a query keeps the request's.
+            if memchr(writer.base + start, 0x3f, writer.count - start) != nil { return }
+        case .prefix(let from, let to):
+            writer.append(to.bytes)
+            let rest = UnsafeBufferPointer(rebasing: path.dropFirst(min(from.count, path.count)))
+            if to.count == 0 && rest.first != 0x2f { writer.append("/") }
+            writer.append(rest)
+        }
+        if request.hasQuery {
+            writer.append(0x3f)
+            writer.append(request.query.bytes(in: view.bytes))
+        }
+    }
+
+    private func writeForwarding(
+        _ exchange: ExchangePointer, _ view: RequestView, _ forwarding: ForwardingPlan, _ writer: inout ByteWriter
+    ) {
+        let client = exchange.pointee.client
+        let isTrusted = exchange.pointee.peerIsTrusted
+        if forwarding.xForwarded {
+            // What a trusted proxy wrote is carried on; anybody else's word is replaced.
+            writer.append("x-forwarded-for: ")
+            if isTrusted, copyValues(.xForwardedFor, view, &writer) { writer.append(", ") }
+            writer.append(client.pointee.peer)
+            writer.append("\r\nx-forwarded-proto: ")
+            if !isTrusted || !copyValues(.xForwardedProto, view, &writer) { writer.append("http") }
+            writer.append("\r\nx-forwarded-host: ")
+            if !isTrusted || !copyValues(.xForwardedHost, view, &writer) {
+                writer.append(view.head.pointee.authority.bytes(in: view.bytes))
+            }
+            writer.append("\r\n")
+        }
+        if forwarding.forwarded {
+            writer.append("forwarded: ")
+            if isTrusted, copyValues(.forwarded, view, &writer) { writer.append(", ") }
+            let peer = client.pointee.peer
+            writer.append(peer.isV4 ? "for=" : "for=\"[")
+            writer.append(peer)
+            writer.append(peer.isV4 ? ";proto=http" : "]\";proto=http")
+            let host = view.head.pointee.authority
+            if !host.isEmpty {
+                writer.append(";host=\"")
+                writer.append(host.bytes(in: view.bytes))
+                writer.append("\"")
+            }
+            writer.append("\r\n")
+        }
+        if forwarding.via {
+            writer.append("via: ")
+            if copyValues(.via, view, &writer) { writer.append(", ") }
+            writer.append(view.head.pointee.version == .http10 ? "1.0 weir\r\n" : "1.1 weir\r\n")
+        }
+    }
+
+    /// Copies all values of a field, joined by commas; false when there is none.
+    private func copyValues(_ id: FieldID, _ view: RequestView, _ writer: inout ByteWriter) -> Bool {
+        var found = false
+        for i in 0..<Int(view.head.pointee.fieldCount) where view.fields[i].id == id && !view.fields[i].isHopByHop {
+            if found { writer.append(", ") }
+            writer.append(view.fields[i].value.bytes(in: view.bytes))
+            found = true
+        }
+        return found
+    }
+
+    // MARK: to the client
+
+    func writeStatusLine(_ status: UInt16, reason: UnsafeBufferPointer<UInt8>, _ writer: inout ByteWriter) {
+        writer.append("HTTP/1.1 ")
+        writer.append(decimal: UInt64(status))
+        writer.append(0x20)
+        writer.append(reason)
+        writer.append("\r\n")
+    }
+
+    /// The fields of an endpoint's head that pass, as they are.
+    func writeFields(of head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>, _ writer: inout ByteWriter) {
+        for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
+            writeField(fieldScratch[i], base, &writer)
+        }
+    }
+
+    func writeResponseHead(
+        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>, _ rules: FieldRules?,
+        _ writer: inout ByteWriter
+    ) {
+        writeStatusLine(head.status, reason: head.reason.bytes(in: base), &writer)
+        if let rules {
+            for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
+                let field = fieldScratch[i]
+                if rules.drops(base + Int(field.nameOffset), Int(field.nameCount)) { continue }
+                writeField(field, base, &writer)
+            }
+            if let view = view(exchange) { writeRules(rules, exchange, view, &writer) }
+        } else {
+            writeFields(of: head, base, &writer)
+        }
+        if !head.hasDate { writeDate(&writer) }
+        if exchange.pointee.clientChunked { writer.append("transfer-encoding: chunked\r\n") }
+        writeConnection(exchange, &writer)
+        writer.append("\r\n")
+    }
+
+    /// Says what happens to the connection, where the version's default is the other thing.
+    func writeConnection(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
+        if exchange.pointee.client.pointee.closeAfterResponse {
+            writer.append("connection: close\r\n")
+        } else if exchange.pointee.request.version == .http10 {
+            writer.append("connection: keep-alive\r\n")
+        }
+    }
+
+    func writeDate(_ writer: inout ByteWriter) {
+        writer.append("date: ")
+        writer.append(date.text(nowMs: nowMs), HTTPDate.byteCount)
+        writer.append("\r\n")
+    }
+
+    // MARK: both
+
+    @inline(__always)
+    private func writeField(_ field: Field, _ base: UnsafePointer<UInt8>, _ writer: inout ByteWriter) {
+        writer.appendField(
+            base + Int(field.nameOffset), Int(field.nameCount), base + Int(field.valueOffset), Int(field.valueCount))
+    }
+
+    func writeRules(_ rules: FieldRules, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter) {
+        for rule in rules.set where !equals(rule.name.base, rule.name.count, lowercase: "host") {
+            writeRule(rule, exchange, view, &writer)
+        }
+        for rule in rules.add { writeRule(rule, exchange, view, &writer) }
+    }
+
+    private func writeRule(
+        _ rule: FieldRules.Rule, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
+    ) {
+        writer.append(rule.name.bytes)
+        writer.append(": ")
+        render(rule.value, exchange, view, &writer)
+        writer.append("\r\n")
+    }
+
+    /// Fills a template in for this exchange.
+    func render(_ template: Template, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 96) { room in
+            guard let start = room.baseAddress else { return }
+            let ipCount = exchange.pointee.clientAddress.write(to: start)
+            RequestID(high: identity, low: exchange.pointee.sequence).write(to: start + 48)
+            var context = TemplateContext(request: view, match: exchange.pointee.match)
+            context.clientIP = UnsafeBufferPointer(start: start, count: ipCount)
+            context.requestID = UnsafeBufferPointer(start: start + 48, count: 32)
+            context.clientPort = exchange.pointee.client.pointee.peerPort
+            if let route = exchange.pointee.route { context.route = route.name.bytes }
+            if let service = exchange.pointee.service { context.service = service.name.bytes }
+            if let endpoint = exchange.pointee.endpoint { context.endpoint = endpoint.name.bytes }
+            template.render(into: &writer, context: context)
+        }
+    }
+}
+
+/// The Date field's text, made at most once a second.
+final class DateCache {
+    private let bytes = UnsafeMutablePointer<UInt8>.allocate(capacity: 32)
+    private var madeAtMs: UInt64 = 0
+
+    deinit { bytes.deallocate() }
+
+    /// `HTTPDate.byteCount` bytes, valid until the next call.
+    func text(nowMs: UInt64) -> UnsafePointer<UInt8> {
+        if madeAtMs == 0 || nowMs &- madeAtMs >= 500 {
+            madeAtMs = nowMs
+            HTTPDate.write(secondsSinceEpoch: Int64(Clock.wallUs() / 1_000_000), to: bytes)
+        }
+        return UnsafePointer(bytes)
+    }
+}
+
+extension ByteWriter {
+    mutating func append(_ address: IPAddress) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: IPAddress.textBytesMax) { room in
+            guard let start = room.baseAddress else { return }
+            append(start, address.write(to: start))
+        }
+    }
+
+    mutating func append(_ header: ProxyHeader) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ProxyHeader.writtenBytesMax) { room in
+            guard let start = room.baseAddress, let count = header.write(to: start, capacity: room.count) else { return }
+            append(start, count)
+        }
+    }
+}

@@ -1,0 +1,210 @@
+// accept: a connection arrives at a worker.
+//
+// Every worker has its own socket per TCP listener (SO_REUSEPORT); the kernel spreads connections by
+// hash, which can be uneven, so a worker that has clearly more than the least loaded one hands new
+// connections over. When descriptors run out, accepting pauses, says so, and resumes: the backlog
+// waits, nothing is refused.
+
+import Glibc
+import ProxyProtocol
+import Reactor
+import Resilience
+import Telemetry
+
+/// A listening socket this worker watches.
+struct Listening {
+    let sockets: ListeningSockets
+    let listenerID: Int
+    var isPaused: Bool
+    var isClosed = false
+}
+
+extension Worker {
+    /// Connections taken per event, so that a flood of new ones does not starve those we have.
+    private static let acceptBatch = 64
+    private static let acceptPauseMs: UInt64 = 100
+
+    // MARK: listening
+
+    /// Listens where the snapshot says, and nowhere else.
+    func listen(to snapshot: Snapshot) {
+        var wanted: [Int: (ListeningSockets, Int)] = [:]
+        if !isDraining {
+            for plan in snapshot.listeners {
+                guard let plan else { continue }
+                for sockets in plan.sockets { wanted[sockets.id] = (sockets, plan.id) }
+            }
+        }
+        for i in listening.indices where !listening[i].isClosed {
+            if wanted.removeValue(forKey: listening[i].sockets.id) == nil {
+                poller.deregister(listening[i].sockets.socket(worker: index).fd)
+                listening[i].isClosed = true
+            }
+        }
+        for (sockets, listenerID) in wanted.values {
+            listening.append(Listening(sockets: sockets, listenerID: listenerID, isPaused: false))
+            watch(listening.count - 1)
+        }
+    }
+
+    func stopListening() {
+        for i in listening.indices where !listening[i].isClosed {
+            poller.deregister(listening[i].sockets.socket(worker: index).fd)
+            listening[i].isClosed = true
+        }
+        listening.removeAll()
+    }
+
+    private func watch(_ i: Int) {
+        let sockets = listening[i].sockets
+        poller.registerReadable(
+            sockets.socket(worker: index).fd,
+            Token(kind: TokenKind.listener, handle: Handle(index: UInt32(i), generation: 0)),
+            exclusive: sockets.isShared)
+    }
+
+    // MARK: accepting
+
+    func acceptReady(_ i: Int) {
+        guard i < listening.count, !listening[i].isClosed else { return }
+        let socket = listening[i].sockets.socket(worker: index)
+        let listenerID = listening[i].listenerID
+        for _ in 0..<Self.acceptBatch {
+            let accepted = socket.accept()
+            if accepted.socket.fd >= 0 {
+                place(accepted.socket, peer: accepted.peer, port: accepted.port, listenerID: listenerID)
+                continue
+            }
+            switch -accepted.socket.fd {
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+                pauseAccepting(error: -accepted.socket.fd)
+                return
+            case ECONNABORTED, EINTR:
+                continue
+            default:
+                return
+            }
+        }
+    }
+
+    /// What already waits in the backlog belongs to us: take it before the socket is closed.
+    func acceptTheRest() {
+        for i in listening.indices where !listening[i].isClosed {
+            let socket = listening[i].sockets.socket(worker: index)
+            while case let accepted = socket.accept(), accepted.socket.fd >= 0 {
+                admitConnection(
+                    accepted.socket, peer: accepted.peer, port: accepted.port,
+                    listenerID: listening[i].listenerID)
+            }
+        }
+    }
+
+    private func pauseAccepting(error: Int32) {
+        for i in listening.indices where !listening[i].isClosed && !listening[i].isPaused {
+            poller.deregister(listening[i].sockets.socket(worker: index).fd)
+            listening[i].isPaused = true
+            snapshot.listeners[listening[i].listenerID]?.metrics.acceptPaused(worker: index)
+        }
+        Log.limited(
+            .warning, "accept paused", "no descriptor left; connections wait in the backlog",
+            errno: error, nowMs: nowMs)
+        timers.arm(acceptTimer, atMs: nowMs + Self.acceptPauseMs)
+    }
+
+    func resumeAccepting() {
+        if isDraining { return }
+        for i in listening.indices where !listening[i].isClosed && listening[i].isPaused {
+            listening[i].isPaused = false
+            watch(i)
+        }
+    }
+
+    /// Keeps the connection or gives it to a worker that has clearly fewer.
+    private func place(_ socket: Socket, peer: IPAddress, port: UInt16, listenerID: Int) {
+        let mine = status.connections.load(ordering: .relaxed)
+        if peers.count > 1, mine >= 16 {
+            var least = self
+            var count = mine
+            for peer in peers {
+                let theirs = peer.status.connections.load(ordering: .relaxed)
+                if theirs < count {
+                    least = peer
+                    count = theirs
+                }
+            }
+            if mine > count + 8 + count / 8 {
+                // Counted for it now, so that a burst is not all given to the same one.
+                least.status.connections.add(1, ordering: .relaxed)
+                snapshot.listeners[listenerID]?.metrics.handedOff(worker: index)
+                least.mailbox.send(.adopt(fd: socket.fd, peer: peer, port: port, listenerID: listenerID))
+                return
+            }
+        }
+        status.connections.add(1, ordering: .relaxed)
+        admitConnection(socket, peer: peer, port: port, listenerID: listenerID)
+    }
+
+    /// Starts serving a connection that `status.connections` already counts.
+    func admitConnection(_ socket: Socket, peer: IPAddress, port: UInt16, listenerID: Int) {
+        guard listenerID < snapshot.listeners.count, let plan = snapshot.listeners[listenerID] else {
+            refuse(socket)
+            return
+        }
+        plan.metrics.accepted(worker: index)
+        if plan.connectionsMax > 0, plan.metrics.active(worker: index) >= plan.connectionsMax {
+            plan.metrics.rejected(worker: index)
+            refuse(socket)
+            return
+        }
+        switch plan.traffic {
+        case .http:
+            openClient(socket, peer: peer, port: port, plan: plan)
+        case .tcp(let serviceID):
+            openTunnel(socket, peer: peer, port: port, plan: plan, serviceID: serviceID)
+        }
+    }
+
+    private func refuse(_ socket: Socket) {
+        status.connections.subtract(1, ordering: .relaxed)
+        socket.closeWithReset()
+    }
+
+    private func openClient(_ socket: Socket, peer: IPAddress, port: UInt16, plan: ListenerPlan) {
+        guard let (client, handle) = clients.allocate() else {
+            plan.metrics.rejected(worker: index)
+            refuse(socket)
+            return
+        }
+        let token = Token(kind: TokenKind.client, handle: handle)
+        client.initialize(
+            to: ClientConnection(
+                socket: socket, handle: handle, timer: timers.create(token), listenerID: plan.id,
+                state: plan.requiresProxyHeader ? .proxyHeader : .idle, peer: peer, peerPort: port))
+        plan.metrics.opened(worker: index)
+        // A fresh connection owes us a head: the head deadline runs from here.
+        setDeadline(client, .head, afterMs: plan.headTimeoutMs)
+        if poller.register(socket.fd, token) != 0 { close(client) }
+    }
+
+    // MARK: PROXY protocol
+
+    /// Reads the header that tells whom a connection is really from. True when it is done.
+    func readProxyHeader(_ client: ClientPointer) -> Bool {
+        guard let input = bufferInput(client, capacity: 4096) else { return false }
+        switch ProxyHeaderParser.parse(input.readable, count: input.count) {
+        case .needMore:
+            return false
+        case .complete(let header, let consumed):
+            if let source = header.source {
+                client.pointee.peer = source.address
+                client.pointee.peerPort = source.port
+            }
+            consumeInput(client, consumed)
+            client.pointee.state = .idle
+            return true
+        case .malformed(let position):
+            rejectConnection(client, Failure(.proxyHeaderMalformed, phase: .accept, position: Int32(position)))
+            return false
+        }
+    }
+}

@@ -1,0 +1,220 @@
+// admit: who asks, and is all of a small body here.
+//
+// The client's address is computed once (law 9) and used by everything after. Then the body is held:
+// up to `hold` bytes arrive before an endpoint is chosen, so that a slow client does not occupy an
+// endpoint and a small request can be sent again (law 11). A body known to be larger streams at once;
+// one of unknown length is waited for briefly, so that a client that wants to talk while it listens
+// is not held up.
+
+import Glibc
+import HTTP1
+import HTTPModel
+import Reactor
+import Resilience
+import Routing
+
+extension Worker {
+    /// How long a body of unknown length may keep its request from being forwarded.
+    private static let holdPatienceMs: UInt64 = 100
+
+    func admit(_ exchange: ExchangePointer) -> PhaseResult {
+        identifyClient(exchange)
+        if let route = exchange.pointee.route, route.totalTimeoutMs > 0 {
+            setTimer(exchange, .total, afterMs: route.totalTimeoutMs)
+        }
+        if exchange.pointee.requestBody.isDone { return .next }
+        return beginHold(exchange)
+    }
+
+    private func identifyClient(_ exchange: ExchangePointer) {
+        let peer = exchange.pointee.client.pointee.peer
+        exchange.pointee.clientAddress = peer
+        exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { snapshot in
+            guard !snapshot.trusted.isEmpty, let view = view(exchange) else { return }
+            let found = ClientAddress.find(peer: peer, request: view, trusted: snapshot.trusted)
+            exchange.pointee.clientAddress = found.address
+            exchange.pointee.peerIsTrusted = found.peerIsTrusted
+        }
+    }
+
+    // MARK: holding the body
+
+    private func beginHold(_ exchange: ExchangePointer) -> PhaseResult {
+        guard let route = exchange.pointee.route else { return .finish }
+        let isLong =
+            exchange.pointee.requestBody.framing == .length
+            && exchange.pointee.requestBody.remaining > UInt64(route.holdBytes)
+        if isLong || route.holdBytes == 0 {
+            exchange.pointee.isReplayable = false
+            exchange.pointee.holdIsOver = true
+            return .next
+        }
+        let client = exchange.pointee.client
+        if exchange.pointee.request.expectsContinue && client.pointee.input == nil {
+            if exchange.pointee.requestBody.framing == .chunked {
+                // Of unknown length and asking first: the endpoint answers that.
+                exchange.pointee.isReplayable = false
+                exchange.pointee.holdIsOver = true
+                return .next
+            }
+            guard sendContinue(exchange) else { return .finish }
+        }
+        exchange.pointee.held = buffers.take(
+            exchange.pointee.requestBody.framing == .length
+                ? Int(exchange.pointee.requestBody.remaining) : min(route.holdBytes, 16_000))
+        switch hold(exchange) {
+        case .next: return .next
+        case .finish: return .finish
+        case .wait:
+            if exchange.pointee.requestBody.framing == .chunked && route.totalTimeoutMs == 0 {
+                setTimer(exchange, .hold, afterMs: Self.holdPatienceMs)
+            }
+            return .wait
+        }
+    }
+
+    /// Body bytes have come while the exchange was waiting for them, before or after an endpoint was chosen.
+    func clientBodyReady(_ exchange: ExchangePointer) {
+        if exchange.pointee.phase == .admit {
+            if hold(exchange) == .next {
+                if exchange.pointee.timerPurpose == .hold { clearTimer(exchange) }
+                run(exchange, from: .lookup)
+            }
+        } else {
+            pumpRequestBody(exchange)
+        }
+    }
+
+    /// Fills the held buffer. next: body complete, or as much as is held; wait: for the client.
+    private func hold(_ exchange: ExchangePointer) -> PhaseResult {
+        guard let route = exchange.pointee.route else { return .finish }
+        let client = exchange.pointee.client
+        while !exchange.pointee.requestBody.isDone {
+            guard var held = exchange.pointee.held else { return .next }
+            if let waiting = client.pointee.input {
+                let (consumed, error) = holdBytes(exchange, waiting.readable, waiting.count, route.holdBytes)
+                consumeInput(client, consumed)
+                if let error { return refuseBody(exchange, error) }
+                if exchange.pointee.holdIsOver { return .next }
+                continue
+            }
+            guard client.pointee.canRead else {
+                waitForBody(exchange)
+                return .wait
+            }
+            let received: Int
+            if exchange.pointee.requestBody.framing == .length {
+                // Straight to where it stays.
+                received = receive(client, into: held.writable, min(held.room, Int(exchange.pointee.requestBody.remaining)))
+                if received > 0 {
+                    held.pointee.end += UInt32(received)
+                    exchange.pointee.requestBody.took(received)
+                }
+            } else {
+                received = receive(client, into: input, Self.inputBytes)
+                if received > 0 {
+                    let (consumed, error) = holdBytes(exchange, input, received, route.holdBytes)
+                    if let error { return refuseBody(exchange, error) }
+                    if consumed < received { keepInput(client, input + consumed, received - consumed) }
+                    if exchange.pointee.holdIsOver { return .next }
+                }
+            }
+            if client.pointee.exchange != exchange { return .finish }
+            if received > 0 {
+                exchange.pointee.bytesIn += UInt64(received)
+                if !clientProgressed(exchange, received) { return .finish }
+            }
+            held = exchange.pointee.held ?? held
+        }
+        clearDeadline(client)
+        return .next
+    }
+
+    /// Decodes raw body bytes into the held buffer, as far as it has room.
+    private func holdBytes(
+        _ exchange: ExchangePointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ holdMax: Int
+    ) -> (consumed: Int, error: (Violation, Int)?) {
+        guard var held = exchange.pointee.held else { return (0, nil) }
+        if exchange.pointee.requestBody.framing == .length {
+            let fits = min(count, held.room, Int(exchange.pointee.requestBody.remaining))
+            held.append(bytes, fits)
+            exchange.pointee.requestBody.took(fits)
+            return (fits, nil)
+        }
+        var cursor = 0
+        while true {
+            // Payload is never longer than its raw form: room for all that is left means room for the step.
+            if held.room < count - cursor {
+                if held.count + (count - cursor) > holdMax {
+                    exchange.pointee.holdIsOver = true
+                    exchange.pointee.isReplayable = false
+                    return (cursor, nil)
+                }
+                let grown = buffers.take(holdMax)
+                grown.append(held.readable, held.count)
+                buffers.give(held)
+                exchange.pointee.held = grown
+                held = grown
+            }
+            switch exchange.pointee.requestBody.chunked.next(bytes, count: count, at: &cursor) {
+            case .data(let offset, let length):
+                held.append(bytes + offset, length)
+                exchange.pointee.requestBody.count += UInt64(length)
+            case .needMore:
+                return (cursor, nil)
+            case .end:
+                exchange.pointee.requestBody.isDone = true
+                return (cursor, nil)
+            case .malformed(let violation, let at):
+                return (cursor, (violation, at))
+            }
+        }
+    }
+
+    /// A body that breaks its framing: nothing behind it can be trusted.
+    func refuseBody(_ exchange: ExchangePointer, _ error: (violation: Violation, at: Int)) -> PhaseResult {
+        exchange.pointee.client.pointee.closeAfterResponse = true
+        fail(
+            exchange,
+            Failure(
+                .requestBodyMalformed, phase: exchange.pointee.phase, position: Int32(truncatingIfNeeded: error.at),
+                detail: error.violation.rawValue))
+        return .finish
+    }
+
+    // MARK: a client that owes us a body
+
+    private func sendContinue(_ exchange: ExchangePointer) -> Bool {
+        var writer = ByteWriter(output, capacity: outputBytes)
+        writer.append("HTTP/1.1 100 Continue\r\n\r\n")
+        exchange.pointee.bytesOut += UInt64(writer.count)
+        return sendToClient(exchange.pointee.client, output, writer.count)
+    }
+
+    /// Keeps raw bytes that came with others and cannot be used yet.
+    func keepInput(_ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
+        let buffer = buffers.take(count)
+        buffer.append(bytes, count)
+        client.pointee.input = buffer
+    }
+
+    func waitForBody(_ exchange: ExchangePointer) {
+        exchange.pointee.meter.waitStarts(atMs: nowMs)
+        setDeadline(exchange.pointee.client, .body, afterMs: exchange.pointee.listener.bodyTimeoutMs)
+    }
+
+    /// Counts bytes a client sent or took; false (and the exchange ended) when it is slower than allowed.
+    func clientProgressed(_ exchange: ExchangePointer, _ count: Int) -> Bool {
+        let rate = exchange.pointee.listener.bytesPerSecondMin
+        if rate == 0 || !exchange.pointee.meter.isTooSlow(afterBytes: count, atMs: nowMs, bytesPerSecondMin: rate) {
+            return true
+        }
+        bodyDeadlinePassed(exchange)
+        return false
+    }
+
+    func bodyDeadlinePassed(_ exchange: ExchangePointer) {
+        exchange.pointee.client.pointee.closeAfterResponse = true
+        fail(exchange, Failure(.requestBodyTimeout, phase: exchange.pointee.phase))
+    }
+}

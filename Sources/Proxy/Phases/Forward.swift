@@ -1,0 +1,418 @@
+// forward: one attempt: a connection, the request out, and the decision about another attempt.
+//
+// The request is written from its parsed form, never relayed raw. As long as everything sent is still
+// held, the attempt can be repeated elsewhere; the retry rule decides (Resilience/RetryRule.swift).
+
+import Balancing
+import Glibc
+import HTTP1
+import HTTPModel
+import ProxyProtocol
+import Reactor
+import Resilience
+import Routing
+import Synchronization
+import Telemetry
+
+extension Worker {
+    func forward(_ exchange: ExchangePointer) -> PhaseResult {
+        guard let endpoint = exchange.pointee.endpoint, let service = exchange.pointee.service else { return .finish }
+        beginAttempt(exchange, endpoint)
+        if !exchange.pointee.needsFreshConnection {
+            while let idle = takeIdle(endpoint) {
+                // A request that must not be repeated is worth asking the kernel first.
+                if !exchange.pointee.request.method.isIdempotent && idle.pointee.socket.peek() != -Int(EAGAIN) {
+                    close(idle)
+                    continue
+                }
+                attach(exchange, idle)
+                exchange.pointee.usedReusedConnection = true
+                sendRequest(exchange, idle, service)
+                return .wait
+            }
+        }
+        exchange.pointee.usedReusedConnection = false
+        if service.connectionsMax > 0, pools[poolIndex(endpoint)].connectionCount >= service.connectionsMax {
+            attemptFailed(exchange, Failure(.connectionLimit, phase: .forward))
+            return .wait
+        }
+        switch connect(endpoint, service) {
+        case .failure(let error):
+            attemptFailed(exchange, connectFailure(error.code))
+        case .success(let upstream):
+            attach(exchange, upstream)
+            if upstream.pointee.state == .busy { connected(upstream, exchange, service) }
+        }
+        return .wait
+    }
+
+    private func beginAttempt(_ exchange: ExchangePointer, _ endpoint: Endpoint) {
+        exchange.pointee.attempts &+= exchange.pointee.needsFreshConnection ? 0 : 1
+        exchange.pointee.attemptIsOpen = true
+        exchange.pointee.requestStarted = false
+        exchange.pointee.requestSentWhole = false
+        endpoint.load.add(1, ordering: .relaxed)
+        endpoint.metrics.cell(worker: index).attemptStarted()
+    }
+
+    /// Accounts the end of an attempt to its endpoint; once per attempt.
+    func endAttempt(_ exchange: ExchangePointer, _ reason: Reason) {
+        guard exchange.pointee.attemptIsOpen, let endpoint = exchange.pointee.endpoint else { return }
+        exchange.pointee.attemptIsOpen = false
+        endpoint.load.subtract(1, ordering: .relaxed)
+        // Law 8: only what happened on the wire to the endpoint counts against it.
+        endpoint.metrics.cell(worker: index).attemptEnded(
+            reason: reason.side == .upstream ? reason : .none, bytesSent: exchange.pointee.requestBody.count,
+            bytesReceived: exchange.pointee.responseBody.count)
+    }
+
+    private func attach(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+        exchange.pointee.upstream = upstream
+        upstream.pointee.exchange = exchange
+    }
+
+    func connectFailure(_ errno: Int32) -> Failure {
+        switch errno {
+        case ECONNREFUSED: Failure(.connectRefused, phase: .forward, errno: errno)
+        case ETIMEDOUT: Failure(.connectTimeout, phase: .forward, errno: errno)
+        default: Failure(.connectFailed, phase: .forward, errno: errno)
+        }
+    }
+
+    // MARK: events of the upstream connection
+
+    func upstreamReady(_ upstream: UpstreamPointer, _ readiness: Readiness) {
+        if !readiness.isDisjoint(with: [.readHangUp, .hangUp, .error]) {
+            upstream.pointee.peerEnded = true
+            upstream.pointee.canRead = true
+        }
+        if readiness.contains(.readable) { upstream.pointee.canRead = true }
+        switch upstream.pointee.state {
+        case .closed:
+            break
+        case .idle:
+            // Closed by the endpoint, or bytes nobody asked for.
+            if upstream.pointee.canRead { close(upstream) }
+        case .connecting:
+            guard let exchange = upstream.pointee.exchange, let service = exchange.pointee.service else {
+                close(upstream)
+                return
+            }
+            if !readiness.isDisjoint(with: [.writable, .error, .hangUp]) { connectEnded(upstream, exchange, service) }
+        case .busy:
+            guard let exchange = upstream.pointee.exchange else {
+                close(upstream)
+                return
+            }
+            if readiness.contains(.writable) && exchange.pointee.requestIsBlocked { upstreamWritable(exchange, upstream) }
+            if upstream.pointee.state == .busy && upstream.pointee.canRead && upstream.pointee.exchange == exchange {
+                upstreamReadable(exchange, upstream)
+            }
+        }
+    }
+
+    private func connectEnded(_ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan) {
+        let error = upstream.pointee.socket.pendingError()
+        if error != 0 {
+            attemptFailed(exchange, connectFailure(error))
+            return
+        }
+        upstream.pointee.state = .busy
+        upstream.pointee.canRead = upstream.pointee.peerEnded
+        connected(upstream, exchange, service)
+    }
+
+    private func connected(_ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan) {
+        clearDeadline(upstream)
+        let connectUs = UInt32(truncatingIfNeeded: (nowNs &- upstream.pointee.startNs) / 1000)
+        exchange.pointee.connectUs = connectUs
+        exchange.pointee.endpoint?.metrics.cell(worker: index).connectionOpened(connectUs: UInt64(connectUs))
+        sendRequest(exchange, upstream, service)
+    }
+
+    // MARK: the request out
+
+    private func sendRequest(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ service: ServicePlan) {
+        var writer = ByteWriter(output, capacity: outputBytes)
+        if let version = service.proxyProtocol, !upstream.pointee.isReused {
+            writeProxyHeader(version, exchange.pointee.client, &writer)
+        }
+        writeRequestHead(exchange, &writer)
+        if writer.overflowed {
+            fail(exchange, Failure(.internalLimit, phase: .forward))
+            return
+        }
+        exchange.pointee.requestStarted = true
+        let error: Int32
+        if let held = exchange.pointee.held, held.count > 0 {
+            if exchange.pointee.upstreamChunked {
+                writeChunkHeader(held.count, &writer)
+                let headBytes = writer.count
+                writer.append("\r\n")
+                if exchange.pointee.requestBody.isDone { writeLastChunk(exchange.pointee.requestBody, &writer) }
+                parts[1] = iovec(iov_base: held.readable, iov_len: held.count)
+                parts[0] = iovec(iov_base: output, iov_len: headBytes)
+                parts[2] = iovec(iov_base: output + headBytes, iov_len: writer.count - headBytes)
+                error = upstream.pointee.output.send(
+                    parts, 3, total: writer.count + held.count, to: upstream.pointee.socket, pool: &buffers)
+            } else {
+                parts[0] = iovec(iov_base: output, iov_len: writer.count)
+                parts[1] = iovec(iov_base: held.readable, iov_len: held.count)
+                error = upstream.pointee.output.send(
+                    parts, 2, total: writer.count + held.count, to: upstream.pointee.socket, pool: &buffers)
+            }
+        } else {
+            if exchange.pointee.upstreamChunked && exchange.pointee.requestBody.isDone {
+                writeLastChunk(exchange.pointee.requestBody, &writer)
+            }
+            error = upstream.pointee.output.send(
+                output, writer.count, to: upstream.pointee.socket, pool: &buffers)
+        }
+        if error != 0 {
+            upstreamWriteBroke(exchange, upstream, error)
+            return
+        }
+        if exchange.pointee.requestBody.isDone {
+            requestWritten(exchange, upstream)
+        } else {
+            pumpRequestBody(exchange)
+        }
+    }
+
+    private func writeProxyHeader(_ version: ProxyProtocolVersion, _ client: ClientPointer, _ writer: inout ByteWriter) {
+        let source = SocketAddress.ip(client.pointee.peer, port: client.pointee.peerPort)
+        let destination = client.pointee.socket.localAddress() ?? .unix(path: "")
+        writer.append(ProxyHeader(source: source, destination: destination, version: version.rawValue))
+    }
+
+    /// The whole request is with the kernel or in the outbox; now the endpoint has to answer.
+    private func requestWritten(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+        clearDeadline(exchange.pointee.client)
+        if !upstream.pointee.output.isEmpty {
+            waitForUpstreamToTake(exchange, upstream)
+            return
+        }
+        exchange.pointee.requestIsBlocked = false
+        exchange.pointee.requestSentWhole = true
+        if !exchange.pointee.responseStarted, let route = exchange.pointee.route {
+            setDeadline(upstream, .head, afterMs: route.headTimeoutMs)
+        }
+        // The client may have left meanwhile.
+        let client = exchange.pointee.client
+        if client.pointee.peerEnded && client.pointee.canRead { serve(client) }
+    }
+
+    private func waitForUpstreamToTake(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+        exchange.pointee.requestIsBlocked = true
+        exchange.pointee.meter.pause(at: nowMs)
+        clearDeadline(exchange.pointee.client)
+        if let route = exchange.pointee.route { setDeadline(upstream, .write, afterMs: route.idleTimeoutMs) }
+    }
+
+    private func upstreamWritable(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+        let error = upstream.pointee.output.flush(to: upstream.pointee.socket, pool: &buffers)
+        if error != 0 {
+            upstreamWriteBroke(exchange, upstream, error)
+            return
+        }
+        if !upstream.pointee.output.isEmpty {
+            waitForUpstreamToTake(exchange, upstream)
+            return
+        }
+        exchange.pointee.requestIsBlocked = false
+        clearDeadline(upstream)
+        if exchange.pointee.requestBody.isDone && exchange.pointee.requestPipe.count == 0 {
+            requestWritten(exchange, upstream)
+        } else {
+            pumpRequestBody(exchange)
+        }
+    }
+
+    /// Moves the request body on, as far as both sides let it.
+    func pumpRequestBody(_ exchange: ExchangePointer) {
+        guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy,
+            exchange.pointee.requestStarted
+        else { return }
+        let client = exchange.pointee.client
+        while !exchange.pointee.requestBody.isDone || exchange.pointee.requestPipe.count > 0 {
+            if exchange.pointee.discardsRequestBody {
+                // The endpoint takes no more; its response says why. The client is drained after it.
+                clearDeadline(client)
+                return
+            }
+            if !upstream.pointee.output.isEmpty {
+                waitForUpstreamToTake(exchange, upstream)
+                return
+            }
+            let relayed: Relayed
+            if let waiting = client.pointee.input {
+                giveUpReplay(exchange)
+                relayed = relay(
+                    &exchange.pointee.requestBody, waiting.readable, waiting.count,
+                    chunked: exchange.pointee.upstreamChunked, prefixCount: 0, to: upstream.pointee.socket,
+                    &upstream.pointee.output)
+                consumeInput(client, relayed.consumed)
+            } else if exchange.pointee.requestPipe.exists
+                || (exchange.pointee.requestBody.framing == .length
+                    && exchange.pointee.requestBody.remaining >= Self.spliceBytesMin)
+            {
+                switch spliceRequest(exchange, upstream) {
+                case .next: continue
+                case .wait, .finish: return
+                }
+            } else {
+                guard client.pointee.canRead else {
+                    exchange.pointee.meter.resume(at: nowMs)
+                    waitForBody(exchange)
+                    return
+                }
+                let wanted =
+                    exchange.pointee.requestBody.framing == .length
+                    ? Int(min(UInt64(Self.inputBytes), exchange.pointee.requestBody.remaining)) : Self.inputBytes
+                let received = receive(client, into: input, wanted)
+                if client.pointee.exchange != exchange || exchange.pointee.upstream != upstream { return }
+                if received <= 0 { continue }
+                giveUpReplay(exchange)
+                relayed = relay(
+                    &exchange.pointee.requestBody, input, received, chunked: exchange.pointee.upstreamChunked,
+                    prefixCount: 0, to: upstream.pointee.socket, &upstream.pointee.output)
+                if relayed.consumed < received && relayed.violation == nil && relayed.errno == 0 {
+                    keepInput(client, input + relayed.consumed, received - relayed.consumed)
+                }
+                exchange.pointee.bytesIn += UInt64(received)
+                if !exchange.pointee.requestBody.isDone && !clientProgressed(exchange, received) { return }
+            }
+            if let (violation, at) = relayed.violation {
+                _ = refuseBody(exchange, (violation, at))
+                return
+            }
+            if relayed.errno != 0 {
+                upstreamWriteBroke(exchange, upstream, relayed.errno)
+                return
+            }
+        }
+        requestWritten(exchange, upstream)
+    }
+
+    private func spliceRequest(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) -> PhaseResult {
+        let client = exchange.pointee.client
+        var moved: UInt64 = 0
+        giveUpReplay(exchange)
+        let result = splice(
+            &exchange.pointee.requestBody, from: client.pointee.socket, to: upstream.pointee.socket,
+            &exchange.pointee.requestPipe, &moved)
+        exchange.pointee.bytesIn += moved
+        switch result {
+        case .done:
+            return .next
+        case .unavailable:
+            // Without a pipe: read at most what is left below the threshold next time round.
+            let received = receive(client, into: input, Self.inputBytes)
+            if client.pointee.exchange != exchange { return .finish }
+            if received <= 0 {
+                waitForBody(exchange)
+                return .wait
+            }
+            keepInput(client, input, received)
+            return .next
+        case .sourceEmpty:
+            client.pointee.canRead = false
+            exchange.pointee.meter.resume(at: nowMs)
+            if moved > 0 && !clientProgressed(exchange, Int(moved)) { return .finish }
+            if client.pointee.peerEnded {
+                clientEnded(client, errno: 0)
+                return .finish
+            }
+            waitForBody(exchange)
+            return .wait
+        case .sinkFull:
+            waitForUpstreamToTake(exchange, upstream)
+            return .wait
+        case .sourceEnded(let error):
+            client.pointee.peerEnded = true
+            clientEnded(client, errno: error)
+            return .finish
+        case .sinkBroke(let error):
+            upstreamWriteBroke(exchange, upstream, error)
+            return .finish
+        }
+    }
+
+    /// More is sent than is held: from here on the request cannot be repeated.
+    private func giveUpReplay(_ exchange: ExchangePointer) {
+        exchange.pointee.isReplayable = false
+        if let held = exchange.pointee.held {
+            buffers.give(held)
+            exchange.pointee.held = nil
+        }
+    }
+
+    /// The endpoint has stopped taking the request. It may have answered first (a 413, say): that
+    /// answer is what the client should see, so it is looked for before the attempt counts as failed.
+    private func upstreamWriteBroke(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ errno: Int32) {
+        upstream.pointee.writeFailed = true
+        upstream.pointee.output.clear(pool: &buffers)
+        upstream.pointee.canRead = true
+        upstream.pointee.peerEnded = true
+        exchange.pointee.requestIsBlocked = false
+        exchange.pointee.discardsRequestBody = true
+        exchange.pointee.writeErrno = errno
+        clearDeadline(exchange.pointee.client)
+        upstreamReadable(exchange, upstream)
+    }
+
+    // MARK: another attempt?
+
+    /// The attempt has failed before any of a response reached the client.
+    func attemptFailed(_ exchange: ExchangePointer, _ failure: Failure) {
+        let isReused = exchange.pointee.upstream?.pointee.isReused ?? false
+        endAttempt(exchange, failure.reason)
+        dropUpstream(exchange)
+        guard let route = exchange.pointee.route, let service = exchange.pointee.service else {
+            fail(exchange, failure)
+            return
+        }
+        let sent: Sent = !exchange.pointee.requestStarted ? .none : exchange.pointee.requestSentWhole ? .all : .partial
+        let facts = AttemptFacts(
+            isIdempotent: exchange.pointee.request.method.isIdempotent, sent: sent,
+            isReplayable: exchange.pointee.isReplayable, isReusedConnection: isReused,
+            attempt: Int(exchange.pointee.attempts))
+        let decision = route.retry.decide(
+            failure: failure, facts, at: nowMs, budget: &serviceStates[service.id].budget, using: &random)
+        switch decision {
+        case .no(.budgetSpent):
+            fail(exchange, Failure(.retryBudgetSpent, phase: failure.phase, errno: failure.errno))
+        case .no:
+            fail(exchange, failure)
+        case .free:
+            tryAgain(exchange, fresh: true, afterMs: 0)
+        case .charged(let backoffMs):
+            // Another endpoint that was never tried needs no patience after a failed connect.
+            let hasOther = exchange.pointee.excluded.count < service.endpoints.count
+            tryAgain(exchange, fresh: false, afterMs: sent == .none && hasOther ? 0 : UInt64(backoffMs))
+        }
+    }
+
+    /// Takes the exchange back to where an attempt starts.
+    func tryAgain(_ exchange: ExchangePointer, fresh: Bool, afterMs: UInt64) {
+        exchange.pointee.retries &+= 1
+        exchange.pointee.needsFreshConnection = fresh
+        exchange.pointee.discardsRequestBody = false
+        exchange.pointee.requestStarted = false
+        exchange.pointee.interimCount = 0
+        if afterMs > 0 {
+            exchange.pointee.phase = .select
+            setTimer(exchange, .backoff, afterMs: afterMs)
+        } else {
+            run(exchange, from: fresh ? .forward : .select)
+        }
+    }
+
+    /// Closes the attempt's connection, whatever state it is in.
+    func dropUpstream(_ exchange: ExchangePointer) {
+        guard let upstream = exchange.pointee.upstream else { return }
+        exchange.pointee.upstream = nil
+        upstream.pointee.exchange = nil
+        close(upstream)
+    }
+}

@@ -1,0 +1,196 @@
+// read: bytes become one request head; the body stays a stream.
+//
+// The head is parsed where the bytes landed (worker scratch, or the connection's buffer when it came
+// in pieces) and then copied, with its field table, into one small buffer that the exchange keeps
+// until it ends: for another attempt, for header rules, for the log. Ranges are relative, so nothing
+// is parsed again.
+
+import Glibc
+import HTTP1
+import HTTPModel
+import Reactor
+import Resilience
+import Telemetry
+
+extension Worker {
+    /// Reads as far as one request head. True: something changed, go on; false: wait for an event.
+    func readHead(_ client: ClientPointer) -> Bool {
+        guard let plan = listenerPlan(client) else {
+            close(client)
+            return false
+        }
+        let base: UnsafeMutablePointer<UInt8>
+        let count: Int
+        if let input = client.pointee.input, !client.pointee.inputIsPartial {
+            // The next pipelined request: these bytes have not been looked at yet.
+            base = input.readable
+            count = input.count
+        } else if client.pointee.input != nil {
+            guard let input = bufferInput(client, capacity: plan.headBytesMax + 1) else { return false }
+            // A head can only have become complete, or wrong, with a line end.
+            if input.count <= plan.headBytesMax, memchr(input.writable - lastReceived, 10, lastReceived) == nil {
+                return client.pointee.canRead
+            }
+            base = input.readable
+            count = input.count
+        } else {
+            guard client.pointee.canRead else { return false }
+            let received = receive(client, into: input, Self.headReadBytes)
+            if received <= 0 { return false }
+            base = input
+            count = received
+        }
+
+        var head = RequestHead()
+        switch plan.parser.parse(base, count: count, fields: fieldScratch, into: &head) {
+        case .complete:
+            beginExchange(client, plan, base: base, count: count, head: head)
+            return true
+        case .incomplete:
+            if client.pointee.input == nil {
+                let buffer = buffers.take(max(count * 2, 1024))
+                buffer.append(base, count)
+                client.pointee.input = buffer
+            }
+            client.pointee.inputIsPartial = true
+            if client.pointee.state == .idle {
+                client.pointee.state = .head
+                if client.pointee.deadline != .head {
+                    setDeadline(client, .head, afterMs: plan.headTimeoutMs)
+                }
+            }
+            return client.pointee.canRead
+        case .malformed(let violation, let at):
+            let reason: Reason
+            switch violation {
+            case .versionUnsupported: reason = .requestVersionUnsupported
+            case .expectationUnknown: reason = .requestExpectationUnknown
+            default: reason = .requestMalformed
+            }
+            reject(
+                client, plan,
+                Failure(reason, phase: .read, position: Int32(at), detail: violation.rawValue))
+            return true
+        case .tooLarge(let limit):
+            reject(
+                client, plan,
+                Failure(limit == .targetBytes ? .requestTargetTooLong : .requestHeadTooLarge, phase: .read))
+            return true
+        }
+    }
+
+    private func beginExchange(
+        _ client: ClientPointer, _ plan: ListenerPlan, base: UnsafeMutablePointer<UInt8>, count: Int,
+        head: RequestHead
+    ) {
+        guard let exchange = openExchange(client, plan) else { return }
+        let headBytes = Int(head.byteCount)
+        let fieldCount = Int(head.fieldCount)
+        let fieldOffset = (headBytes + 7) & ~7
+        let kept = buffers.take(fieldOffset + fieldCount * MemoryLayout<Field>.stride)
+        kept.append(base, headBytes)
+        let fields = UnsafeMutableRawPointer(kept.base + fieldOffset).bindMemory(to: Field.self, capacity: fieldCount)
+        fields.update(from: fieldScratch, count: fieldCount)
+        exchange.pointee.head = kept
+        exchange.pointee.fields = fields
+        exchange.pointee.request = head
+        exchange.pointee.requestBody.begin(head.framing, length: head.contentLength)
+
+        // What follows the head: the body, or the next request.
+        if let input = client.pointee.input {
+            client.pointee.inputIsPartial = false
+            consumeInput(client, headBytes)
+            _ = input
+        } else if count > headBytes {
+            let rest = count - headBytes
+            let buffer = buffers.take(rest)
+            buffer.append(base + headBytes, rest)
+            client.pointee.input = buffer
+        }
+        if !head.wantsKeepAlive || client.pointee.requests >= plan.requestsPerConnectionMax || isDraining {
+            client.pointee.closeAfterResponse = true
+        }
+        run(exchange, from: .route)
+    }
+
+    /// A slot for a new exchange on this connection; nil (and the connection closed) at the bound.
+    func openExchange(_ client: ClientPointer, _ plan: ListenerPlan) -> ExchangePointer? {
+        guard let (exchange, handle) = exchanges.allocate() else {
+            Log.limited(.warning, "exchange limit", "connection closed", errno: 0, nowMs: nowMs)
+            close(client)
+            return nil
+        }
+        sequence &+= 1
+        exchange.initialize(
+            to: Exchange(handle: handle, client: client, lease: takeLease(), listener: plan))
+        exchange.pointee.sequence = sequence
+        exchange.pointee.startNs = nowNs
+        client.pointee.exchange = exchange
+        client.pointee.state = .exchange
+        client.pointee.requests &+= 1
+        clearDeadline(client)
+        return exchange
+    }
+
+    /// Answers a head that cannot be served, and closes: what follows it cannot be told apart.
+    private func reject(_ client: ClientPointer, _ plan: ListenerPlan, _ failure: Failure) {
+        guard let exchange = openExchange(client, plan) else { return }
+        client.pointee.closeAfterResponse = true
+        fail(exchange, failure)
+    }
+
+    /// Closes a connection whose client sent nothing that could be answered.
+    func rejectConnection(_ client: ClientPointer, _ failure: Failure) {
+        guard let plan = listenerPlan(client), let exchange = openExchange(client, plan) else {
+            close(client)
+            return
+        }
+        end(exchange, failure)
+    }
+
+    // MARK: input
+
+    /// Receives into the connection's buffer, which grows up to capacity. Nil: nothing (more) to be had now.
+    func bufferInput(_ client: ClientPointer, capacity: Int) -> BufferPointer? {
+        guard client.pointee.canRead else { return nil }
+        var buffer = client.pointee.input ?? buffers.take(min(1024, capacity))
+        client.pointee.input = buffer
+        if buffer.room == 0 {
+            let grown = buffers.take(min(max(buffer.count * 4, 4096), max(capacity, buffer.count + 1)))
+            grown.append(buffer.readable, buffer.count)
+            buffers.give(buffer)
+            client.pointee.input = grown
+            buffer = grown
+        }
+        let received = receive(client, into: buffer.writable, buffer.room)
+        if received <= 0 { return nil }
+        buffer.pointee.end += UInt32(received)
+        lastReceived = received
+        return buffer
+    }
+
+    /// Drops bytes from the front of the connection's buffer, and the buffer when it is empty.
+    func consumeInput(_ client: ClientPointer, _ byteCount: Int) {
+        guard let input = client.pointee.input else { return }
+        input.pointee.start += UInt32(byteCount)
+        if input.count == 0 {
+            buffers.give(input)
+            client.pointee.input = nil
+        }
+    }
+
+    /// Receives from a client; keeps its readiness. ≤ 0: nothing now (the connection may be closed).
+    func receive(_ client: ClientPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int) -> Int {
+        let received = client.pointee.socket.receive(into, capacity)
+        if received > 0 {
+            // A short read has emptied the socket, unless the end of stream waits behind it.
+            if received < capacity && !client.pointee.peerEnded { client.pointee.canRead = false }
+            return received
+        }
+        client.pointee.canRead = false
+        if received == -Int(EAGAIN) || received == -Int(EINTR) { return -1 }
+        client.pointee.peerEnded = true
+        clientEnded(client, errno: received < 0 ? Int32(-received) : 0)
+        return 0
+    }
+}

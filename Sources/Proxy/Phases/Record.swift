@@ -1,0 +1,141 @@
+// record: how an exchange ends, and the one record of it.
+//
+// Log line, metrics (later traces and SLO events) come from the same value, made here and nowhere else.
+
+import Glibc
+import HTTPModel
+import Reactor
+import Resilience
+import Synchronization
+import Telemetry
+
+extension Worker {
+    /// The exchange ends in a failure: a response that says so when none has begun, else a cut.
+    func fail(_ exchange: ExchangePointer, _ failure: Failure) {
+        guard !exchange.pointee.isOver else { return }
+        endAttempt(exchange, failure.reason)
+        dropUpstream(exchange)
+        clearTimer(exchange)
+        if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.reason.status == 0 {
+            end(exchange, failure)
+            return
+        }
+        exchange.pointee.failure = failure
+        answer(exchange, failure: failure)
+    }
+
+    /// The exchange ends here and now; the client's connection with it. What was sent of a response
+    /// is cut by a reset, so that it cannot be taken for complete.
+    func end(_ exchange: ExchangePointer, _ failure: Failure) {
+        guard !exchange.pointee.isOver else { return }
+        endAttempt(exchange, failure.reason)
+        dropUpstream(exchange)
+        if exchange.pointee.failure.reason == .none { exchange.pointee.failure = failure }
+        let client = exchange.pointee.client
+        let isCut = exchange.pointee.responseStarted
+        closeExchange(exchange)
+        close(client, reset: isCut)
+    }
+
+    /// The response is out: the connection serves the next request or closes.
+    func finish(_ exchange: ExchangePointer) {
+        guard !exchange.pointee.isOver else { return }
+        let client = exchange.pointee.client
+        let requestIsRead = exchange.pointee.requestBody.isDone
+        closeExchange(exchange)
+        if client.pointee.closeAfterResponse || !requestIsRead {
+            // The rest of a request that nobody wants is on its way.
+            if !requestIsRead { client.pointee.lingerBytes = 1 }
+            closeGracefully(client)
+            return
+        }
+        guard let plan = listenerPlan(client) else {
+            closeGracefully(client)
+            return
+        }
+        client.pointee.state = .idle
+        setDeadline(client, .idle, afterMs: plan.idleTimeoutMs)
+        if client.pointee.input != nil || client.pointee.canRead { serve(client) }
+    }
+
+    private func closeExchange(_ exchange: ExchangePointer) {
+        record(exchange)
+        exchange.pointee.isOver = true
+        let client = exchange.pointee.client
+        client.pointee.exchange = nil
+        clearDeadline(client)
+        if let head = exchange.pointee.head { buffers.give(head) }
+        if let held = exchange.pointee.held { buffers.give(held) }
+        if exchange.pointee.responsePipe.exists { pipes.give(exchange.pointee.responsePipe) }
+        if exchange.pointee.requestPipe.exists { pipes.give(exchange.pointee.requestPipe) }
+        if exchange.pointee.timer >= 0 { timers.remove(exchange.pointee.timer) }
+        if exchange.pointee.totalTimer >= 0 { timers.remove(exchange.pointee.totalTimer) }
+        giveBack(exchange.pointee.lease)
+        graveyard.exchanges.append(exchange.pointee.handle)
+    }
+
+    private func record(_ exchange: ExchangePointer) {
+        let totalUs = (nowNs &- exchange.pointee.startNs) / 1000
+        let failure = exchange.pointee.failure
+        let status = exchange.pointee.status
+        if let service = exchange.pointee.service { serviceStates[service.id].budget.completed(at: nowMs) }
+        let metrics = exchange.pointee.route?.metrics ?? exchange.pointee.listener.unrouted
+        metrics.cell(worker: index).requestEnded(
+            status: status, totalUs: totalUs, timeToFirstByteUs: UInt64(exchange.pointee.headUs),
+            bytesIn: exchange.pointee.bytesIn, bytesOut: exchange.pointee.bytesOut, reason: failure.reason,
+            retries: UInt64(exchange.pointee.retries))
+        guard let log else { return }
+        log.append(logRecord(exchange, totalUs: totalUs))
+        wantTick()
+    }
+
+    private func logRecord(_ exchange: ExchangePointer, totalUs: UInt64) -> RequestRecord {
+        let client = exchange.pointee.client
+        var record = RequestRecord()
+        record.startWallUs = Clock.wallUs() &- totalUs
+        record.totalUs = totalUs
+        record.timeToFirstByteUs = UInt64(exchange.pointee.headUs)
+        record.connectUs = UInt64(exchange.pointee.connectUs)
+        record.status = exchange.pointee.status
+        record.bytesIn = exchange.pointee.bytesIn
+        record.bytesOut = exchange.pointee.bytesOut
+        record.failure = exchange.pointee.failure
+        record.phase = exchange.pointee.phase
+        record.attempts = exchange.pointee.attempts
+        record.connectionReused = exchange.pointee.usedReusedConnection
+        record.clientAddress = exchange.pointee.clientAddress
+        record.clientPort = client.pointee.peerPort
+        record.requestID = RequestID(high: identity, low: exchange.pointee.sequence)
+        record.listener = exchange.pointee.listener.name.bytes
+        record.worker = UInt16(index)
+        if let route = exchange.pointee.route { record.route = route.name.bytes }
+        if let service = exchange.pointee.service { record.service = service.name.bytes }
+        if let endpoint = exchange.pointee.endpoint { record.endpoint = endpoint.name.bytes }
+        if let view = view(exchange) {
+            let head = view.head.pointee
+            record.method = head.methodName.bytes(in: view.bytes)
+            record.target = head.target.bytes(in: view.bytes)
+            record.host = head.authority.bytes(in: view.bytes)
+            record.protocolName = head.version == .http10 ? StaticText.http10 : StaticText.http11
+            for i in 0..<Int(head.fieldCount) {
+                switch view.fields[i].id {
+                case .userAgent: record.userAgent = view.fields[i].value.bytes(in: view.bytes)
+                case .referer: record.referer = view.fields[i].value.bytes(in: view.bytes)
+                default: break
+                }
+            }
+        }
+        return record
+    }
+}
+
+/// Fixed texts as bytes.
+enum StaticText {
+    static let http10 = bytes("HTTP/1.0")
+    static let http11 = bytes("HTTP/1.1")
+    static let tcp = bytes("tcp")
+
+    private static func bytes(_ text: StaticString) -> UnsafeBufferPointer<UInt8> {
+        UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+    }
+}

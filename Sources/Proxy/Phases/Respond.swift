@@ -1,0 +1,388 @@
+// respond: the endpoint's answer to the client: interim heads, the head, the body, trailers.
+//
+// A response is believed only when it is well-formed; what is not becomes a 502 with a reason, or,
+// once the head is out, an aborted connection: never a message that looks complete (law 2).
+
+import Glibc
+import HTTP1
+import HTTPModel
+import Reactor
+import Resilience
+import Telemetry
+
+extension Worker {
+    private static let interimMax: UInt8 = 32
+    static let upstreamLimits = HeadLimits()
+
+    /// The endpoint has sent something, or ended.
+    func upstreamReadable(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+        if !exchange.pointee.responseStarted && !exchange.pointee.responseDone {
+            readResponseHead(exchange, upstream)
+        } else {
+            pumpResponseBody(exchange)
+        }
+    }
+
+    // MARK: the head
+
+    private func readResponseHead(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+        while upstream.pointee.canRead && upstream.pointee.exchange == exchange && !exchange.pointee.responseStarted {
+            let base: UnsafeMutablePointer<UInt8>
+            let count: Int
+            if let buffer = upstream.pointee.input {
+                let received = receive(upstream, into: buffer.writable, buffer.room)
+                if received < 0 { return }
+                if received == 0 {
+                    endedBeforeHead(exchange, upstream)
+                    return
+                }
+                buffer.pointee.end += UInt32(received)
+                base = buffer.readable
+                count = buffer.count
+            } else {
+                let received = receive(upstream, into: input, Self.inputBytes)
+                if received < 0 { return }
+                if received == 0 {
+                    endedBeforeHead(exchange, upstream)
+                    return
+                }
+                base = input
+                count = received
+            }
+            takeHeads(exchange, upstream, base, count)
+        }
+    }
+
+    /// The connection's end before a response head: what it means depends on how it ended.
+    private func endedBeforeHead(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+        let error = upstream.pointee.readErrno
+        let failure: Failure
+        if upstream.pointee.input != nil || exchange.pointee.interimCount > 0 && error == 0 {
+            failure = Failure(.upstreamMalformedHead, phase: .forward, errno: error, detail: Violation.truncated.rawValue)
+        } else if error != 0 || upstream.pointee.writeFailed {
+            failure = Failure(.upstreamReset, phase: .forward, errno: error != 0 ? error : exchange.pointee.writeErrno)
+        } else {
+            failure = Failure(.upstreamClosed, phase: .forward)
+        }
+        attemptFailed(exchange, failure)
+    }
+
+    /// Takes interim heads and the final one out of a block of bytes.
+    private func takeHeads(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) {
+        var offset = 0
+        while offset < count {
+            var head = ResponseHead()
+            switch responseParser.parse(
+                base + offset, count: count - offset, requestMethod: exchange.pointee.request.method,
+                fields: fieldScratch, into: &head)
+            {
+            case .complete:
+                if head.isInterim {
+                    guard passInterim(exchange, base + offset, head) else { return }
+                    offset += Int(head.byteCount)
+                    continue
+                }
+                if head.status == 101 {
+                    failUpstream(exchange, Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
+                    return
+                }
+                respond(exchange, upstream, base + offset, count - offset, head)
+                return
+            case .incomplete:
+                keepPartialHead(exchange, upstream, base + offset, count - offset)
+                return
+            case .malformed(let violation, let at):
+                failUpstream(
+                    exchange,
+                    Failure(.upstreamMalformedHead, phase: .respond, position: Int32(at), detail: violation.rawValue))
+                return
+            case .tooLarge:
+                failUpstream(exchange, Failure(.upstreamHeadTooLarge, phase: .respond))
+                return
+            }
+        }
+        // All interim: the final head is still to come.
+        if let buffer = upstream.pointee.input {
+            buffers.give(buffer)
+            upstream.pointee.input = nil
+        }
+    }
+
+    private func keepPartialHead(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) {
+        let old = upstream.pointee.input
+        if let old, old.room > 0, old.readable == bytes { return }
+        let buffer = buffers.take(max(count * 2, 4096))
+        buffer.append(bytes, count)
+        if let old { buffers.give(old) }
+        upstream.pointee.input = buffer
+    }
+
+    /// 1xx heads go through to clients that know them (RFC 9110 §15.2). False: the exchange is over.
+    private func passInterim(_ exchange: ExchangePointer, _ base: UnsafeMutablePointer<UInt8>, _ head: ResponseHead) -> Bool {
+        exchange.pointee.interimCount += 1
+        if exchange.pointee.interimCount > Self.interimMax {
+            failUpstream(
+                exchange,
+                Failure(.upstreamMalformedHead, phase: .respond, detail: Violation.tooManyInterim.rawValue))
+            return false
+        }
+        // Asked for by us, not by the client.
+        if exchange.pointee.request.version < .http11 { return true }
+        if head.status == 100 && !exchange.pointee.request.expectsContinue { return true }
+        if head.status == 100 && exchange.pointee.requestBody.isDone { return true }
+        var writer = ByteWriter(output, capacity: outputBytes)
+        writeStatusLine(head.status, reason: head.reason.bytes(in: base), &writer)
+        writeFields(of: head, base, &writer)
+        writer.append("\r\n")
+        exchange.pointee.bytesOut += UInt64(writer.count)
+        return sendToClient(exchange.pointee.client, output, writer.count)
+    }
+
+    private func respond(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>, _ count: Int,
+        _ head: ResponseHead
+    ) {
+        guard let route = exchange.pointee.route, let service = exchange.pointee.service else { return }
+        exchange.pointee.phase = .respond
+        if head.status >= 500, route.retry.statuses.contains(head.status), retryStatus(exchange, route, service, head.status) {
+            return
+        }
+        clearDeadline(upstream)
+        let client = exchange.pointee.client
+        exchange.pointee.response = head
+        exchange.pointee.status = head.status
+        exchange.pointee.headUs = UInt32(truncatingIfNeeded: (nowNs &- exchange.pointee.startNs) / 1000)
+        exchange.pointee.responseBody.begin(head.framing, length: head.contentLength)
+        if head.keepAliveTimeoutSeconds > 0 {
+            // Stay a second below what the endpoint says, so that it is not the one that closes.
+            upstream.pointee.idleTimeoutMs = UInt64(head.keepAliveTimeoutSeconds - 1) * 1000
+        }
+        // An answer before the request was read: the rest of the request is not waited for.
+        if !exchange.pointee.requestBody.isDone { client.pointee.closeAfterResponse = true }
+        let isHTTP11 = exchange.pointee.request.version >= .http11
+        if head.framing == .chunked || head.framing == .untilClose {
+            exchange.pointee.clientChunked = isHTTP11
+            // A client of HTTP/1.0 knows the end only by our closing.
+            if !isHTTP11 { client.pointee.closeAfterResponse = true }
+        }
+        var writer = ByteWriter(output, capacity: outputBytes)
+        writeResponseHead(exchange, head, base, route.responseRules, &writer)
+        if writer.overflowed {
+            failUpstream(exchange, Failure(.internalLimit, phase: .respond))
+            return
+        }
+        exchange.pointee.responseStarted = true
+        let headBytes = Int(head.byteCount)
+        let relayed = relay(
+            &exchange.pointee.responseBody, base + headBytes, count - headBytes,
+            chunked: exchange.pointee.clientChunked, prefixCount: writer.count, to: client.pointee.socket,
+            &client.pointee.output)
+        let extra = count - headBytes - relayed.consumed
+        if let buffer = upstream.pointee.input {
+            buffers.give(buffer)
+            upstream.pointee.input = nil
+        }
+        if checkRelayed(exchange, upstream, relayed, extra: extra) { pumpResponseBody(exchange) }
+    }
+
+    private func retryStatus(_ exchange: ExchangePointer, _ route: RoutePlan, _ service: ServicePlan, _ status: UInt16) -> Bool {
+        let facts = AttemptFacts(
+            isIdempotent: exchange.pointee.request.method.isIdempotent, sent: .all,
+            isReplayable: exchange.pointee.isReplayable,
+            isReusedConnection: exchange.pointee.upstream?.pointee.isReused ?? false,
+            attempt: Int(exchange.pointee.attempts))
+        let decision = route.retry.decide(
+            status: status, facts, at: nowMs, budget: &serviceStates[service.id].budget, using: &random)
+        guard case .charged(let backoffMs) = decision else { return false }
+        endAttempt(exchange, .none)
+        dropUpstream(exchange)
+        tryAgain(exchange, fresh: false, afterMs: UInt64(backoffMs))
+        return true
+    }
+
+    // MARK: the body
+
+    /// Moves the response body on, as far as both sides let it.
+    func pumpResponseBody(_ exchange: ExchangePointer) {
+        guard exchange.pointee.responseStarted, !exchange.pointee.responseDone, let upstream = exchange.pointee.upstream
+        else { return }
+        let client = exchange.pointee.client
+        while !exchange.pointee.responseBody.isDone || exchange.pointee.responsePipe.count > 0 {
+            if !client.pointee.output.isEmpty {
+                waitForClientToTake(exchange, upstream)
+                return
+            }
+            if exchange.pointee.responsePipe.exists
+                || (exchange.pointee.responseBody.framing == .length
+                    && exchange.pointee.responseBody.remaining >= Self.spliceBytesMin)
+            {
+                switch spliceResponse(exchange, upstream) {
+                case .next: continue
+                case .wait, .finish: return
+                }
+            }
+            guard upstream.pointee.canRead else {
+                if let route = exchange.pointee.route { setDeadline(upstream, .body, afterMs: route.idleTimeoutMs) }
+                return
+            }
+            guard copyResponse(exchange, upstream) else { return }
+        }
+        responseComplete(exchange)
+    }
+
+    /// One block through our memory. False: stop.
+    private func copyResponse(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) -> Bool {
+        let client = exchange.pointee.client
+        let received = receive(upstream, into: input, Self.inputBytes)
+        if received < 0 { return true }
+        if received == 0 {
+            upstreamEnded(exchange, upstream)
+            return false
+        }
+        let relayed = relay(
+            &exchange.pointee.responseBody, input, received, chunked: exchange.pointee.clientChunked,
+            prefixCount: 0, to: client.pointee.socket, &client.pointee.output)
+        return checkRelayed(exchange, upstream, relayed, extra: received - relayed.consumed)
+    }
+
+    private func checkRelayed(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ relayed: Relayed, extra: Int
+    ) -> Bool {
+        exchange.pointee.bytesOut += UInt64(relayed.sent)
+        if relayed.errno != 0 {
+            clientEnded(exchange.pointee.client, errno: relayed.errno)
+            return false
+        }
+        if let (violation, at) = relayed.violation {
+            fail(
+                exchange,
+                Failure(
+                    .upstreamMalformedBody, phase: .respond, position: Int32(truncatingIfNeeded: at),
+                    detail: violation.rawValue))
+            return false
+        }
+        // Bytes behind the response belong to nobody: the connection is not used again.
+        if extra > 0 { upstream.pointee.peerEnded = true }
+        return true
+    }
+
+    private func spliceResponse(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) -> PhaseResult {
+        let client = exchange.pointee.client
+        var moved: UInt64 = 0
+        let result = splice(
+            &exchange.pointee.responseBody, from: upstream.pointee.socket, to: client.pointee.socket,
+            &exchange.pointee.responsePipe, &moved)
+        exchange.pointee.bytesOut += moved
+        switch result {
+        case .done:
+            return .next
+        case .unavailable:
+            return copyResponse(exchange, upstream) ? .next : .finish
+        case .sourceEmpty:
+            upstream.pointee.canRead = false
+            if moved > 0 { clearDeadline(client) }
+            // With the end of stream already seen, an empty source is one cut short.
+            if upstream.pointee.peerEnded {
+                upstream.pointee.canRead = true
+                if upstream.pointee.socket.peek() == 0 {
+                    upstreamEnded(exchange, upstream)
+                    return .finish
+                }
+                upstream.pointee.canRead = false
+            }
+            if let route = exchange.pointee.route { setDeadline(upstream, .body, afterMs: route.idleTimeoutMs) }
+            return .wait
+        case .sinkFull:
+            waitForClientToTake(exchange, upstream)
+            return .wait
+        case .sourceEnded(let error):
+            upstream.pointee.readErrno = error
+            upstreamEnded(exchange, upstream)
+            return .finish
+        case .sinkBroke(let error):
+            clientEnded(client, errno: error)
+            return .finish
+        }
+    }
+
+    /// The client is slower than the endpoint: reading stops until it has taken what there is.
+    private func waitForClientToTake(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+        clearDeadline(upstream)
+        setDeadline(exchange.pointee.client, .write, afterMs: exchange.pointee.listener.writeTimeoutMs)
+    }
+
+    /// The client has taken some of what waited for it.
+    func clientTook(_ exchange: ExchangePointer) {
+        setDeadline(exchange.pointee.client, .write, afterMs: exchange.pointee.listener.writeTimeoutMs)
+    }
+
+    /// The client takes bytes, and our own buffer is empty.
+    func outputDrained(_ exchange: ExchangePointer) {
+        if exchange.pointee.client.pointee.deadline == .write { clearDeadline(exchange.pointee.client) }
+        if exchange.pointee.responseDone {
+            finish(exchange)
+        } else if exchange.pointee.responseStarted {
+            pumpResponseBody(exchange)
+        }
+    }
+
+    /// The endpoint has ended the connection within, or right after, a response body.
+    private func upstreamEnded(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+        let error = upstream.pointee.readErrno
+        guard exchange.pointee.responseBody.framing == .untilClose, error == 0 else {
+            fail(exchange, Failure(.upstreamClosedMidBody, phase: .respond, errno: error))
+            return
+        }
+        exchange.pointee.responseBody.isDone = true
+        if exchange.pointee.clientChunked {
+            var writer = ByteWriter(output, capacity: outputBytes)
+            writer.append("0\r\n\r\n")
+            exchange.pointee.bytesOut += UInt64(writer.count)
+            guard sendToClient(exchange.pointee.client, output, writer.count) else { return }
+        }
+        responseComplete(exchange)
+    }
+
+    /// Everything the endpoint had to say is with the client's socket or its outbox.
+    private func responseComplete(_ exchange: ExchangePointer) {
+        exchange.pointee.responseDone = true
+        endAttempt(exchange, .none)
+        if let upstream = exchange.pointee.upstream {
+            exchange.pointee.upstream = nil
+            // A connection that would have to be read once more to know is asked now.
+            if upstream.pointee.canRead && !upstream.pointee.peerEnded && upstream.pointee.socket.peek() == -Int(EAGAIN) {
+                upstream.pointee.canRead = false
+            }
+            clearDeadline(upstream)
+            release(upstream, reusable: exchange.pointee.response.allowsKeepAlive && exchange.pointee.requestSentWhole)
+        }
+        if exchange.pointee.client.pointee.output.isEmpty {
+            finish(exchange)
+        } else {
+            clientTook(exchange)
+        }
+    }
+
+    /// A response that cannot be passed on, before its head was: a 502, and no other attempt.
+    private func failUpstream(_ exchange: ExchangePointer, _ failure: Failure) {
+        fail(exchange, failure)
+    }
+
+    /// Receives from an endpoint: bytes, 0 at the end (readErrno says how), -1 nothing now.
+    private func receive(_ upstream: UpstreamPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int) -> Int {
+        let received = upstream.pointee.socket.receive(into, capacity)
+        if received > 0 {
+            if received < capacity && !upstream.pointee.peerEnded { upstream.pointee.canRead = false }
+            return received
+        }
+        upstream.pointee.canRead = false
+        if received == -Int(EAGAIN) || received == -Int(EINTR) { return -1 }
+        upstream.pointee.peerEnded = true
+        upstream.pointee.readErrno = received < 0 ? Int32(-received) : 0
+        return 0
+    }
+}

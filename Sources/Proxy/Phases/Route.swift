@@ -1,0 +1,28 @@
+// route: which route serves this request.
+
+import HTTPModel
+import Resilience
+import Routing
+
+extension Worker {
+    func route(_ exchange: ExchangePointer) -> PhaseResult {
+        guard let view = view(exchange) else { return .finish }
+        if exchange.pointee.request.method == .connect {
+            fail(exchange, Failure(.connectNotSupported, phase: .route))
+            return .finish
+        }
+        let plan = exchange.pointee.listener
+        guard plan.router.match(view, into: &exchange.pointee.match) else {
+            let reason: Reason = exchange.pointee.match.methodMismatch ? .methodNotAllowed : .routeNotFound
+            fail(exchange, Failure(reason, phase: .route))
+            return .finish
+        }
+        let index = Int(plan.routeIndexes[Int(exchange.pointee.match.route)])
+        exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { snapshot in
+            let route = snapshot.routes[index]
+            exchange.pointee.route = route
+            if case .forward(let serviceID) = route.action { exchange.pointee.service = snapshot.services[serviceID] }
+        }
+        return .next
+    }
+}

@@ -1,0 +1,34 @@
+// select: which endpoint gets this attempt.
+//
+// Endpoints already tried are excluded while another is left. Nothing here touches a socket.
+
+import Balancing
+import HTTPModel
+import Resilience
+import Routing
+
+extension Worker {
+    func select(_ exchange: ExchangePointer) -> PhaseResult {
+        guard let service = exchange.pointee.service else { return .finish }
+        guard let i = pick(service, excluded: &exchange.pointee.excluded) else {
+            fail(
+                exchange,
+                Failure(
+                    service.hasUnresolvedNames && service.endpoints.isEmpty ? .nameUnresolved : .noEndpoint,
+                    phase: .select))
+            return .finish
+        }
+        exchange.pointee.excluded.insert(i)
+        exchange.pointee.endpoint = service.endpoints[i]
+        return .next
+    }
+
+    /// Picks an endpoint; when all have been tried they are all candidates again.
+    func pick(_ service: ServicePlan, excluded: inout Excluded) -> Int? {
+        let endpoints = ServiceEndpoints(plan: service)
+        if let i = serviceStates[service.id].balancer.pick(endpoints, excluded: excluded, using: &random) { return i }
+        guard !excluded.isEmpty else { return nil }
+        excluded = Excluded()
+        return serviceStates[service.id].balancer.pick(endpoints, excluded: excluded, using: &random)
+    }
+}

@@ -1,0 +1,190 @@
+// Connections to endpoints, kept open between requests: per worker, per endpoint, bounded.
+//
+// The most recently used idle connection is taken first, so that the rest can age out. An idle
+// connection that becomes readable has been closed by the endpoint or has sent bytes nobody asked for:
+// either way it is closed, never reused. The race that is left (the endpoint closes while the request
+// is on its way) is answered by a free retry on a fresh connection (Phases/Forward.swift).
+
+import Glibc
+import Reactor
+import Resilience
+import Synchronization
+import Telemetry
+
+/// One endpoint's connections in this worker.
+struct EndpointPool {
+    /// Idle connections, most recently used first.
+    var first: UpstreamPointer?
+    var last: UpstreamPointer?
+    var idleCount = 0
+    /// All connections, idle or not.
+    var connectionCount = 0
+    unowned(unsafe) var endpoint: Endpoint?
+}
+
+extension Worker {
+    /// Makes room for an endpoint's pool.
+    @inline(__always)
+    func poolIndex(_ endpoint: Endpoint) -> Int {
+        while pools.count <= endpoint.id { pools.append(EndpointPool()) }
+        return endpoint.id
+    }
+
+    /// Takes an idle connection out of the pool.
+    func takeIdle(_ endpoint: Endpoint) -> UpstreamPointer? {
+        let i = poolIndex(endpoint)
+        guard let upstream = pools[i].first else { return nil }
+        unlink(upstream, i)
+        endpoint.metrics.cell(worker: index).idleTaken(reused: true)
+        upstream.pointee.isReused = true
+        upstream.pointee.state = .busy
+        return upstream
+    }
+
+    /// Puts a connection whose response is complete into its pool, or closes it.
+    func release(_ upstream: UpstreamPointer, reusable: Bool) {
+        upstream.pointee.exchange = nil
+        guard reusable, !upstream.pointee.peerEnded, !upstream.pointee.canRead, upstream.pointee.output.isEmpty,
+            upstream.pointee.input == nil, !upstream.pointee.writeFailed, upstream.pointee.idleTimeoutMs > 0,
+            upstream.pointee.serviceID < snapshot.services.count,
+            let service = snapshot.services[upstream.pointee.serviceID]
+        else {
+            close(upstream)
+            return
+        }
+        let endpoint = upstream.pointee.endpoint._withUnsafeGuaranteedRef { $0 }
+        let i = poolIndex(endpoint)
+        if pools[i].idleCount >= service.idleConnectionsMax {
+            if service.idleConnectionsMax == 0 || pools[i].last == nil {
+                close(upstream)
+                return
+            }
+            if let oldest = pools[i].last { close(oldest) }
+        }
+        upstream.pointee.state = .idle
+        upstream.pointee.next = pools[i].first
+        upstream.pointee.previous = nil
+        pools[i].first?.pointee.previous = upstream
+        pools[i].first = upstream
+        if pools[i].last == nil { pools[i].last = upstream }
+        pools[i].idleCount += 1
+        endpoint.metrics.cell(worker: index).idleAdded()
+        setDeadline(upstream, .idle, afterMs: min(upstream.pointee.idleTimeoutMs, service.idleTimeoutMs))
+    }
+
+    private func unlink(_ upstream: UpstreamPointer, _ i: Int) {
+        if let next = upstream.pointee.next {
+            next.pointee.previous = upstream.pointee.previous
+        } else {
+            pools[i].last = upstream.pointee.previous
+        }
+        if let previous = upstream.pointee.previous {
+            previous.pointee.next = upstream.pointee.next
+        } else {
+            pools[i].first = upstream.pointee.next
+        }
+        upstream.pointee.next = nil
+        upstream.pointee.previous = nil
+        pools[i].idleCount -= 1
+    }
+
+    /// Starts a connection. Returns it (connecting or connected), or the errno.
+    func connect(_ endpoint: Endpoint, _ service: ServicePlan) -> Result<UpstreamPointer, SystemError> {
+        let (socket, error) = Socket.connect(to: endpoint.address)
+        if socket.fd < 0 { return .failure(SystemError(call: "connect", code: error)) }
+        guard let (upstream, handle) = upstreams.allocate() else {
+            socket.close()
+            return .failure(SystemError(call: "connect", code: ENOBUFS))
+        }
+        let token = Token(kind: TokenKind.upstream, handle: handle)
+        upstream.initialize(
+            to: UpstreamConnection(
+                socket: socket, handle: handle, timer: timers.create(token),
+                endpoint: .passRetained(endpoint), serviceID: service.id,
+                state: error == 0 ? .busy : .connecting, idleTimeoutMs: service.idleTimeoutMs, startNs: nowNs))
+        let i = poolIndex(endpoint)
+        pools[i].connectionCount += 1
+        pools[i].endpoint = endpoint
+        poller.register(socket.fd, token)
+        if error != 0 { setDeadline(upstream, .connect, afterMs: service.connectTimeoutMs) }
+        return .success(upstream)
+    }
+
+    /// Closes a connection in any state. Its exchange must already have let go of it.
+    func close(_ upstream: UpstreamPointer) {
+        guard upstream.pointee.state != .closed else { return }
+        let endpoint = upstream.pointee.endpoint._withUnsafeGuaranteedRef { $0 }
+        let cell = endpoint.metrics.cell(worker: index)
+        if upstream.pointee.state == .idle {
+            unlink(upstream, endpoint.id)
+            cell.idleTaken(reused: false)
+        }
+        if upstream.pointee.state != .connecting { cell.connectionClosed() }
+        pools[endpoint.id].connectionCount -= 1
+        if pools[endpoint.id].connectionCount == 0 { pools[endpoint.id].endpoint = nil }
+        upstream.pointee.state = .closed
+        upstream.pointee.exchange = nil
+        if let input = upstream.pointee.input { buffers.give(input) }
+        upstream.pointee.input = nil
+        upstream.pointee.output.clear(pool: &buffers)
+        timers.remove(upstream.pointee.timer)
+        upstream.pointee.socket.close()
+        graveyard.upstreams.append(upstream.pointee.handle)
+        upstream.pointee.endpoint.release()
+    }
+
+    func closeIdle(_ pool: EndpointPool) {
+        var next = pool.first
+        while let upstream = next {
+            next = upstream.pointee.next
+            close(upstream)
+        }
+    }
+
+    /// Closes the idle connections of an endpoint no service has any more.
+    func forgetIfGone(_ i: Int) {
+        guard pools[i].idleCount > 0, let endpoint = pools[i].endpoint else { return }
+        for service in snapshot.services {
+            if let service, service.endpoints.contains(where: { $0 === endpoint }) { return }
+        }
+        closeIdle(pools[i])
+    }
+
+    // MARK: deadlines
+
+    @inline(__always)
+    func setDeadline(_ upstream: UpstreamPointer, _ deadline: UpstreamConnection.Deadline, afterMs: UInt64) {
+        upstream.pointee.deadline = deadline
+        timers.arm(upstream.pointee.timer, atMs: nowMs &+ afterMs)
+    }
+
+    @inline(__always)
+    func clearDeadline(_ upstream: UpstreamPointer) {
+        if upstream.pointee.deadline == .none { return }
+        upstream.pointee.deadline = .none
+        timers.disarm(upstream.pointee.timer)
+    }
+
+    func upstreamDeadlinePassed(_ upstream: UpstreamPointer) {
+        let deadline = upstream.pointee.deadline
+        upstream.pointee.deadline = .none
+        guard let exchange = upstream.pointee.exchange else {
+            close(upstream)
+            return
+        }
+        switch deadline {
+        case .none:
+            break
+        case .idle:
+            close(upstream)
+        case .connect:
+            attemptFailed(exchange, Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT))
+        case .head:
+            attemptFailed(exchange, Failure(.upstreamHeadTimeout, phase: .forward))
+        case .body:
+            fail(exchange, Failure(.upstreamBodyTimeout, phase: .respond))
+        case .write:
+            attemptFailed(exchange, Failure(.upstreamWriteTimeout, phase: .forward))
+        }
+    }
+}

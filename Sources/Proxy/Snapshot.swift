@@ -1,0 +1,317 @@
+// What the data plane runs on: an immutable picture of the configuration, compiled.
+//
+// The control plane builds a Snapshot and sends it to every worker; a worker swaps it in at a loop
+// turn. Exchanges under way keep the snapshot they started with (SnapshotLease) until they end.
+// Objects that live longer than a snapshot (endpoints, metrics) are shared between snapshots, so a
+// reload touches only what changed.
+
+import Balancing
+import HTTP1
+import HTTPModel
+import Reactor
+import Resilience
+import Routing
+import Synchronization
+import Telemetry
+
+/// Everything a worker needs to serve requests. Immutable.
+public final class Snapshot: Sendable {
+    /// Counts up from 1 with every change published.
+    public let generation: UInt64
+    /// By listener id; nil where a listener was removed.
+    public let listeners: [ListenerPlan?]
+    public let routes: [RoutePlan]
+    /// By service id; nil where a service was removed.
+    public let services: [ServicePlan?]
+    /// Clients in these blocks are believed about whom they speak for (law 9).
+    public let trusted: [AddressBlock]
+    public let forwarding: ForwardingPlan
+
+    public init(
+        generation: UInt64, listeners: [ListenerPlan?], routes: [RoutePlan], services: [ServicePlan?],
+        trusted: [AddressBlock], forwarding: ForwardingPlan
+    ) {
+        self.generation = generation
+        self.listeners = listeners
+        self.routes = routes
+        self.services = services
+        self.trusted = trusted
+        self.forwarding = forwarding
+    }
+}
+
+/// Which fields tell the endpoint about the client and the way here.
+public struct ForwardingPlan: Sendable, BitwiseCopyable {
+    public var xForwarded: Bool
+    public var forwarded: Bool
+    public var via: Bool
+
+    public init(xForwarded: Bool, forwarded: Bool, via: Bool) {
+        self.xForwarded = xForwarded
+        self.forwarded = forwarded
+        self.via = via
+    }
+}
+
+/// A listener as the workers see it. `id` is stable across reloads as long as the name exists.
+public final class ListenerPlan: Sendable {
+    public enum Traffic: Sendable {
+        case http
+        /// L4: every connection goes to one service.
+        case tcp(serviceID: Int)
+    }
+
+    public let id: Int
+    public let name: StaticBytes
+    public let traffic: Traffic
+    /// One entry per address the listener is bound to.
+    public let sockets: [ListeningSockets]
+    public let router: Router
+    /// Router rule number → index into Snapshot.routes.
+    public let routeIndexes: [Int32]
+    public let requiresProxyHeader: Bool
+    public let parser: RequestParser
+    public let headBytesMax: Int
+    public let headTimeoutMs: UInt64
+    public let idleTimeoutMs: UInt64
+    /// Longest time without a byte from a client that owes us a body.
+    public let bodyTimeoutMs: UInt64
+    /// Longest time without a byte accepted by a client we owe a response.
+    public let writeTimeoutMs: UInt64
+    /// A client that owes us bytes, or accepts ours, slower than this is cut. Bytes per second; 0 = off.
+    public let bytesPerSecondMin: UInt64
+    /// Open client connections per worker.
+    public let connectionsMax: Int
+    public let requestsPerConnectionMax: UInt32
+    public let metrics: ListenerMetrics
+
+    public init(
+        id: Int, name: String, traffic: Traffic, sockets: [ListeningSockets], router: Router,
+        routeIndexes: [Int32], requiresProxyHeader: Bool, headLimits: HeadLimits, headTimeoutMs: UInt64,
+        idleTimeoutMs: UInt64, bodyTimeoutMs: UInt64, writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64,
+        connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics
+    ) {
+        self.id = id
+        self.name = StaticBytes(name)
+        self.traffic = traffic
+        self.sockets = sockets
+        self.router = router
+        self.routeIndexes = routeIndexes
+        self.requiresProxyHeader = requiresProxyHeader
+        self.parser = RequestParser(limits: headLimits)
+        self.headBytesMax = headLimits.bytesMax
+        self.headTimeoutMs = headTimeoutMs
+        self.idleTimeoutMs = idleTimeoutMs
+        self.bodyTimeoutMs = bodyTimeoutMs
+        self.writeTimeoutMs = writeTimeoutMs
+        self.bytesPerSecondMin = bytesPerSecondMin
+        self.connectionsMax = connectionsMax
+        self.requestsPerConnectionMax = requestsPerConnectionMax
+        self.metrics = metrics
+    }
+}
+
+/// The sockets of one listener address: one per worker (SO_REUSEPORT), or one shared by all (Unix).
+/// Opened by the control plane before a snapshot is published; closed when the last snapshot that
+/// names them and the workers have let go.
+public final class ListeningSockets: Sendable {
+    public let address: SocketAddress
+    /// Counts up over the life of the process; tells a worker whether it already listens on these.
+    public let id: Int
+    private let descriptors: [Int32]
+
+    public init(id: Int, address: SocketAddress, descriptors: [Int32]) {
+        self.id = id
+        self.address = address
+        self.descriptors = descriptors
+    }
+
+    /// The socket for a worker.
+    public func socket(worker: Int) -> Socket { Socket(fd: descriptors[worker % descriptors.count]) }
+    /// Whether the workers share one descriptor.
+    public var isShared: Bool { descriptors.count == 1 }
+
+    deinit {
+        for fd in descriptors { Socket(fd: fd).close() }
+    }
+}
+
+/// What a route does with a request it matched.
+public enum RouteAction: Sendable {
+    case forward(serviceID: Int)
+    case redirect(to: Template, status: UInt16)
+    case respond(status: UInt16, contentType: StaticBytes, body: StaticBytes)
+}
+
+/// A route with its policies, compiled.
+public final class RoutePlan: Sendable {
+    public let name: StaticBytes
+    public let action: RouteAction
+    /// The request target sent upstream; nil: as received.
+    public let rewrite: Rewrite?
+    public let requestRules: FieldRules?
+    public let responseRules: FieldRules?
+    /// Longest wait for the response head, once the request was sent.
+    public let headTimeoutMs: UInt64
+    /// Longest pause within a response body.
+    public let idleTimeoutMs: UInt64
+    /// Longest whole exchange; 0: none.
+    public let totalTimeoutMs: UInt64
+    public let retry: RetryPolicy
+    /// How much of a request body is held before an endpoint is chosen (law 11).
+    public let holdBytes: Int
+    public let metrics: RouteMetrics
+
+    public init(
+        name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
+        responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
+        retry: RetryPolicy, holdBytes: Int, metrics: RouteMetrics
+    ) {
+        self.name = StaticBytes(name)
+        self.action = action
+        self.rewrite = rewrite
+        self.requestRules = requestRules
+        self.responseRules = responseRules
+        self.headTimeoutMs = headTimeoutMs
+        self.idleTimeoutMs = idleTimeoutMs
+        self.totalTimeoutMs = totalTimeoutMs
+        self.retry = retry
+        self.holdBytes = holdBytes
+        self.metrics = metrics
+    }
+}
+
+/// How the target changes on its way upstream.
+public enum Rewrite: Sendable {
+    /// The whole target (path and query) from a template.
+    case target(Template)
+    /// The path's first `matched` bytes are replaced; the rest and the query stay.
+    case prefix(from: StaticBytes, to: StaticBytes)
+}
+
+/// Header rules of one direction. Removal is by name; set replaces, add appends.
+public final class FieldRules: Sendable {
+    public struct Rule: Sendable {
+        public let name: StaticBytes
+        public let value: Template
+        public init(name: String, value: Template) {
+            self.name = StaticBytes(name)
+            self.value = value
+        }
+    }
+    public let set: [Rule]
+    public let add: [Rule]
+    public let remove: [StaticBytes]
+
+    public init(set: [Rule], add: [Rule], remove: [String]) {
+        self.set = set
+        self.add = add
+        self.remove = remove.map { StaticBytes($0) }
+    }
+
+    /// Whether a field that arrived is dropped (because it is removed or replaced).
+    func drops(_ name: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        for rule in set where equalIgnoringASCIICase(name, count, rule.name.base, rule.name.count) { return true }
+        for removed in remove where equalIgnoringASCIICase(name, count, removed.base, removed.count) { return true }
+        return false
+    }
+
+    /// The replacement for a field by name, if there is one.
+    func replacement(for name: StaticString) -> Template? {
+        for rule in set
+        where equalIgnoringASCIICase(name.utf8Start, name.utf8CodeUnitCount, rule.name.base, rule.name.count) {
+            return rule.value
+        }
+        return nil
+    }
+}
+
+/// A service: endpoints and how one is chosen. `id` is stable across reloads as long as the name exists.
+public final class ServicePlan: Sendable {
+    public let id: Int
+    public let name: StaticBytes
+    public let algorithm: BalancingAlgorithm
+    public let endpoints: [Endpoint]
+    /// Whether some names of this service have never been resolved.
+    public let hasUnresolvedNames: Bool
+    public let connectTimeoutMs: UInt64
+    /// Idle connections kept per endpoint and worker.
+    public let idleConnectionsMax: Int
+    /// Idle connections are closed after this; an endpoint's `Keep-Alive: timeout` lowers it.
+    public let idleTimeoutMs: UInt64
+    /// Connections per endpoint and worker, 0: no bound.
+    public let connectionsMax: Int
+    public let proxyProtocol: ProxyProtocolVersion?
+    public let retryBudget: RetryBudget
+
+    public init(
+        id: Int, name: String, algorithm: BalancingAlgorithm, endpoints: [Endpoint], hasUnresolvedNames: Bool,
+        connectTimeoutMs: UInt64, idleConnectionsMax: Int, idleTimeoutMs: UInt64, connectionsMax: Int,
+        proxyProtocol: ProxyProtocolVersion?, retryBudget: RetryBudget
+    ) {
+        self.id = id
+        self.name = StaticBytes(name)
+        self.algorithm = algorithm
+        self.endpoints = endpoints
+        self.hasUnresolvedNames = hasUnresolvedNames
+        self.connectTimeoutMs = connectTimeoutMs
+        self.idleConnectionsMax = idleConnectionsMax
+        self.idleTimeoutMs = idleTimeoutMs
+        self.connectionsMax = connectionsMax
+        self.proxyProtocol = proxyProtocol
+        self.retryBudget = retryBudget
+    }
+}
+
+/// Version of the PROXY header sent to endpoints.
+public enum ProxyProtocolVersion: UInt8, Sendable {
+    case v1 = 1
+    case v2 = 2
+}
+
+/// How a service's endpoints are balanced.
+public enum BalancingAlgorithm: UInt8, Sendable {
+    case roundRobin, random, leastRequest
+}
+
+/// One address traffic can be sent to. Shared by all workers and by successive snapshots; `id` is
+/// dense and stable for the endpoint's life, so that workers keep their pools by it.
+public final class Endpoint: Sendable {
+    public let id: Int
+    public let address: SocketAddress
+    /// 1…1000.
+    public let weight: UInt32
+    /// As logs and metrics name it: the address, with the configured name when it has one.
+    public let name: StaticBytes
+    public let metrics: EndpointMetrics
+    /// Requests and L4 connections under way, over all workers.
+    public let load = Atomic<Int>(0)
+
+    public init(id: Int, address: SocketAddress, weight: UInt32, name: String, metrics: EndpointMetrics) {
+        self.id = id
+        self.address = address
+        self.weight = weight
+        self.name = StaticBytes(name)
+        self.metrics = metrics
+    }
+}
+
+/// Bytes that live as long as the object that holds them: names and fixed bodies, readable without
+/// reference counting or copying.
+public final class StaticBytes: @unchecked Sendable, CustomStringConvertible {
+    public let base: UnsafeMutablePointer<UInt8>
+    public let count: Int
+
+    public convenience init(_ text: String) { self.init(Array(text.utf8)) }
+
+    public init(_ bytes: [UInt8]) {
+        base = .allocate(capacity: max(1, bytes.count))
+        count = bytes.count
+        for (i, byte) in bytes.enumerated() { base[i] = byte }
+    }
+
+    deinit { base.deallocate() }
+
+    public var bytes: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: base, count: count) }
+    public var description: String { String(decoding: bytes, as: UTF8.self) }
+}

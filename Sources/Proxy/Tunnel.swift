@@ -1,0 +1,406 @@
+// L4: a TCP connection carried to an endpoint of a service, byte for byte.
+//
+// accept → select → forward → record. Small exchanges are copied through worker scratch; once a
+// direction moves in bulk it is spliced through a pipe. Half-closes are passed on; a reset on one side
+// becomes a reset on the other. A direction that the far side does not take stops being read.
+
+import Balancing
+import Glibc
+import HTTPModel
+import ProxyProtocol
+import Reactor
+import Resilience
+import Synchronization
+import Telemetry
+
+/// One side's end of a tunnel.
+struct TunnelEnd {
+    var socket: Socket
+    var canRead = false
+    /// It has sent everything it will send.
+    var ended = false
+    /// We have told it that nothing more comes.
+    var wasShut = false
+    /// Bytes for it that it has not taken.
+    var output = Outbox()
+    /// Bytes from it on their way to the other side, once spliced.
+    var pipe = Pipe.none
+    /// Bytes it has sent.
+    var received: UInt64 = 0
+    /// Whole reads in a row that filled the scratch: bulk, worth a pipe.
+    var fullReads: UInt8 = 0
+}
+
+struct Tunnel {
+    enum State: UInt8 { case proxyHeader, connecting, open, closed }
+    enum Side { case client, upstream }
+
+    let handle: Handle
+    let timer: TimerID
+    let listenerID: Int
+    let service: Unmanaged<ServicePlan>
+    unowned(unsafe) let listener: ListenerPlan
+    let lease: UnsafeMutablePointer<SnapshotLease>
+    var state: State
+    var client: TunnelEnd
+    var upstream = TunnelEnd(socket: .none)
+    var peer: IPAddress
+    var peerPort: UInt16
+    var endpoint: Unmanaged<Endpoint>?
+    var excluded = Excluded()
+    var attempts: UInt8 = 0
+    var connectUs: UInt64 = 0
+    var startNs: UInt64
+    var attemptNs: UInt64 = 0
+    var sequence: UInt64
+    var lastActiveMs: UInt64
+    /// Bytes the client sent before the endpoint was connected, or behind its PROXY header.
+    var early: BufferPointer?
+}
+
+typealias TunnelPointer = UnsafeMutablePointer<Tunnel>
+
+extension Worker {
+    // MARK: opening
+
+    func openTunnel(_ socket: Socket, peer: IPAddress, port: UInt16, plan: ListenerPlan, serviceID: Int) {
+        guard let service = snapshot.services[serviceID], let (tunnel, handle) = tunnels.allocate() else {
+            plan.metrics.cell(worker: index).rejected()
+            status.connections.subtract(1, ordering: .relaxed)
+            socket.closeWithReset()
+            return
+        }
+        sequence &+= 1
+        let token = Token(kind: TokenKind.tunnelClient, handle: handle)
+        tunnel.initialize(
+            to: Tunnel(
+                handle: handle, timer: timers.create(token), listenerID: plan.id, service: .passUnretained(service),
+                listener: plan, lease: takeLease(), state: plan.requiresProxyHeader ? .proxyHeader : .connecting,
+                client: TunnelEnd(socket: socket), peer: peer, peerPort: port, startNs: nowNs, sequence: sequence,
+                lastActiveMs: nowMs))
+        plan.metrics.cell(worker: index).connectionBegan()
+        poller.register(socket.fd, token)
+        if plan.requiresProxyHeader {
+            timers.arm(tunnel.pointee.timer, atMs: nowMs + plan.headTimeoutMs)
+        } else {
+            connectTunnel(tunnel)
+        }
+    }
+
+    private func connectTunnel(_ tunnel: TunnelPointer) {
+        let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
+        while true {
+            guard tunnel.pointee.excluded.count < max(service.endpoints.count, 1),
+                let i = pick(service, excluded: &tunnel.pointee.excluded)
+            else {
+                close(
+                    tunnel,
+                    Failure(service.hasUnresolvedNames && service.endpoints.isEmpty ? .nameUnresolved : .noEndpoint, phase: .select))
+                return
+            }
+            tunnel.pointee.excluded.insert(i)
+            let endpoint = service.endpoints[i]
+            beginTunnelAttempt(tunnel, endpoint)
+            let (socket, error) = Socket.connect(to: endpoint.address)
+            if socket.fd < 0 {
+                if tunnelAttemptFailed(tunnel, connectFailure(error)) { continue }
+                return
+            }
+            tunnel.pointee.upstream = TunnelEnd(socket: socket)
+            tunnel.pointee.state = .connecting
+            poller.register(socket.fd, Token(kind: TokenKind.tunnelUpstream, handle: tunnel.pointee.handle))
+            if error == 0 {
+                tunnelConnected(tunnel)
+            } else {
+                timers.arm(tunnel.pointee.timer, atMs: nowMs + service.connectTimeoutMs)
+            }
+            return
+        }
+    }
+
+    private func beginTunnelAttempt(_ tunnel: TunnelPointer, _ endpoint: Endpoint) {
+        tunnel.pointee.attempts &+= 1
+        tunnel.pointee.attemptNs = nowNs
+        tunnel.pointee.endpoint?.release()
+        tunnel.pointee.endpoint = .passRetained(endpoint)
+        endpoint.load.add(1, ordering: .relaxed)
+        endpoint.metrics.cell(worker: index).attemptStarted()
+    }
+
+    private func endTunnelAttempt(_ tunnel: TunnelPointer, _ reason: Reason) {
+        guard let endpoint = tunnel.pointee.endpoint?._withUnsafeGuaranteedRef({ $0 }) else { return }
+        endpoint.load.subtract(1, ordering: .relaxed)
+        endpoint.metrics.cell(worker: index).attemptEnded(
+            reason: reason.side == .upstream ? reason : .none, bytesSent: tunnel.pointee.client.received,
+            bytesReceived: tunnel.pointee.upstream.received)
+    }
+
+    /// A connect failed: true when another endpoint may be tried. Nothing of the client's was sent.
+    private func tunnelAttemptFailed(_ tunnel: TunnelPointer, _ failure: Failure) -> Bool {
+        let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
+        if tunnel.pointee.upstream.socket.fd >= 0 {
+            tunnel.pointee.upstream.socket.close()
+            tunnel.pointee.upstream.socket = .none
+        }
+        if tunnel.pointee.excluded.count < service.endpoints.count,
+            serviceStates[service.id].budget.tryCharge(at: nowMs)
+        {
+            endTunnelAttempt(tunnel, failure.reason)
+            return true
+        }
+        close(tunnel, failure)
+        return false
+    }
+
+    private func tunnelConnected(_ tunnel: TunnelPointer) {
+        let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
+        tunnel.pointee.state = .open
+        tunnel.pointee.connectUs = (nowNs &- tunnel.pointee.attemptNs) / 1000
+        tunnel.pointee.endpoint?._withUnsafeGuaranteedRef {
+            $0.metrics.cell(worker: index).connectionOpened(connectUs: tunnel.pointee.connectUs)
+        }
+        tunnel.pointee.lastActiveMs = nowMs
+        timers.arm(tunnel.pointee.timer, atMs: nowMs + tunnel.pointee.listener.idleTimeoutMs)
+        var writer = ByteWriter(output, capacity: outputBytes)
+        if let version = service.proxyProtocol {
+            let source = SocketAddress.ip(tunnel.pointee.peer, port: tunnel.pointee.peerPort)
+            let destination = tunnel.pointee.client.socket.localAddress() ?? .unix(path: "")
+            writer.append(ProxyHeader(source: source, destination: destination, version: version.rawValue))
+        }
+        if let early = tunnel.pointee.early {
+            writer.append(early.readable, early.count)
+            tunnel.pointee.client.received += UInt64(early.count)
+            buffers.give(early)
+            tunnel.pointee.early = nil
+        }
+        if writer.count > 0 {
+            let error = tunnel.pointee.upstream.output.send(
+                output, writer.count, to: tunnel.pointee.upstream.socket, pool: &buffers)
+            if error != 0 {
+                close(tunnel, Failure(.upstreamReset, phase: .forward, errno: error))
+                return
+            }
+        }
+        pumpTunnel(tunnel)
+    }
+
+    // MARK: events
+
+    func tunnelReady(_ tunnel: TunnelPointer, _ readiness: Readiness, side: Tunnel.Side) {
+        guard tunnel.pointee.state != .closed else { return }
+        let readable = !readiness.isDisjoint(with: [.readable, .readHangUp, .hangUp, .error])
+        switch side {
+        case .client: if readable { tunnel.pointee.client.canRead = true }
+        case .upstream: if readable { tunnel.pointee.upstream.canRead = true }
+        }
+        switch tunnel.pointee.state {
+        case .closed:
+            break
+        case .proxyHeader:
+            if side == .client { readTunnelHeader(tunnel) }
+        case .connecting:
+            if side == .upstream, tunnel.pointee.upstream.socket.fd >= 0,
+                !readiness.isDisjoint(with: [.writable, .error, .hangUp])
+            {
+                let error = tunnel.pointee.upstream.socket.pendingError()
+                if error == 0 {
+                    tunnelConnected(tunnel)
+                } else if tunnelAttemptFailed(tunnel, connectFailure(error)) {
+                    connectTunnel(tunnel)
+                }
+            } else if side == .client && !readiness.isDisjoint(with: [.error, .hangUp]) {
+                close(tunnel, Failure(.clientClosedDuringRequest, phase: .forward))
+            }
+        case .open:
+            pumpTunnel(tunnel)
+        }
+    }
+
+    private func readTunnelHeader(_ tunnel: TunnelPointer) {
+        let buffer = tunnel.pointee.early ?? buffers.take(ProxyHeader.bytesMax)
+        tunnel.pointee.early = buffer
+        let received = tunnel.pointee.client.socket.receive(buffer.writable, buffer.room)
+        if received == -Int(EAGAIN) || received == -Int(EINTR) { return }
+        if received <= 0 {
+            close(tunnel, Failure(.clientClosedDuringRequest, phase: .accept, errno: Int32(-received)))
+            return
+        }
+        buffer.pointee.end += UInt32(received)
+        switch ProxyHeaderParser.parse(buffer.readable, count: buffer.count) {
+        case .needMore:
+            break
+        case .complete(let header, let consumed):
+            if header.family == .ip {
+                tunnel.pointee.peer = header.source
+                tunnel.pointee.peerPort = header.sourcePort
+            }
+            buffer.pointee.start += UInt32(consumed)
+            if buffer.count == 0 {
+                buffers.give(buffer)
+                tunnel.pointee.early = nil
+            }
+            connectTunnel(tunnel)
+        case .malformed(let position):
+            close(tunnel, Failure(.proxyHeaderMalformed, phase: .accept, position: Int32(position)))
+        }
+    }
+
+    func tunnelDeadlinePassed(_ tunnel: TunnelPointer) {
+        switch tunnel.pointee.state {
+        case .closed:
+            break
+        case .proxyHeader:
+            close(tunnel, Failure(.requestHeadTimeout, phase: .accept))
+        case .connecting:
+            if tunnelAttemptFailed(tunnel, Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT)) {
+                connectTunnel(tunnel)
+            }
+        case .open:
+            let dueMs = tunnel.pointee.lastActiveMs + tunnel.pointee.listener.idleTimeoutMs
+            if nowMs >= dueMs {
+                close(tunnel, Failure(.idleTimeout, phase: .forward))
+            } else {
+                timers.arm(tunnel.pointee.timer, atMs: dueMs)
+            }
+        }
+    }
+
+    // MARK: moving
+
+    private func pumpTunnel(_ tunnel: TunnelPointer) {
+        tunnel.pointee.lastActiveMs = nowMs
+        guard move(tunnel, from: &tunnel.pointee.client, to: &tunnel.pointee.upstream, side: .client),
+            move(tunnel, from: &tunnel.pointee.upstream, to: &tunnel.pointee.client, side: .upstream)
+        else { return }
+        if tunnel.pointee.client.wasShut && tunnel.pointee.upstream.wasShut { close(tunnel, .none) }
+    }
+
+    /// Moves one direction until the source is empty or the sink full. False: the tunnel is closed.
+    private func move(_ tunnel: TunnelPointer, from source: inout TunnelEnd, to sink: inout TunnelEnd, side: Tunnel.Side) -> Bool {
+        while true {
+            if !sink.output.isEmpty {
+                let error = sink.output.flush(to: sink.socket, pool: &buffers)
+                if error != 0 { return broke(tunnel, error, reading: false, side) }
+                if !sink.output.isEmpty { return true }
+            }
+            if source.pipe.count > 0 {
+                let moved = source.pipe.drain(to: sink.socket, more: false)
+                if moved < 0 {
+                    if moved == -Int(EAGAIN) || moved == -Int(EINTR) { return true }
+                    return broke(tunnel, Int32(-moved), reading: false, side)
+                }
+                if source.pipe.count > 0 { return true }
+            }
+            if source.ended {
+                if !sink.wasShut {
+                    sink.wasShut = true
+                    sink.socket.shutdownWrite()
+                }
+                return true
+            }
+            guard source.canRead else { return true }
+            let received: Int
+            if source.pipe.exists {
+                received = source.pipe.fill(from: source.socket, Int(PipePool.capacityWanted))
+            } else {
+                received = source.socket.receive(input, Self.inputBytes)
+            }
+            if received < 0 {
+                source.canRead = false
+                if received == -Int(EAGAIN) || received == -Int(EINTR) { continue }
+                return broke(tunnel, Int32(-received), reading: true, side)
+            }
+            if received == 0 {
+                source.ended = true
+                continue
+            }
+            source.received += UInt64(received)
+            if source.pipe.exists { continue }
+            let error = sink.output.send(input, received, to: sink.socket, pool: &buffers)
+            if error != 0 { return broke(tunnel, error, reading: false, side) }
+            if received == Self.inputBytes {
+                source.fullReads &+= 1
+                if source.fullReads >= 2, let pipe = pipes.take() { source.pipe = pipe }
+            } else {
+                source.fullReads = 0
+                // A short read has emptied the socket; an end of stream behind it brings its own event
+                // only if it came later, so one more look is taken when one was announced.
+                source.canRead = source.sawEnd
+            }
+        }
+    }
+
+    /// A socket of the tunnel broke: the other side gets a reset, too.
+    private func broke(_ tunnel: TunnelPointer, _ errno: Int32, reading: Bool, _ side: Tunnel.Side) -> Bool {
+        let clientBroke = (side == .client) == reading
+        close(
+            tunnel,
+            Failure(clientBroke ? .clientClosedDuringResponse : .upstreamReset, phase: .forward, errno: errno))
+        return false
+    }
+
+    // MARK: the end
+
+    func close(_ tunnel: TunnelPointer, _ failure: Failure) {
+        guard tunnel.pointee.state != .closed else { return }
+        let wasOpen = tunnel.pointee.state == .open
+        tunnel.pointee.state = .closed
+        recordTunnel(tunnel, failure)
+        endTunnelAttempt(tunnel, failure.reason)
+        let isClean = failure.reason == .none || failure.reason == .idleTimeout
+        timers.remove(tunnel.pointee.timer)
+        closeEnd(&tunnel.pointee.client, clean: isClean)
+        if tunnel.pointee.upstream.socket.fd >= 0 {
+            closeEnd(&tunnel.pointee.upstream, clean: isClean)
+            if wasOpen {
+                tunnel.pointee.endpoint?._withUnsafeGuaranteedRef {
+                    $0.metrics.cell(worker: index).connectionClosed()
+                }
+            }
+        }
+        if let early = tunnel.pointee.early { buffers.give(early) }
+        tunnel.pointee.endpoint?.release()
+        tunnel.pointee.endpoint = nil
+        tunnel.pointee.listener.metrics.cell(worker: index).connectionEnded()
+        giveBack(tunnel.pointee.lease)
+        status.connections.subtract(1, ordering: .relaxed)
+        graveyard.tunnels.append(tunnel.pointee.handle)
+    }
+
+    private func closeEnd(_ end: inout TunnelEnd, clean: Bool) {
+        end.output.clear(pool: &buffers)
+        if end.pipe.exists { pipes.give(end.pipe) }
+        end.pipe = .none
+        if clean { end.socket.close() } else { end.socket.closeWithReset() }
+    }
+
+    private func recordTunnel(_ tunnel: TunnelPointer, _ failure: Failure) {
+        tunnel.pointee.listener.metrics.cell(worker: index).streamEnded(
+            bytesIn: tunnel.pointee.client.received, bytesOut: tunnel.pointee.upstream.received)
+        let totalUs = (nowNs &- tunnel.pointee.startNs) / 1000
+        let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
+        serviceStates[service.id].budget.completed(at: nowMs)
+        tunnel.pointee.listener.unrouted.cell(worker: index).requestEnded(
+            status: 0, totalUs: totalUs, firstByteUs: 0, bytesIn: tunnel.pointee.client.received,
+            bytesOut: tunnel.pointee.upstream.received, reason: failure.reason, attempts: tunnel.pointee.attempts)
+        guard let log else { return }
+        var record = RequestRecord()
+        record.startUs = Clock.wallUs() &- totalUs
+        record.totalUs = totalUs
+        record.connectUs = tunnel.pointee.connectUs
+        record.bytesIn = tunnel.pointee.client.received
+        record.bytesOut = tunnel.pointee.upstream.received
+        record.proto = "tcp"
+        record.failure = failure
+        record.attempts = tunnel.pointee.attempts
+        record.clientIP = tunnel.pointee.peer
+        record.clientPort = tunnel.pointee.peerPort
+        record.id = RequestID(high: identity, low: tunnel.pointee.sequence)
+        record.listener = tunnel.pointee.listener.name.bytes
+        record.service = service.name.bytes
+        record.worker = UInt16(index)
+        if let endpoint = tunnel.pointee.endpoint { record.endpoint = endpoint._withUnsafeGuaranteedRef { $0.name.bytes } }
+        log.append(record)
+        wantTick()
+    }
+}

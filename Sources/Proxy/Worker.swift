@@ -1,0 +1,380 @@
+// One worker: a thread with its own event loop, connections, pools and timers.
+//
+// The loop turns events into calls on the objects they are for. It shares nothing with other workers
+// but immutable snapshots, relaxed counters and mailboxes, so nothing here takes a lock.
+
+import Glibc
+import HTTPModel
+import Reactor
+import Resilience
+import Synchronization
+import Telemetry
+
+/// What other threads may ask of a worker.
+public enum WorkerMessage: Sendable {
+    case publish(Snapshot)
+    /// A connection accepted by another worker that has more than its share.
+    case adopt(fd: Int32, peer: IPAddress, port: UInt16, listenerID: Int)
+    /// Finish what is under way, take nothing new.
+    case drain
+    case stop
+    case reopenLogs
+}
+
+/// What a worker tells about itself; readable from any thread.
+public final class WorkerStatus: Sendable {
+    /// Client connections, HTTP and L4.
+    public let connections = Atomic<Int>(0)
+    public let exchanges = Atomic<Int>(0)
+    public let tunnels = Atomic<Int>(0)
+    public let upstreams = Atomic<Int>(0)
+    public let idleUpstreams = Atomic<Int>(0)
+    public let bufferBytes = Atomic<Int>(0)
+    public let generation = Atomic<UInt64>(0)
+    /// Old snapshots still held by exchanges.
+    public let oldSnapshots = Atomic<Int>(0)
+    public let isDrained = Atomic<Bool>(false)
+    public let isStopped = Atomic<Bool>(false)
+    public init() {}
+}
+
+/// Bounds on what one worker holds.
+public struct WorkerLimits: Sendable {
+    public var clientsMax = 1 << 20
+    public var exchangesMax = 1 << 18
+    public var upstreamsMax = 1 << 18
+    public var tunnelsMax = 1 << 18
+    /// Pipes for splicing handed out at a time; beyond that bodies are copied.
+    public var pipesMax = 1024
+    public init() {}
+}
+
+/// Tokens' kinds.
+enum TokenKind {
+    static let client: UInt8 = 0
+    static let upstream: UInt8 = 1
+    static let tunnelClient: UInt8 = 2
+    static let tunnelUpstream: UInt8 = 3
+    static let listener: UInt8 = 4
+    static let mailbox: UInt8 = 5
+    static let exchange: UInt8 = 6
+    static let acceptPause: UInt8 = 7
+    static let tick: UInt8 = 8
+}
+
+public final class Worker: @unchecked Sendable {
+    public let index: Int
+    public let mailbox = Mailbox<WorkerMessage>()
+    public let status = WorkerStatus()
+    /// All workers, for handing connections over; set before the threads start.
+    public private(set) var peers: [Worker] = []
+
+    // Everything below belongs to the worker's thread.
+    var poller = Poller()
+    var timers: TimerWheel
+    var buffers = BufferPool()
+    var pipes: PipePool
+    var clients: Slab<ClientConnection>
+    var exchanges: Slab<Exchange>
+    var upstreams: Slab<UpstreamConnection>
+    var tunnels: Slab<Tunnel>
+    var graveyard = Graveyard()
+    var pools: [EndpointPool] = []
+    var serviceStates: [ServiceState] = []
+    var listening: [Listening] = []
+
+    var snapshot: Snapshot
+    var lease: UnsafeMutablePointer<SnapshotLease>
+    var oldLeases = 0
+
+    var nowNs: UInt64
+    var nowMs: UInt64
+    var random: WorkerRandom
+    var sequence: UInt64 = 0
+    /// First half of request ids; the second is `sequence`.
+    let identity: UInt64
+    let date: DateCache
+
+    /// Where bytes from sockets land first; valid within one call.
+    let input: UnsafeMutablePointer<UInt8>
+    static let inputBytes = 64 << 10
+    /// First read of a request: enough for nearly every head, and little to copy when a body follows.
+    static let headReadBytes = 16 << 10
+    /// Where heads are written before they are sent.
+    let output: UnsafeMutablePointer<UInt8>
+    let outputBytes = 512 << 10
+    let fieldScratch: UnsafeMutablePointer<Field>
+    public static let fieldsMax = 2048
+    let parts: UnsafeMutablePointer<iovec>
+    static let partsMax = 64
+
+    /// Where an exchange keeps its request head, for views of it.
+    let requestOffset = MemoryLayout<Exchange>.offset(of: \.request) ?? 0
+
+    let log: AccessLogBuffer?
+    let metrics: WorkerMetrics
+    var acceptTimer: TimerID = -1
+    var tickTimer: TimerID = -1
+    var isDraining = false
+    var drainStartedMs: UInt64 = 0
+    private var isStopping = false
+
+    public init(
+        index: Int, snapshot: Snapshot, limits: WorkerLimits, log: AccessLogBuffer?, metrics: WorkerMetrics
+    ) {
+        self.index = index
+        self.snapshot = snapshot
+        self.log = log
+        self.metrics = metrics
+        nowNs = Clock.monotonicNs()
+        nowMs = nowNs / 1_000_000
+        timers = TimerWheel(nowMs: nowMs)
+        pipes = PipePool(inUseMax: limits.pipesMax)
+        clients = Slab(countMax: limits.clientsMax)
+        exchanges = Slab(countMax: limits.exchangesMax)
+        upstreams = Slab(countMax: limits.upstreamsMax)
+        tunnels = Slab(countMax: limits.tunnelsMax)
+        var seed: UInt64 = 0
+        getentropy(&seed, 8)
+        random = WorkerRandom(seed: seed)
+        identity = random.next()
+        date = DateCache()
+        input = .allocate(capacity: Self.inputBytes)
+        output = .allocate(capacity: outputBytes)
+        fieldScratch = .allocate(capacity: Self.fieldsMax)
+        parts = .allocate(capacity: Self.partsMax)
+        lease = .allocate(capacity: 1)
+        lease.initialize(to: SnapshotLease(snapshot: .passRetained(snapshot), users: 0, isCurrent: true))
+    }
+
+    deinit {
+        input.deallocate()
+        output.deallocate()
+        fieldScratch.deallocate()
+        parts.deallocate()
+        lease.pointee.snapshot.release()
+        lease.deallocate()
+    }
+
+    /// Introduces the workers to each other. Before the threads start.
+    public static func introduce(_ workers: [Worker]) {
+        for worker in workers { worker.peers = workers }
+    }
+
+    /// The thread's body; returns when told to stop, or when drained.
+    public func run() {
+        poller.registerReadable(
+            mailbox.descriptor, Token(kind: TokenKind.mailbox, handle: Handle(index: 0, generation: 0)))
+        acceptTimer = timers.create(Token(kind: TokenKind.acceptPause, handle: Handle(index: 0, generation: 0)))
+        tickTimer = timers.create(Token(kind: TokenKind.tick, handle: Handle(index: 0, generation: 0)))
+        adopt(snapshot)
+        while !isStopping {
+            let count = poller.wait(timeoutMs: timers.timeoutMs(nowMs: nowMs, limitMs: 60_000))
+            updateClock()
+            let startNs = nowNs
+            for i in 0..<count {
+                let event = poller.event(i)
+                dispatch(event.token, event.readiness)
+                updateClock()
+            }
+            while let token = timers.nextExpired(nowMs: nowMs) { expired(token) }
+            buryTheDead()
+            metrics.turned(busyNs: nowNs &- startNs)
+            if isDraining { continueDraining() }
+        }
+        log?.flush()
+        closeEverything()
+        status.isStopped.store(true, ordering: .releasing)
+    }
+
+    @inline(__always)
+    func updateClock() {
+        nowNs = Clock.monotonicNs()
+        nowMs = nowNs / 1_000_000
+    }
+
+    @inline(__always)
+    private func dispatch(_ token: Token, _ readiness: Readiness) {
+        switch token.kind {
+        case TokenKind.client:
+            guard let client = clients.pointer(token.handle) else { return }
+            clientReady(client, readiness)
+        case TokenKind.upstream:
+            guard let upstream = upstreams.pointer(token.handle) else { return }
+            upstreamReady(upstream, readiness)
+        case TokenKind.tunnelClient:
+            guard let tunnel = tunnels.pointer(token.handle) else { return }
+            tunnelReady(tunnel, readiness, side: .client)
+        case TokenKind.tunnelUpstream:
+            guard let tunnel = tunnels.pointer(token.handle) else { return }
+            tunnelReady(tunnel, readiness, side: .upstream)
+        case TokenKind.listener:
+            acceptReady(Int(token.index))
+        case TokenKind.mailbox:
+            for message in mailbox.takeAll() { receive(message) }
+        default:
+            break
+        }
+    }
+
+    private func expired(_ token: Token) {
+        switch token.kind {
+        case TokenKind.client:
+            if let client = clients.pointer(token.handle) { clientDeadlinePassed(client) }
+        case TokenKind.upstream:
+            if let upstream = upstreams.pointer(token.handle) { upstreamDeadlinePassed(upstream) }
+        case TokenKind.tunnelClient:
+            if let tunnel = tunnels.pointer(token.handle) { tunnelDeadlinePassed(tunnel) }
+        case TokenKind.exchange:
+            if let exchange = exchanges.pointer(token.handle) { exchangeTimerFired(exchange) }
+        case TokenKind.acceptPause:
+            resumeAccepting()
+        case TokenKind.tick:
+            tick()
+        default:
+            break
+        }
+    }
+
+    private func receive(_ message: WorkerMessage) {
+        switch message {
+        case .publish(let snapshot): adopt(snapshot)
+        case .adopt(let fd, let peer, let port, let listenerID):
+            admitConnection(Socket(fd: fd), peer: peer, port: port, listenerID: listenerID)
+        case .drain: startDraining()
+        case .stop: isStopping = true
+        case .reopenLogs: log?.flush()
+        }
+    }
+
+    // MARK: ticks
+
+    /// Work that waits for traffic to be seen: log lines still in the buffer. Armed by what leaves
+    /// something behind, so an idle worker sleeps.
+    func wantTick() {
+        if !tickIsArmed {
+            tickIsArmed = true
+            timers.arm(tickTimer, atMs: nowMs + 200)
+        }
+    }
+    private var tickIsArmed = false
+
+    private func tick() {
+        tickIsArmed = false
+        log?.flush()
+        status.bufferBytes.store(buffers.bytesInUse, ordering: .relaxed)
+    }
+
+    // MARK: the end of connections
+
+    /// Closed objects are freed at the end of the loop turn, so that pointers to them stay valid in
+    /// every function on the stack.
+    struct Graveyard {
+        var clients: [Handle] = []
+        var exchanges: [Handle] = []
+        var upstreams: [Handle] = []
+        var tunnels: [Handle] = []
+    }
+
+    private func buryTheDead() {
+        while let handle = graveyard.clients.popLast() { clients.release(handle) }
+        while let handle = graveyard.exchanges.popLast() {
+            if let exchange = exchanges.pointer(handle) { exchange.deinitialize(count: 1) }
+            exchanges.release(handle)
+        }
+        while let handle = graveyard.upstreams.popLast() { upstreams.release(handle) }
+        while let handle = graveyard.tunnels.popLast() { tunnels.release(handle) }
+    }
+
+    // MARK: snapshots
+
+    /// Makes a snapshot the current one and listens where it says.
+    private func adopt(_ new: Snapshot) {
+        if new !== snapshot {
+            let old = lease
+            lease = .allocate(capacity: 1)
+            lease.initialize(to: SnapshotLease(snapshot: .passRetained(new), users: 0, isCurrent: true))
+            snapshot = new
+            old.pointee.isCurrent = false
+            oldLeases += 1
+            giveUp(old)
+        }
+        while serviceStates.count < new.services.count { serviceStates.append(ServiceState()) }
+        for service in new.services {
+            if let service { serviceStates[service.id].update(service, random: &random) }
+        }
+        for pool in pools.indices { forgetIfGone(pool) }
+        listen(to: new)
+        for client in clientsOfRemovedListeners() { closeWhenQuiet(client) }
+        status.generation.store(new.generation, ordering: .releasing)
+    }
+
+    @inline(__always)
+    func takeLease() -> UnsafeMutablePointer<SnapshotLease> {
+        lease.pointee.users &+= 1
+        return lease
+    }
+
+    @inline(__always)
+    func giveBack(_ lease: UnsafeMutablePointer<SnapshotLease>) {
+        lease.pointee.users &-= 1
+        if !lease.pointee.isCurrent { giveUp(lease) }
+    }
+
+    private func giveUp(_ lease: UnsafeMutablePointer<SnapshotLease>) {
+        if lease.pointee.users == 0 {
+            lease.pointee.snapshot.release()
+            lease.deallocate()
+            oldLeases -= 1
+        }
+        status.oldSnapshots.store(oldLeases, ordering: .relaxed)
+    }
+
+    // MARK: draining
+
+    /// Connections that may bring another request are closed after it; a client that is just sending
+    /// one finds us still here. Idle ones get a moment before they are closed.
+    static let drainIdleGraceMs: UInt64 = 1_000
+
+    private func startDraining() {
+        guard !isDraining else { return }
+        isDraining = true
+        drainStartedMs = nowMs
+        acceptTheRest()
+        stopListening()
+        timers.arm(acceptTimer, atMs: nowMs + Self.drainIdleGraceMs)
+    }
+
+    private func continueDraining() {
+        if nowMs &- drainStartedMs >= Self.drainIdleGraceMs { closeIdleClients() }
+        if clients.count == 0 && tunnels.count == 0 { isStopping = true }
+        status.isDrained.store(clients.count == 0 && tunnels.count == 0, ordering: .releasing)
+    }
+
+    private func closeIdleClients() {
+        clients.forEach { if $0.pointee.state == .idle { close($0) } }
+        buryTheDead()
+    }
+
+    private func clientsOfRemovedListeners() -> [ClientPointer] {
+        var found: [ClientPointer] = []
+        clients.forEach {
+            let id = $0.pointee.listenerID
+            if id >= snapshot.listeners.count || snapshot.listeners[id] == nil { found.append($0) }
+        }
+        return found
+    }
+
+    private func closeWhenQuiet(_ client: ClientPointer) {
+        client.pointee.closeAfterResponse = true
+        if client.pointee.state == .idle { close(client) }
+    }
+
+    private func closeEverything() {
+        clients.forEach { close($0) }
+        tunnels.forEach { close($0, Failure(.drainDeadline, phase: .forward)) }
+        for pool in pools { closeIdle(pool) }
+        stopListening()
+        buryTheDead()
+    }
+}
