@@ -99,7 +99,7 @@ public enum Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
         case .transferEncodingDuplicate: "more than one Transfer-Encoding field"
         case .transferEncodingInHTTP10: "Transfer-Encoding in an HTTP/1.0 message"
         case .transferEncodingWithContentLength: "Transfer-Encoding together with Content-Length"
-        case .connectionMalformed: "a Connection value that is not a list of tokens"
+        case .connectionMalformed: "a Connection value that is not a list of at most 64 tokens"
         case .connectionNamesEssentialField: "a Connection value that names a field of the message itself"
         case .expectationUnknown: "an expectation other than 100-continue"
         case .chunkSizeMissing: "a chunk without a size"
