@@ -1,0 +1,51 @@
+// What a head parser is given as bounds and what it answers.
+
+/// The bounds of one message head.
+public struct HeadLimits: Sendable, BitwiseCopyable {
+    /// Longest head in bytes, empty lines before and the final empty line included.
+    public var bytesMax = 65_536
+    /// Most field lines; the table handed to the parser has room for as many.
+    public var fieldsMax = 200
+    /// Longest request target in bytes.
+    public var targetBytesMax = 32_768
+    /// Longest field name in bytes, at most 65,535.
+    public var fieldNameBytesMax = 1_024
+
+    public init() {}
+}
+
+/// Which of the bounds a head went over.
+public enum HeadLimit: UInt8, Sendable, BitwiseCopyable, CaseIterable {
+    /// `bytesMax`: a server answers 431.
+    case bytes
+    /// `fieldsMax`: a server answers 431.
+    case fields
+    /// `targetBytesMax`: a server answers 414.
+    case target
+    /// `fieldNameBytesMax`: a server answers 431.
+    case fieldName
+}
+
+/// What came of an attempt to parse a head.
+public enum HeadResult: Equatable, Sendable, BitwiseCopyable {
+    /// The head is whole; `byteCount` of the head says how many bytes it took.
+    case complete
+    /// So far nothing is wrong. Call again, from the head's first byte, with more bytes.
+    case incomplete
+    /// The message is malformed. `at` is the offset of the offending byte (or of the field or value
+    /// that is wrong as a whole) from the first byte given.
+    case malformed(Violation, at: Int)
+    /// A bound is exceeded.
+    case tooLarge(HeadLimit)
+}
+
+/// Carries an answer other than `.complete` out of the nested parsing functions.
+struct HeadStop: Error {
+    let result: HeadResult
+
+    static var incomplete: HeadStop { HeadStop(result: .incomplete) }
+    static func malformed(_ violation: Violation, _ at: Int) -> HeadStop {
+        HeadStop(result: .malformed(violation, at: at))
+    }
+    static func tooLarge(_ limit: HeadLimit) -> HeadStop { HeadStop(result: .tooLarge(limit)) }
+}
