@@ -117,14 +117,9 @@ struct AccessLogLine {
         if !r.clientIP.isV4 { w.append("]") }
         Self.number(":", UInt64(r.clientPort), &w)
         w.append(" \"")
-        for (part, limit) in [
-            (r.method, AccessLogLimits.method), (r.host, AccessLogLimits.host),
-            (r.target, AccessLogLimits.target),
-        ] {
-            if part.isEmpty { w.append("-") }
-            w.append(textEscaped: part, limit: limit)
-            w.append(" ")
-        }
+        Self.part(r.method, AccessLogLimits.method, &w)
+        Self.part(r.host, AccessLogLimits.host, &w)
+        Self.part(r.target, AccessLogLimits.target, &w)
         w.append(r.proto)
         Self.number("\" ", UInt64(r.status), &w)
         Self.number(" in=", r.bytesIn, &w)
@@ -174,6 +169,12 @@ struct AccessLogLine {
         w.append(key)
         w.append(textEscaped: value, limit: limit)
         w.append("\"")
+    }
+
+    private static func part(_ value: RequestRecord.Bytes, _ limit: Int, _ w: inout ByteWriter) {
+        if value.isEmpty { w.append("-") }
+        w.append(textEscaped: value, limit: limit)
+        w.append(" ")
     }
 
     private static func word(_ key: StaticString, _ value: RequestRecord.Bytes, _ w: inout ByteWriter) {

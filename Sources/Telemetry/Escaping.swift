@@ -58,7 +58,12 @@ extension ByteWriter {
     }
 
     private mutating func appendHexByte(_ byte: UInt8) {
-        for nibble in [byte >> 4, byte & 15] { append(nibble < 10 ? 48 &+ nibble : 87 &+ nibble) }
+        appendHexDigit(byte >> 4)
+        appendHexDigit(byte & 15)
+    }
+
+    private mutating func appendHexDigit(_ nibble: UInt8) {
+        append(nibble < 10 ? 48 &+ nibble : 87 &+ nibble)
     }
 
     /// Appends a number with leading zeros.
