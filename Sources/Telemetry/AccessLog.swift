@@ -11,7 +11,7 @@
 // torn by it is ended before the next one.
 
 import Glibc
-import HTTPModel
+import Reactor
 import Synchronization
 
 /// Where log lines go.
@@ -115,11 +115,9 @@ public final class AccessLog: @unchecked Sendable {
     /// - Returns: whether everything queued was dealt with in time.
     @discardableResult
     public func close(deadlineMs: Int = 2000) -> Bool {
-        var until = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &until)
-        let ns = until.tv_nsec + deadlineMs % 1000 * 1_000_000
-        until.tv_sec += deadlineMs / 1000 + ns / 1_000_000_000
-        until.tv_nsec = ns % 1_000_000_000
+        let untilNs = Clock.monotonicNs() &+ UInt64(max(0, deadlineMs)) &* 1_000_000
+        var until = timespec(
+            tv_sec: Int(untilNs / 1_000_000_000), tv_nsec: Int(untilNs % 1_000_000_000))
         return locked {
             isClosing = true
             pthread_cond_broadcast(changed)
@@ -170,28 +168,13 @@ public final class AccessLog: @unchecked Sendable {
     // MARK: The writer thread
 
     private func start() {
-        let context = Unmanaged.passRetained(self).toOpaque()
-        var thread = pthread_t()
-        // Signals are for the thread that waits for them; a thread inherits the mask of its maker.
-        var all = sigset_t()
-        var before = sigset_t()
-        sigfillset(&all)
-        pthread_sigmask(SIG_SETMASK, &all, &before)
-        let status = pthread_create(
-            &thread, nil,
-            { context in
-                guard let context else { return nil }
-                Unmanaged<AccessLog>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            }, context)
-        pthread_sigmask(SIG_SETMASK, &before, nil)
-        if status == 0 {
-            pthread_detach(thread)
-        } else {
-            Unmanaged<AccessLog>.fromOpaque(context).release()
-            isFinished = true
-            isClosing = true
-            warnings.error("access log is off: no thread", ["errno": "\(status)"])
+        _ = RunningThread.start(name: "access-log") {
+            // The program ignores SIGPIPE; the library must not depend on that.
+            var pipe = sigset_t()
+            sigemptyset(&pipe)
+            sigaddset(&pipe, SIGPIPE)
+            pthread_sigmask(SIG_BLOCK, &pipe, nil)
+            self.run()
         }
     }
 
@@ -254,7 +237,7 @@ public final class AccessLog: @unchecked Sendable {
         metrics.dropped.wrappingAdd(UInt64(chunk.lines - whole), ordering: .relaxed)
         metrics.writeErrors.wrappingAdd(1, ordering: .relaxed)
         warnings.limited(
-            gate, nowMs: monotonicMs(), .warning, "access log write failed, lines lost",
+            gate, nowMs: Clock.monotonicNs() / 1_000_000, .warning, "access log write failed, lines lost",
             ["lines": "\(chunk.lines - whole)", "error": String(cString: strerror(failure))])
     }
 
@@ -307,11 +290,5 @@ public final class AccessLog: @unchecked Sendable {
             if fd < 0 { throw LogOpenError(path: path, errno: errno) }
             return fd
         }
-    }
-
-    private func monotonicMs() -> UInt64 {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return UInt64(now.tv_sec) * 1000 + UInt64(now.tv_nsec) / 1_000_000
     }
 }

@@ -8,6 +8,7 @@
 
 import Glibc
 import HTTPModel
+import Reactor
 import Synchronization
 
 /// Leveled lines to a file descriptor.
@@ -47,7 +48,7 @@ public final class Log: Sendable {
 
     public func write(_ level: Level, _ message: String, _ pairs: Pairs = [:]) {
         guard level >= self.level else { return }
-        emit(Self.line(level, message, pairs, us: wallClockUs()))
+        emit(Self.line(level, message, pairs, us: Clock.wallUs()))
     }
 
     /// Writes at most one line per interval of the gate; the next one says how many were left out
@@ -60,7 +61,7 @@ public final class Log: Sendable {
         guard level >= self.level, let suppressed = gate.pass(nowMs: nowMs) else { return }
         var target = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
         guard poll(&target, 1, 0) == 1, target.revents & Int16(POLLOUT) != 0 else { return }
-        emit(Self.line(level, message(), pairs(), us: wallClockUs(), suppressed: suppressed))
+        emit(Self.line(level, message(), pairs(), us: Clock.wallUs(), suppressed: suppressed))
     }
 
     private func emit(_ line: [UInt8]) {

@@ -1,6 +1,7 @@
 // What the kernel says about this process: the process_* series every Prometheus client has.
 
 import Glibc
+import Reactor
 
 /// The process as a whole at one moment. A value the kernel would not give is 0.
 public struct ProcessValues: Sendable, Equatable {
@@ -40,16 +41,12 @@ public struct ProcessValues: Sendable, Equatable {
             values.virtualBytes = field(23)
             values.residentBytes = field(24) * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE))))
             let ticksPerSecond = Double(max(1, sysconf(Int32(_SC_CLK_TCK))))
-            let age = seconds(CLOCK_BOOTTIME) - Double(field(22)) / ticksPerSecond
-            values.startTimeSeconds = seconds(CLOCK_REALTIME) - age
+            let uptime = readSmallFile("/proc/uptime").prefix { $0 != UInt8(ascii: " ") }
+            let age =
+                (Double(String(decoding: uptime, as: UTF8.self)) ?? 0) - Double(field(22)) / ticksPerSecond
+            values.startTimeSeconds = Double(Clock.wallUs()) / 1e6 - age
         }
         return values
-    }
-
-    private static func seconds(_ clock: clockid_t) -> Double {
-        var now = timespec()
-        clock_gettime(clock, &now)
-        return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
     }
 
     /// Entries of /proc/self/fd without the one this function opens.

@@ -1,6 +1,5 @@
 // Wall clock as RFC 3339 text in UTC. Never used in decisions.
 
-import Glibc
 import HTTPModel
 
 /// Formats microseconds since 1970 as "2026-11-21T04:30:00.123456Z" and keeps the text of the last
@@ -57,11 +56,4 @@ struct TimestampText {
         writer.append(":")
         writer.append(decimal: inDay % 60, digits: 2)
     }
-}
-
-/// The wall clock in microseconds since 1970. For records and log lines, not for decisions.
-public func wallClockUs() -> UInt64 {
-    var now = timespec()
-    clock_gettime(CLOCK_REALTIME, &now)
-    return UInt64(now.tv_sec) &* 1_000_000 &+ UInt64(now.tv_nsec) / 1000
 }
