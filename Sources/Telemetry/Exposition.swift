@@ -1,0 +1,198 @@
+// Prometheus text exposition format 0.0.4.
+//
+// One family after another: # HELP, # TYPE, then its series. Label values are escaped (backslash,
+// quote, line feed). Families without a series are left out, and so are the failure series of reasons
+// that never occurred and the histograms of routes nobody asked for: with 1,000 routes they would be
+// most of the page. docs/metrics lists every name.
+
+import HTTPModel
+
+extension MetricsSnapshot {
+    /// The value for the Content-Type field of the text.
+    public static let contentType: StaticString = "text/plain; version=0.0.4; charset=utf-8"
+
+    /// The page for `/metrics`.
+    public func prometheusText() -> [UInt8] {
+        var page = ExpositionPage()
+        page.family("weir_build_info", "gauge", "Always 1; the version is in the labels.") {
+            $0.series([("version", build.version), ("commit", build.commit)], 1)
+        }
+        writeRoutes(&page)
+        writeEndpoints(&page)
+        writeListeners(&page)
+        writeWorkers(&page)
+        writeControl(&page)
+        writeProcess(&page)
+        return page.bytes
+    }
+
+    private func writeRoutes(_ page: inout ExpositionPage) {
+        func labels(_ values: RouteValues) -> ExpositionPage.Labels {
+            [("route", values.route), ("service", values.service)]
+        }
+        page.family("weir_requests_total", "counter", "Requests ended, by status class sent.") {
+            for route in routes {
+                for (i, count) in route.requestsByClass.enumerated() {
+                    $0.series(labels(route) + [("class", StatusClass.names[i])], count)
+                }
+            }
+        }
+        page.family("weir_request_bytes_total", "counter", "Bytes received from clients.") {
+            for route in routes { $0.series(labels(route), route.bytesIn) }
+        }
+        page.family("weir_response_bytes_total", "counter", "Bytes sent to clients.") {
+            for route in routes { $0.series(labels(route), route.bytesOut) }
+        }
+        page.family(
+            "weir_request_duration_seconds", "histogram",
+            "From the first byte of a request to the last byte of its response."
+        ) {
+            for route in routes { $0.histogram(labels(route), route.duration) }
+        }
+        page.family(
+            "weir_time_to_first_byte_seconds", "histogram",
+            "From the first byte of a request to the endpoint's response head."
+        ) {
+            for route in routes { $0.histogram(labels(route), route.timeToFirstByte) }
+        }
+        page.family("weir_failures_total", "counter", "Requests that failed, by reason.") {
+            for route in routes {
+                for failure in route.failures {
+                    $0.series(labels(route) + [("reason", failure.reason.name.description)], failure.count)
+                }
+            }
+        }
+        page.family("weir_retries_total", "counter", "Attempts beyond the first.") {
+            for route in routes { $0.series(labels(route), route.retries) }
+        }
+    }
+
+    private func writeEndpoints(_ page: inout ExpositionPage) {
+        func labels(_ values: EndpointValues) -> ExpositionPage.Labels {
+            [("service", values.service), ("endpoint", values.endpoint)]
+        }
+        func counter(_ name: StaticString, _ help: StaticString, _ value: (EndpointValues) -> UInt64) {
+            page.family(name, "counter", help) {
+                for endpoint in endpoints { $0.series(labels(endpoint), value(endpoint)) }
+            }
+        }
+        func gauge(_ name: StaticString, _ help: StaticString, _ value: (EndpointValues) -> Int64) {
+            page.family(name, "gauge", help) {
+                for endpoint in endpoints { $0.series(labels(endpoint), value(endpoint)) }
+            }
+        }
+        counter("weir_endpoint_attempts_total", "Attempts begun.") { $0.attempts }
+        page.family("weir_endpoint_failures_total", "counter", "Attempts that failed, by reason.") {
+            for endpoint in endpoints {
+                for failure in endpoint.failures {
+                    $0.series(labels(endpoint) + [("reason", failure.reason.name.description)], failure.count)
+                }
+            }
+        }
+        gauge("weir_endpoint_active_attempts", "Attempts in flight.") { $0.active }
+        gauge("weir_endpoint_idle_connections", "Pooled connections without a request.") { $0.idle }
+        counter("weir_endpoint_connections_opened_total", "Connections established.") { $0.connectionsOpened }
+        counter("weir_endpoint_connections_closed_total", "Connections closed.") { $0.connectionsClosed }
+        counter("weir_endpoint_connections_reused_total", "Attempts over a pooled connection.") {
+            $0.connectionsReused
+        }
+        counter("weir_endpoint_sent_bytes_total", "Bytes sent to the endpoint.") { $0.bytesSent }
+        counter("weir_endpoint_received_bytes_total", "Bytes received from the endpoint.") {
+            $0.bytesReceived
+        }
+        page.family("weir_endpoint_connect_seconds", "histogram", "Time to establish a connection.") {
+            for endpoint in endpoints { $0.histogram(labels(endpoint), endpoint.connect) }
+        }
+    }
+
+    private func writeListeners(_ page: inout ExpositionPage) {
+        func counter(_ name: StaticString, _ help: StaticString, _ value: (ListenerValues) -> UInt64) {
+            page.family(name, "counter", help) {
+                for listener in listeners { $0.series([("listener", listener.listener)], value(listener)) }
+            }
+        }
+        counter("weir_listener_accepted_total", "Connections accepted.") { $0.accepted }
+        counter("weir_listener_handed_off_total", "Connections given to another worker.") { $0.handedOff }
+        counter("weir_listener_rejected_total", "Connections closed at once because of a limit.") {
+            $0.rejected
+        }
+        counter("weir_listener_accept_pauses_total", "Pauses for want of file descriptors.") {
+            $0.acceptPauses
+        }
+        page.family("weir_listener_active_connections", "gauge", "Client connections open.") {
+            for listener in listeners { $0.series([("listener", listener.listener)], listener.active) }
+        }
+        counter("weir_listener_requests_total", "Requests begun.") { $0.requests }
+        counter("weir_listener_streams_total", "L4 connections ended.") { $0.streams }
+        counter("weir_listener_stream_received_bytes_total", "L4 bytes received from clients.") {
+            $0.streamBytesIn
+        }
+        counter("weir_listener_stream_sent_bytes_total", "L4 bytes sent to clients.") { $0.streamBytesOut }
+    }
+
+    private func writeWorkers(_ page: inout ExpositionPage) {
+        func each(
+            _ name: StaticString, _ type: StaticString, _ help: StaticString,
+            _ value: (WorkerValues) -> UInt64
+        ) {
+            page.family(name, type, help) {
+                for worker in workers { $0.series([("worker", String(worker.worker))], value(worker)) }
+            }
+        }
+        each("weir_worker_loop_turns_total", "counter", "Turns of the event loop.") { $0.loopTurns }
+        page.family("weir_worker_busy_seconds_total", "counter", "Time not spent waiting for events.") {
+            for worker in workers {
+                $0.series([("worker", String(worker.worker))], seconds: worker.busyNs, per: 1_000_000_000)
+            }
+        }
+        each("weir_worker_buffers_in_use", "gauge", "Buffers taken from the worker's pool.") {
+            $0.buffersInUse
+        }
+        each("weir_worker_timers", "gauge", "Timers armed.") { $0.timers }
+        each("weir_worker_snapshot_generation", "gauge", "Configuration given to new requests.") {
+            $0.snapshotGeneration
+        }
+    }
+
+    private func writeControl(_ page: inout ExpositionPage) {
+        page.family("weir_reloads_total", "counter", "Configuration reloads, by result.") {
+            $0.series([("result", "ok")], control.reloads)
+            $0.series([("result", "failed")], control.reloadFailures)
+        }
+        page.family("weir_snapshot_generation", "gauge", "The newest configuration.") {
+            $0.series([], control.generation)
+        }
+        page.family("weir_old_snapshots", "gauge", "Replaced configurations still in use.") {
+            $0.series([], control.oldSnapshots)
+        }
+        page.family("weir_access_log_lines_total", "counter", "Access log lines written.") {
+            $0.series([], accessLog.written)
+        }
+        page.family(
+            "weir_access_log_dropped_total", "counter",
+            "Access log lines lost because the queue was full or the write failed."
+        ) { $0.series([], accessLog.dropped) }
+        page.family("weir_access_log_write_errors_total", "counter", "Failed writes of the access log.") {
+            $0.series([], accessLog.writeErrors)
+        }
+    }
+
+    private func writeProcess(_ page: inout ExpositionPage) {
+        page.family("process_cpu_seconds_total", "counter", "User and system CPU time.") {
+            $0.series([], process.cpuSeconds)
+        }
+        page.family("process_resident_memory_bytes", "gauge", "Resident memory.") {
+            $0.series([], process.residentBytes)
+        }
+        page.family("process_virtual_memory_bytes", "gauge", "Virtual memory.") {
+            $0.series([], process.virtualBytes)
+        }
+        page.family("process_open_fds", "gauge", "Open file descriptors.") { $0.series([], process.openFDs) }
+        page.family("process_max_fds", "gauge", "Soft limit of file descriptors.") {
+            $0.series([], process.maxFDs)
+        }
+        page.family("process_start_time_seconds", "gauge", "Start, seconds since 1970.") {
+            $0.series([], process.startTimeSeconds)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+// What is counted per route and service: requests, bytes, latencies, failures, retries.
+
+import Resilience
+import Synchronization
+
+/// Counters of one (route, service) pair. Made and found by MetricsRegistry; lives across reloads as
+/// long as a snapshot holds it.
+public final class RouteMetrics: Sendable {
+    public let route: String
+    public let service: String
+    private let block: CounterBlock<RouteCell>
+    private let names: (route: NameBytes, service: NameBytes)
+
+    init(route: String, service: String, workers: Int) {
+        self.route = route
+        self.service = service
+        block = CounterBlock(workers: workers)
+        names = (NameBytes(route), NameBytes(service))
+    }
+
+    /// The cells, to copy into a snapshot; valid as long as this object.
+    public var cells: CellTable<RouteCell> { block.table }
+    /// The names for RequestRecord; valid as long as this object.
+    public var routeBytes: UnsafeBufferPointer<UInt8> { names.route.bytes }
+    public var serviceBytes: UnsafeBufferPointer<UInt8> { names.service.bytes }
+
+    public func cell(worker: Int) -> RouteCell { block.table[worker] }
+
+    /// All counters, summed over the workers.
+    public func values() -> RouteValues {
+        RouteValues(
+            route: route, service: service,
+            requestsByClass: (0..<StatusClass.count).map { block.sum(RouteCell.classes + $0) },
+            bytesIn: block.sum(RouteCell.bytesIn), bytesOut: block.sum(RouteCell.bytesOut),
+            duration: HistogramValues(block, at: RouteCell.duration),
+            timeToFirstByte: HistogramValues(block, at: RouteCell.firstByte),
+            failures: block.failures(at: RouteCell.reasons), retries: block.sum(RouteCell.retries))
+    }
+}
+
+/// Status classes: index 0 is "no response was sent", 1…5 are 1xx…5xx. Codes from 600 on are counted
+/// with 5xx, as RFC 9110 §15 asks a recipient to treat them.
+public enum StatusClass {
+    @inlinable public static var count: Int { 6 }
+    public static let names: [String] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"]
+
+    @inlinable @inline(__always)
+    public static func index(status: UInt16) -> Int {
+        status < 100 ? 0 : min(Int(status / 100), 5)
+    }
+}
+
+/// One worker's counters of a route and service.
+@frozen
+public struct RouteCell: CounterCell {
+    static var classes: Int { 0 }
+    static var bytesIn: Int { 6 }
+    static var bytesOut: Int { 7 }
+    static var retries: Int { 8 }
+    static var duration: Int { 9 }
+    static var firstByte: Int { duration + HistogramWords.wordCount }
+    static var reasons: Int { firstByte + HistogramWords.wordCount }
+    public static var wordCount: Int { reasons + Reason.allCases.count }
+
+    @usableFromInline let words: UnsafeMutablePointer<Atomic<UInt64>>
+
+    @inlinable
+    public init(words: UnsafeMutablePointer<Atomic<UInt64>>) { self.words = words }
+
+    /// Counts one finished request or L4 connection.
+    /// - Parameters:
+    ///   - status: the status sent, 0 when none was (and for L4).
+    ///   - totalUs: from the first byte of the request to the last of the response, microseconds.
+    ///   - firstByteUs: until the response head came, microseconds; 0 = it never did, not observed.
+    ///   - reason: `.none` when nothing failed.
+    ///   - attempts: how many endpoints were tried; those beyond the first are counted as retries.
+    public func requestEnded(
+        status: UInt16, totalUs: UInt64, firstByteUs: UInt64, bytesIn: UInt64, bytesOut: UInt64,
+        reason: Reason, attempts: UInt8
+    ) {
+        words.increment(Self.classes &+ StatusClass.index(status: status))
+        words.add(Self.bytesIn, bytesIn)
+        words.add(Self.bytesOut, bytesOut)
+        HistogramWords.observe(words, at: Self.duration, us: totalUs)
+        if firstByteUs != 0 { HistogramWords.observe(words, at: Self.firstByte, us: firstByteUs) }
+        if reason != .none { words.increment(Self.reasons &+ Int(reason.rawValue)) }
+        if attempts > 1 { words.add(Self.retries, UInt64(attempts &- 1)) }
+    }
+
+    /// The same from a record.
+    public func requestEnded(_ record: borrowing RequestRecord) {
+        requestEnded(
+            status: record.status, totalUs: record.totalUs, firstByteUs: record.firstByteUs,
+            bytesIn: record.bytesIn, bytesOut: record.bytesOut, reason: record.failure.reason,
+            attempts: record.attempts)
+    }
+}
+
+/// What RouteMetrics held at one moment.
+public struct RouteValues: Sendable, Equatable {
+    public var route: String
+    public var service: String
+    /// Indexed by StatusClass.
+    public var requestsByClass: [UInt64]
+    public var bytesIn: UInt64
+    public var bytesOut: UInt64
+    public var duration: HistogramValues
+    public var timeToFirstByte: HistogramValues
+    /// Only reasons that occurred.
+    public var failures: [FailureCount]
+    public var retries: UInt64
+}
+
+/// How often one reason occurred.
+public struct FailureCount: Sendable, Equatable {
+    public var reason: Reason
+    public var count: UInt64
+}
+
+extension CounterBlock {
+    /// The reasons that occurred, from one word per Reason starting at `first`.
+    func failures(at first: Int) -> [FailureCount] {
+        Reason.allCases.compactMap { reason in
+            let count = sum(first + Int(reason.rawValue))
+            return count == 0 ? nil : FailureCount(reason: reason, count: count)
+        }
+    }
+}

@@ -1,0 +1,124 @@
+// What each worker says about itself, and the few counters that belong to no worker.
+
+import Synchronization
+
+/// Counters of the workers; one cell each.
+public final class WorkerMetrics: Sendable {
+    private let block: CounterBlock<WorkerCell>
+
+    init(workers: Int) { block = CounterBlock(workers: workers) }
+
+    public var cells: CellTable<WorkerCell> { block.table }
+    public func cell(worker: Int) -> WorkerCell { block.table[worker] }
+
+    /// One element per worker, in order.
+    public func values() -> [WorkerValues] {
+        (0..<block.table.workerCount).map { worker in
+            WorkerValues(
+                worker: worker,
+                loopTurns: block.value(WorkerCell.turns, worker: worker),
+                busyNs: block.value(WorkerCell.busyNs, worker: worker),
+                buffersInUse: block.value(WorkerCell.buffersInUse, worker: worker),
+                timers: block.value(WorkerCell.timers, worker: worker),
+                snapshotGeneration: block.value(WorkerCell.snapshotGeneration, worker: worker))
+        }
+    }
+}
+
+/// One worker's words about itself.
+@frozen
+public struct WorkerCell: CounterCell {
+    static var turns: Int { 0 }
+    static var busyNs: Int { 1 }
+    static var buffersInUse: Int { 2 }
+    static var timers: Int { 3 }
+    static var snapshotGeneration: Int { 4 }
+    public static var wordCount: Int { 5 }
+
+    @usableFromInline let words: UnsafeMutablePointer<Atomic<UInt64>>
+
+    @inlinable
+    public init(words: UnsafeMutablePointer<Atomic<UInt64>>) { self.words = words }
+
+    /// A turn of the event loop that was busy (not waiting) for so many nanoseconds.
+    public func turn(busyNs: UInt64) {
+        words.increment(Self.turns)
+        words.add(Self.busyNs, busyNs)
+    }
+
+    /// Sizes as they are now; called once in a while, not every turn.
+    public func sizes(buffersInUse: Int, timers: Int) {
+        words.set(Self.buffersInUse, UInt64(clamping: buffersInUse))
+        words.set(Self.timers, UInt64(clamping: timers))
+    }
+
+    /// The snapshot this worker gives to new requests.
+    public func snapshot(generation: UInt64) { words.set(Self.snapshotGeneration, generation) }
+}
+
+/// What one worker's cell held at one moment.
+public struct WorkerValues: Sendable, Equatable {
+    public var worker: Int
+    public var loopTurns: UInt64
+    public var busyNs: UInt64
+    public var buffersInUse: UInt64
+    public var timers: UInt64
+    public var snapshotGeneration: UInt64
+}
+
+/// What happened to access log lines. Several threads write these, seldom: locked additions.
+public final class AccessLogMetrics: Sendable {
+    let written = Atomic<UInt64>(0)
+    let dropped = Atomic<UInt64>(0)
+    let writeErrors = Atomic<UInt64>(0)
+
+    public init() {}
+
+    public func values() -> AccessLogValues {
+        AccessLogValues(
+            written: written.load(ordering: .relaxed), dropped: dropped.load(ordering: .relaxed),
+            writeErrors: writeErrors.load(ordering: .relaxed))
+    }
+}
+
+/// What AccessLogMetrics held at one moment. Lines, except `writeErrors`, which counts failed writes.
+public struct AccessLogValues: Sendable, Equatable {
+    public var written: UInt64
+    public var dropped: UInt64
+    public var writeErrors: UInt64
+}
+
+/// What the control plane says about itself.
+public final class ControlMetrics: Sendable {
+    private let reloads = Atomic<UInt64>(0)
+    private let reloadFailures = Atomic<UInt64>(0)
+    private let generation = Atomic<UInt64>(0)
+    private let held = Atomic<UInt64>(0)
+
+    public init() {}
+
+    public func reloaded(generation: UInt64) {
+        reloads.wrappingAdd(1, ordering: .relaxed)
+        self.generation.store(generation, ordering: .relaxed)
+    }
+
+    public func reloadFailed() { reloadFailures.wrappingAdd(1, ordering: .relaxed) }
+
+    /// How many replaced snapshots are still in use.
+    public func oldSnapshots(held count: Int) { held.store(UInt64(clamping: count), ordering: .relaxed) }
+
+    public func values() -> ControlValues {
+        ControlValues(
+            reloads: reloads.load(ordering: .relaxed),
+            reloadFailures: reloadFailures.load(ordering: .relaxed),
+            generation: generation.load(ordering: .relaxed), oldSnapshots: held.load(ordering: .relaxed))
+    }
+}
+
+/// What ControlMetrics held at one moment.
+public struct ControlValues: Sendable, Equatable {
+    public var reloads: UInt64
+    public var reloadFailures: UInt64
+    public var generation: UInt64
+    public var oldSnapshots: UInt64
+}
