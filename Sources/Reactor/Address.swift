@@ -128,7 +128,7 @@ public struct AddressBlock: Hashable, Sendable, BitwiseCopyable {
         var prefix = 128
         if parts.count == 2 {
             guard let written = UInt8(parts[1]), parts[1].utf8.allSatisfy({ $0 &- 48 < 10 }),
-                written < 10 || parts[1].utf8.first != UInt8(ascii: "0"), parts[1].utf8.count <= 3
+                parts[1].utf8.count == 1 || parts[1].utf8.first != UInt8(ascii: "0")
             else { return nil }
             let isWrittenAsV6 = first.utf8.contains(UInt8(ascii: ":"))
             prefix = Int(written) + (address.isV4 && !isWrittenAsV6 ? 96 : 0)
