@@ -113,7 +113,7 @@ final class ResolverThread: Sendable {
     }
 
     func start() {
-        let fd = eventfd(0, Int32(EFD_NONBLOCK.rawValue | EFD_CLOEXEC.rawValue))
+        let fd = eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))
         guard fd >= 0 else {
             let text = String(cString: strerror(errno))
             shared.withLock { $0.startError = "eventfd: \(text)" }
@@ -122,6 +122,11 @@ final class ResolverThread: Sendable {
         shared.withLock { $0.wakeFD = fd }
         var handle = pthread_t()
         let box = Unmanaged.passRetained(self)
+        // Signals belong to other threads; the new one inherits the mask.
+        var all = sigset_t()
+        var before = sigset_t()
+        sigfillset(&all)
+        pthread_sigmask(SIG_SETMASK, &all, &before)
         let error = pthread_create(
             &handle, nil,
             { argument in
@@ -130,6 +135,7 @@ final class ResolverThread: Sendable {
                 ResolverLoop(thread).run()
                 return nil
             }, box.toOpaque())
+        pthread_sigmask(SIG_SETMASK, &before, nil)
         guard error == 0 else {
             box.release()
             shared.withLock {
@@ -139,7 +145,6 @@ final class ResolverThread: Sendable {
             close(fd)
             return
         }
-        pthread_setname_np(handle, "weir-resolver")
         pthread_detach(handle)
     }
 
@@ -188,13 +193,14 @@ final class ResolverThread: Sendable {
 
     /// Closes the eventfd; returns what nobody will answer any more.
     func finish(reason: String) -> [ResolverQuestion] {
-        shared.withLock {
-            $0.isStopping = true
-            if $0.startError.isEmpty { $0.startError = reason }
-            if $0.wakeFD >= 0 { close($0.wakeFD) }
-            $0.wakeFD = -1
-            defer { $0.waiting = [] }
-            return $0.waiting
+        shared.withLock { shared in
+            shared.isStopping = true
+            if shared.startError.isEmpty { shared.startError = reason }
+            if shared.wakeFD >= 0 { close(shared.wakeFD) }
+            shared.wakeFD = -1
+            let left = shared.waiting
+            shared.waiting = []
+            return left
         }
     }
 }

@@ -28,6 +28,7 @@ final class ResolverLoop {
     }
 
     func run() {
+        nameThread()
         var reason = "resolver stopped"
         if let error = open() {
             reason = error
@@ -48,6 +49,15 @@ final class ResolverLoop {
         for question in thread.finish(reason: reason) {
             question.completion(.failed(kind: .stopped, text: reason))
         }
+    }
+
+    /// For ps and gdb; failing does no harm.
+    private func nameThread() {
+        let fd = Glibc.open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+        guard fd >= 0 else { return }
+        let name: StaticString = "weir-resolver"
+        _ = write(fd, name.utf8Start, name.utf8CodeUnitCount)
+        close(fd)
     }
 
     // MARK: Channels

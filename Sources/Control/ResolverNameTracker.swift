@@ -140,7 +140,8 @@ public struct NameTracker: Sendable {
         entries = kept.sorted { Self.precedes($0.address, $1.address) }
 
         let ttlMs = UInt64(clamping: max(ttlSeconds, 0)).multipliedReportingOverflow(by: 1000)
-        var waitMs = max(settings.ttlMinMs, min(settings.ttlMaxMs, ttlMs.overflow ? .max : ttlMs.partialValue))
+        var waitMs = max(
+            settings.ttlMinMs, min(settings.ttlMaxMs, ttlMs.overflow ? .max : ttlMs.partialValue))
         // An absence is confirmed or denied soon, whatever the TTL.
         if isAnyAbsent { waitMs = min(waitMs, settings.graceMs) }
         // Up to a tenth earlier, so that names resolved together are not always asked together.
