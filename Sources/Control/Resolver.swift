@@ -10,7 +10,6 @@ import CAres
 import CLinux
 import Glibc
 import Reactor
-import Synchronization
 
 /// Why a name could not be resolved.
 public enum ResolveFailureKind: String, Sendable, CaseIterable {
@@ -106,7 +105,7 @@ final class ResolverThread: Sendable {
     }
 
     let settings: Resolver.Settings
-    private let shared = Mutex(Shared())
+    private let shared = Locked(Shared())
 
     init(_ settings: Resolver.Settings) {
         self.settings = settings

@@ -2,7 +2,7 @@
 // dnsmasq cannot be made to say.
 
 import Glibc
-import Synchronization
+import Reactor
 
 /// A UDP socket on a free port of 127.0.0.1.
 func boundUDPSocket() -> (fd: Int32, port: UInt16) {
@@ -90,7 +90,7 @@ final class ScriptedDNS: Sendable {
     let port: UInt16
     private let fd: Int32
     private let script: @Sendable (_ name: String, _ type: UInt16) -> Answer
-    private let asked = Mutex<[String: Int]>([:])
+    private let asked = Locked<[String: Int]>([:])
 
     init(_ script: @escaping @Sendable (_ name: String, _ type: UInt16) -> Answer) {
         (fd, port) = boundUDPSocket()

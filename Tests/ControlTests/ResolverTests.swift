@@ -2,7 +2,6 @@
 
 import Glibc
 import Reactor
-import Synchronization
 import Testing
 
 @testable import Control
