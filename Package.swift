@@ -64,6 +64,12 @@ let package = Package(
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "Reactor"]),
+        .testTarget(
+            name: "ProxyTests",
+            dependencies: [
+                "Proxy", "HTTPModel", "HTTP1", "Reactor", "Resilience", "Routing", "Telemetry",
+            ]),
+        .testTarget(name: "AdminTests", dependencies: ["Admin"]),
         // The house itself: imports against the floors, ARCHITECTURE.md, banned calls, documented keys.
         .testTarget(name: "HouseTests", dependencies: ["Configuration", "Resilience"]),
     ]

@@ -35,16 +35,38 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
     /// Parses "192.0.2.1", "2001:db8::1" or "[2001:db8::1]"; nil for anything else.
     public init?(_ text: some StringProtocol) {
         var text = String(text)
-        if text.hasPrefix("["), text.hasSuffix("]") { text = String(text.dropFirst().dropLast()) }
-        var v4 = in_addr()
-        var v6 = in6_addr()
-        if inet_pton(AF_INET, text, &v4) == 1 {
-            self.init(v4: UInt32(bigEndian: v4.s_addr))
-        } else if inet_pton(AF_INET6, text, &v6) == 1 {
-            self.init(v6)
-        } else {
+        let parsed: IPAddress? = text.withUTF8 { bytes in
+            // Brackets belong to IPv6 literals only (RFC 3986 §3.2.2).
+            if bytes.count > 2, bytes[0] == UInt8(ascii: "["), bytes[bytes.count - 1] == UInt8(ascii: "]") {
+                let inside = UnsafeBufferPointer(rebasing: bytes[1..<bytes.count - 1])
+                return inside.contains(UInt8(ascii: ":")) ? IPAddress(bytes: inside) : nil
+            }
+            return IPAddress(bytes: bytes)
+        }
+        guard let parsed else { return nil }
+        self = parsed
+    }
+
+    /// Parses "192.0.2.1" or "2001:db8::1" (no brackets, no zone, no leading zeros in IPv4) from
+    /// bytes of a message; nil for anything else. Does not allocate.
+    public init?(bytes: UnsafeBufferPointer<UInt8>) {
+        // inet_pton(3) reads up to a zero byte: one inside the text would hide what follows it.
+        guard let start = bytes.baseAddress, bytes.count < Self.textBytesMax, !bytes.contains(0) else {
             return nil
         }
+        let parsed: IPAddress? = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Self.textBytesMax) {
+            text -> IPAddress? in
+            guard let room = text.baseAddress else { return nil }
+            memcpy(room, start, bytes.count)
+            room[bytes.count] = 0
+            var v4 = in_addr()
+            if inet_pton(AF_INET, room, &v4) == 1 { return IPAddress(v4: UInt32(bigEndian: v4.s_addr)) }
+            var v6 = in6_addr()
+            if inet_pton(AF_INET6, room, &v6) == 1 { return IPAddress(v6) }
+            return nil
+        }
+        guard let parsed else { return nil }
+        self = parsed
     }
 
     init(_ v6: in6_addr) {
@@ -98,16 +120,18 @@ public struct AddressBlock: Hashable, Sendable, BitwiseCopyable {
     /// Prefix length counted in the 128-bit form (an IPv4 /8 is 104).
     public let prefix: UInt8
 
-    /// Parses CIDR notation; nil when malformed or when bits are set after the prefix.
+    /// Parses CIDR notation; nil when malformed or when bits are set after the prefix. The prefix of
+    /// an address written in IPv6 form counts 128 bits, also for "::ffff:10.0.0.0/104".
     public init?(_ text: some StringProtocol) {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let first = parts.first, let address = IPAddress(first) else { return nil }
         var prefix = 128
         if parts.count == 2 {
-            guard let written = UInt8(parts[1]), parts[1].utf8.allSatisfy({ $0 &- 48 < 10 }) else {
-                return nil
-            }
-            prefix = Int(written) + (address.isV4 ? 96 : 0)
+            guard let written = UInt8(parts[1]), parts[1].utf8.allSatisfy({ $0 &- 48 < 10 }),
+                parts[1].utf8.count == 1 || parts[1].utf8.first != UInt8(ascii: "0")
+            else { return nil }
+            let isWrittenAsV6 = first.utf8.contains(UInt8(ascii: ":"))
+            prefix = Int(written) + (address.isV4 && !isWrittenAsV6 ? 96 : 0)
             guard prefix <= 128 else { return nil }
         }
         let (highMask, lowMask) = Self.masks(prefix)
@@ -194,7 +218,12 @@ public enum SocketAddress: Hashable, Sendable {
             let raw = withUnsafeBytes(of: storage) { $0.load(as: sockaddr_in6.self) }
             self = .ip(IPAddress(raw.sin6_addr), port: UInt16(bigEndian: raw.sin6_port))
         default:
-            self = .unix(path: "")
+            // Empty for the unnamed side of a connection and for abstract names.
+            self = .unix(
+                path: withUnsafeBytes(of: storage) {
+                    let path = $0.dropFirst(MemoryLayout<sa_family_t>.size)
+                    return String(decoding: path.prefix(107).prefix { $0 != 0 }, as: UTF8.self)
+                })
         }
     }
 }

@@ -1,1 +1,0 @@
-// ProxyProtocol: see ARCHITECTURE.md
