@@ -62,6 +62,9 @@ public struct ChunkedDecoder: Sendable {
     /// hop-by-hop, so that a forwarder drops them.
     public private(set) var trailerFields: [Field] = []
 
+    /// Whether a trailer section with fields came with the end.
+    public var hasTrailers: Bool { !trailerFields.isEmpty }
+
     public init() {}
 
     /// The next step from `cursor` on, which is moved behind what was consumed.

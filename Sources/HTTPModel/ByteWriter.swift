@@ -33,6 +33,25 @@ public struct ByteWriter {
         count &+= byteCount
     }
 
+    /// Appends a field line, "name: value" CR LF, from a head's bytes.
+    public mutating func appendField(_ field: Field, _ base: UnsafePointer<UInt8>) {
+        let nameCount = Int(field.nameCount)
+        let valueCount = Int(field.valueCount)
+        guard room(nameCount &+ valueCount &+ 4) else { return }
+        let to = UnsafeMutableRawPointer(self.base + count)
+        to.copyMemory(from: base + Int(field.nameOffset), byteCount: nameCount)
+        to.storeBytes(of: 0x203a, toByteOffset: nameCount, as: UInt16.self)
+        (to + nameCount + 2).copyMemory(from: base + Int(field.valueOffset), byteCount: valueCount)
+        to.storeBytes(of: 0x0a0d, toByteOffset: nameCount &+ 2 &+ valueCount, as: UInt16.self)
+        count &+= nameCount &+ valueCount &+ 4
+    }
+
+    /// Leaves bytes that already stand in the region as they are.
+    public mutating func skip(_ byteCount: Int) {
+        guard room(byteCount) else { return }
+        count &+= byteCount
+    }
+
     public mutating func append(_ bytes: UnsafeBufferPointer<UInt8>) {
         guard let start = bytes.baseAddress else { return }
         append(start, bytes.count)

@@ -212,7 +212,7 @@ extension Worker {
             client.pointee.socket.close()
         }
         status.connections.subtract(1, ordering: .relaxed)
-        if let plan = listenerPlan(client) { plan.metrics.closed(worker: index) }
+        if let plan = listenerPlan(client) { plan.metrics.cell(worker: index).connectionEnded() }
         graveyard.clients.append(client.pointee.handle)
     }
 }

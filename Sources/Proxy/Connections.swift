@@ -8,6 +8,7 @@
 // (Worker.bury), so a function never has to ask whether the memory behind its argument still exists,
 // only whether the state is `.closed`.
 
+import Balancing
 import HTTP1
 import HTTPModel
 import Reactor
@@ -107,9 +108,12 @@ struct Exchange {
 
     var phase = Phase.read
     var failure = Failure.none
-    /// Back-off, hold and total deadlines; -1 until one is needed.
+    /// Back-off or hold; -1 until one is needed. The total deadline has its own.
     var timer: TimerID = -1
+    var totalTimer: TimerID = -1
     var timerPurpose = ExchangeTimer.none
+    /// Recorded and on its way to be freed.
+    var isOver = false
 
     // The request: head bytes and field table share one retained buffer.
     var head: BufferPointer?
@@ -130,12 +134,20 @@ struct Exchange {
     // The attempt
     var attempts: UInt8 = 0
     var excluded = Excluded()
-    var isWaitingForConnect = false
+    /// Counted with its endpoint, and not yet counted off.
+    var attemptIsOpen = false
+    /// The next attempt must not use a pooled connection: the last one's had been closed under it.
+    var needsFreshConnection = false
+    /// The head (and what is held of the body) was handed to the kernel or the outbox.
     var requestStarted = false
+    /// All of the request has left.
+    var requestSentWhole = false
+    /// The endpoint's socket is full.
+    var requestIsBlocked = false
+    var writeErrno: Int32 = 0
     /// The upstream no longer takes the request's body; whatever the client still sends is thrown away.
     var discardsRequestBody = false
     var upstreamChunked = false
-    var requestSentNs: UInt64 = 0
 
     // The response
     var response = ResponseHead()
@@ -158,13 +170,14 @@ struct Exchange {
     var retries: UInt8 = 0
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
-    var meter = ProgressMeter()
+    /// The client's rate while it owes us a body.
+    var meter: ProgressMeter
 
     var headBytes: UnsafeMutablePointer<UInt8>? { head?.base }
 }
 
 enum ExchangeTimer: UInt8 {
-    case none, backoff, hold, total
+    case none, backoff, hold
 }
 
 /// One connection to an endpoint.
@@ -184,8 +197,10 @@ struct UpstreamConnection {
     var peerEnded = false
     var isReused = false
     var writeFailed = false
-    /// Its response left the connection in a state that allows another request.
+    /// How long it may stay idle; lowered by the endpoint's `Keep-Alive: timeout`.
     var idleTimeoutMs: UInt64
+    /// How reading ended: 0 for an orderly end of stream.
+    var readErrno: Int32 = 0
     var startNs: UInt64
     var exchange: ExchangePointer?
     /// Part of a response head.

@@ -50,7 +50,7 @@ extension Worker {
         }
     }
 
-    /// The exchange's own timer: back-off before another attempt, the hold's patience, or the total deadline.
+    /// The exchange's own timer: back-off before another attempt, or the hold's patience.
     func setTimer(_ exchange: ExchangePointer, _ purpose: ExchangeTimer, afterMs: UInt64) {
         if exchange.pointee.timer < 0 {
             exchange.pointee.timer = timers.create(Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
@@ -74,9 +74,16 @@ extension Worker {
         case .hold:
             exchange.pointee.holdIsOver = true
             run(exchange, from: .lookup)
-        case .total:
-            fail(exchange, Failure(.upstreamHeadTimeout, phase: exchange.pointee.phase))
         }
+    }
+
+    func setTotalDeadline(_ exchange: ExchangePointer, afterMs: UInt64) {
+        exchange.pointee.totalTimer = timers.create(Token(kind: TokenKind.exchangeTotal, handle: exchange.pointee.handle))
+        timers.arm(exchange.pointee.totalTimer, atMs: nowMs &+ afterMs)
+    }
+
+    func totalDeadlinePassed(_ exchange: ExchangePointer) {
+        fail(exchange, Failure(.totalTimeout, phase: exchange.pointee.phase))
     }
 
     /// What header rules, redirects and logs may ask about a request.

@@ -10,6 +10,7 @@ import ProxyProtocol
 import Reactor
 import Resilience
 import Routing
+import Telemetry
 
 extension Worker {
     // MARK: to the endpoint
@@ -42,7 +43,7 @@ extension Worker {
             }
             let name = view.bytes + Int(field.nameOffset)
             if let rules, rules.drops(name, Int(field.nameCount)) { continue }
-            writeField(field, view.bytes, &writer)
+            writer.appendField(field, view.bytes)
         }
         writeForwarding(exchange, view, forwarding, &writer)
         if let rules { writeRules(rules, exchange, view, &writer) }
@@ -164,7 +165,7 @@ extension Worker {
     /// The fields of an endpoint's head that pass, as they are.
     func writeFields(of head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>, _ writer: inout ByteWriter) {
         for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
-            writeField(fieldScratch[i], base, &writer)
+            writer.appendField(fieldScratch[i], base)
         }
     }
 
@@ -177,7 +178,7 @@ extension Worker {
             for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
                 let field = fieldScratch[i]
                 if rules.drops(base + Int(field.nameOffset), Int(field.nameCount)) { continue }
-                writeField(field, base, &writer)
+                writer.appendField(field, base)
             }
             if let view = view(exchange) { writeRules(rules, exchange, view, &writer) }
         } else {
@@ -206,12 +207,6 @@ extension Worker {
 
     // MARK: both
 
-    @inline(__always)
-    private func writeField(_ field: Field, _ base: UnsafePointer<UInt8>, _ writer: inout ByteWriter) {
-        writer.appendField(
-            base + Int(field.nameOffset), Int(field.nameCount), base + Int(field.valueOffset), Int(field.valueCount))
-    }
-
     func writeRules(_ rules: FieldRules, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter) {
         for rule in rules.set where !equals(rule.name.base, rule.name.count, lowercase: "host") {
             writeRule(rule, exchange, view, &writer)
@@ -234,14 +229,16 @@ extension Worker {
             guard let start = room.baseAddress else { return }
             let ipCount = exchange.pointee.clientAddress.write(to: start)
             RequestID(high: identity, low: exchange.pointee.sequence).write(to: start + 48)
-            var context = TemplateContext(request: view, match: exchange.pointee.match)
+            var context = TemplateContext(request: view)
+            context.match = UnsafeRawPointer(exchange).advanced(by: matchOffset).assumingMemoryBound(to: RouteMatch.self)
+            context.captureNames = exchange.pointee.listener.router.captureNames
             context.clientIP = UnsafeBufferPointer(start: start, count: ipCount)
             context.requestID = UnsafeBufferPointer(start: start + 48, count: 32)
             context.clientPort = exchange.pointee.client.pointee.peerPort
             if let route = exchange.pointee.route { context.route = route.name.bytes }
             if let service = exchange.pointee.service { context.service = service.name.bytes }
             if let endpoint = exchange.pointee.endpoint { context.endpoint = endpoint.name.bytes }
-            template.render(into: &writer, context: context)
+            _ = template.render(into: &writer, context: context)
         }
     }
 }

@@ -47,7 +47,9 @@ extension Worker {
         guard reusable, !upstream.pointee.peerEnded, !upstream.pointee.canRead, upstream.pointee.output.isEmpty,
             upstream.pointee.input == nil, !upstream.pointee.writeFailed, upstream.pointee.idleTimeoutMs > 0,
             upstream.pointee.serviceID < snapshot.services.count,
-            let service = snapshot.services[upstream.pointee.serviceID]
+            let service = snapshot.services[upstream.pointee.serviceID],
+            // A PROXY header speaks for one client only.
+            service.proxyProtocol == nil
         else {
             close(upstream)
             return

@@ -135,11 +135,9 @@ extension Worker {
     func writeLastChunk(_ reader: BodyReader, _ writer: inout ByteWriter) {
         writer.append("0\r\n")
         if reader.framing == .chunked, reader.chunked.hasTrailers {
-            reader.chunked.forEachTrailer { name, value in
-                writer.append(name)
-                writer.append(": ")
-                writer.append(value)
-                writer.append("\r\n")
+            reader.chunked.withTrailers { bytes, fields in
+                guard let base = bytes.baseAddress else { return }
+                for field in fields where !field.isHopByHop { writer.appendField(field, base) }
             }
         }
         writer.append("\r\n")

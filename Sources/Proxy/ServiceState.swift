@@ -6,18 +6,18 @@ import Resilience
 typealias WorkerRandom = SeededRandom
 
 struct ServiceState {
-    var balancer = Balancer.random(WeightedRandom())
+    var balancer = Balancer(.random)
     var budget = RetryBudget()
-    private var algorithm: BalancingAlgorithm?
-    private unowned(unsafe) var plan: ServicePlan?
+    private var plan: ServicePlan?
 
-    /// Follows a new plan; what the balancer and the budget have learnt stays when the algorithm does.
+    /// Follows a new plan. The budget goes on with what it has learnt; the balancer starts afresh only
+    /// when the service has changed.
     mutating func update(_ new: ServicePlan, random: inout WorkerRandom) {
-        if algorithm == nil { budget = new.retryBudget }
-        if algorithm != new.algorithm {
-            algorithm = new.algorithm
-        }
+        if plan === new { return }
+        if plan == nil { budget = new.retryBudget }
+        if balancer.algorithm != new.algorithm { balancer = Balancer(new.algorithm) }
         plan = new
+        balancer.prepare(ServiceEndpoints(plan: new), using: &random)
     }
 }
 

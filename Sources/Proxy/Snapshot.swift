@@ -84,12 +84,15 @@ public final class ListenerPlan: Sendable {
     public let connectionsMax: Int
     public let requestsPerConnectionMax: UInt32
     public let metrics: ListenerMetrics
+    /// Requests that found no route, and L4 connections.
+    public let unrouted: RouteMetrics
 
     public init(
         id: Int, name: String, traffic: Traffic, sockets: [ListeningSockets], router: Router,
         routeIndexes: [Int32], requiresProxyHeader: Bool, headLimits: HeadLimits, headTimeoutMs: UInt64,
         idleTimeoutMs: UInt64, bodyTimeoutMs: UInt64, writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64,
-        connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics
+        connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics,
+        unrouted: RouteMetrics
     ) {
         self.id = id
         self.name = StaticBytes(name)
@@ -108,6 +111,7 @@ public final class ListenerPlan: Sendable {
         self.connectionsMax = connectionsMax
         self.requestsPerConnectionMax = requestsPerConnectionMax
         self.metrics = metrics
+        self.unrouted = unrouted
     }
 }
 
@@ -230,7 +234,7 @@ public final class FieldRules: Sendable {
 public final class ServicePlan: Sendable {
     public let id: Int
     public let name: StaticBytes
-    public let algorithm: BalancingAlgorithm
+    public let algorithm: Balancer.Algorithm
     public let endpoints: [Endpoint]
     /// Whether some names of this service have never been resolved.
     public let hasUnresolvedNames: Bool
@@ -245,7 +249,7 @@ public final class ServicePlan: Sendable {
     public let retryBudget: RetryBudget
 
     public init(
-        id: Int, name: String, algorithm: BalancingAlgorithm, endpoints: [Endpoint], hasUnresolvedNames: Bool,
+        id: Int, name: String, algorithm: Balancer.Algorithm, endpoints: [Endpoint], hasUnresolvedNames: Bool,
         connectTimeoutMs: UInt64, idleConnectionsMax: Int, idleTimeoutMs: UInt64, connectionsMax: Int,
         proxyProtocol: ProxyProtocolVersion?, retryBudget: RetryBudget
     ) {
@@ -267,11 +271,6 @@ public final class ServicePlan: Sendable {
 public enum ProxyProtocolVersion: UInt8, Sendable {
     case v1 = 1
     case v2 = 2
-}
-
-/// How a service's endpoints are balanced.
-public enum BalancingAlgorithm: UInt8, Sendable {
-    case roundRobin, random, leastRequest
 }
 
 /// One address traffic can be sent to. Shared by all workers and by successive snapshots; `id` is

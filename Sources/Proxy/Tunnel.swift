@@ -17,6 +17,8 @@ import Telemetry
 struct TunnelEnd {
     var socket: Socket
     var canRead = false
+    /// The kernel has announced the end of what it sends.
+    var sawEnd = false
     /// It has sent everything it will send.
     var ended = false
     /// We have told it that nothing more comes.
@@ -189,9 +191,14 @@ extension Worker {
     func tunnelReady(_ tunnel: TunnelPointer, _ readiness: Readiness, side: Tunnel.Side) {
         guard tunnel.pointee.state != .closed else { return }
         let readable = !readiness.isDisjoint(with: [.readable, .readHangUp, .hangUp, .error])
+        let ended = !readiness.isDisjoint(with: [.readHangUp, .hangUp, .error])
         switch side {
-        case .client: if readable { tunnel.pointee.client.canRead = true }
-        case .upstream: if readable { tunnel.pointee.upstream.canRead = true }
+        case .client:
+            if readable { tunnel.pointee.client.canRead = true }
+            if ended { tunnel.pointee.client.sawEnd = true }
+        case .upstream:
+            if readable { tunnel.pointee.upstream.canRead = true }
+            if ended { tunnel.pointee.upstream.sawEnd = true }
         }
         switch tunnel.pointee.state {
         case .closed:
@@ -226,7 +233,7 @@ extension Worker {
             return
         }
         buffer.pointee.end += UInt32(received)
-        switch ProxyHeaderParser.parse(buffer.readable, count: buffer.count) {
+        switch ProxyHeader.parse(buffer.readable, count: buffer.count) {
         case .needMore:
             break
         case .complete(let header, let consumed):

@@ -3,10 +3,13 @@
 // The loop turns events into calls on the objects they are for. It shares nothing with other workers
 // but immutable snapshots, relaxed counters and mailboxes, so nothing here takes a lock.
 
+import Balancing
 import Glibc
+import HTTP1
 import HTTPModel
 import Reactor
 import Resilience
+import Routing
 import Synchronization
 import Telemetry
 
@@ -60,6 +63,7 @@ enum TokenKind {
     static let exchange: UInt8 = 6
     static let acceptPause: UInt8 = 7
     static let tick: UInt8 = 8
+    static let exchangeTotal: UInt8 = 9
 }
 
 public final class Worker: @unchecked Sendable {
@@ -110,7 +114,16 @@ public final class Worker: @unchecked Sendable {
 
     /// Where an exchange keeps its request head, for views of it.
     let requestOffset = MemoryLayout<Exchange>.offset(of: \.request) ?? 0
+    let matchOffset = MemoryLayout<Exchange>.offset(of: \.match) ?? 0
 
+    let responseParser = ResponseParser(limits: HeadLimits())
+    let routeScratch = RouteScratch()
+    /// Bytes `bufferInput` received last.
+    var lastReceived = 0
+
+    let eventLog: Log
+    let acceptGate = LogGate()
+    let limitGate = LogGate()
     let log: AccessLogBuffer?
     let metrics: WorkerMetrics
     var acceptTimer: TimerID = -1
@@ -120,11 +133,13 @@ public final class Worker: @unchecked Sendable {
     private var isStopping = false
 
     public init(
-        index: Int, snapshot: Snapshot, limits: WorkerLimits, log: AccessLogBuffer?, metrics: WorkerMetrics
+        index: Int, snapshot: Snapshot, limits: WorkerLimits, log: AccessLogBuffer?, eventLog: Log,
+        metrics: WorkerMetrics
     ) {
         self.index = index
         self.snapshot = snapshot
         self.log = log
+        self.eventLog = eventLog
         self.metrics = metrics
         nowNs = Clock.monotonicNs()
         nowMs = nowNs / 1_000_000
@@ -179,7 +194,7 @@ public final class Worker: @unchecked Sendable {
             }
             while let token = timers.nextExpired(nowMs: nowMs) { expired(token) }
             buryTheDead()
-            metrics.turned(busyNs: nowNs &- startNs)
+            metrics.cell(worker: index).turn(busyNs: nowNs &- startNs)
             if isDraining { continueDraining() }
         }
         log?.flush()
@@ -227,6 +242,8 @@ public final class Worker: @unchecked Sendable {
             if let tunnel = tunnels.pointer(token.handle) { tunnelDeadlinePassed(tunnel) }
         case TokenKind.exchange:
             if let exchange = exchanges.pointer(token.handle) { exchangeTimerFired(exchange) }
+        case TokenKind.exchangeTotal:
+            if let exchange = exchanges.pointer(token.handle) { totalDeadlinePassed(exchange) }
         case TokenKind.acceptPause:
             resumeAccepting()
         case TokenKind.tick:

@@ -2,11 +2,10 @@
 
 import CLinux
 import Glibc
-import Synchronization
 
 /// Messages from any thread to the one that owns the loop.
 public final class Mailbox<Message: Sendable>: Sendable {
-    private let queue = Mutex<[Message]>([])
+    private let queue = Locked<[Message]>([])
     private let eventDescriptor: Int32
 
     public init() {

@@ -108,19 +108,19 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
 
     // MARK: listening
 
-    /// A listening socket with SO_REUSEPORT (TCP), so that every worker has its own. dualStack: an
+    /// A listening socket, with SO_REUSEPORT (TCP) so that every worker has its own. dualStack: an
     /// unspecified IPv6 address accepts IPv4 too. Accepted sockets inherit TCP_NODELAY.
     /// Returns -errno in error when it cannot be had.
-    public static func listen(on address: SocketAddress, dualStack: Bool, backlog: Int32 = 4096) -> Result<
-        Socket, SystemError
-    > {
+    public static func listen(
+        on address: SocketAddress, dualStack: Bool, reusePort: Bool = true, backlog: Int32 = 4096
+    ) -> Result<Socket, SystemError> {
         let fd = socket(
             address.family, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
         if fd < 0 { return .failure(SystemError(call: "socket", code: errno)) }
         let socket = Socket(fd: fd)
         if address.family != AF_UNIX {
             socket.set(SOL_SOCKET, SO_REUSEADDR, 1)
-            socket.set(SOL_SOCKET, SO_REUSEPORT, 1)
+            if reusePort { socket.set(SOL_SOCKET, SO_REUSEPORT, 1) }
             socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
             if address.family == AF_INET6 { socket.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, dualStack ? 0 : 1) }
         }

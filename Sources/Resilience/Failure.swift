@@ -81,6 +81,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case connectionLimit
     case drainDeadline
     case internalLimit
+    case totalTimeout
 
     // The endpoint's doing
     case connectRefused
@@ -142,6 +143,8 @@ extension Reason {
         case .connectionLimit: ("connection-limit", .weir, 503, "connection_limit_reached", .never)
         case .drainDeadline: ("drain-deadline", .weir, 0, "", .never)
         case .internalLimit: ("internal-limit", .weir, 503, "proxy_internal_response", .never)
+
+        case .totalTimeout: ("total-timeout", .weir, 504, "http_response_timeout", .never)
 
         case .connectRefused: ("connect-refused", .upstream, 502, "connection_refused", .ifUnsent)
         case .connectTimeout: ("connect-timeout", .upstream, 504, "connection_timeout", .ifUnsent)

@@ -103,11 +103,11 @@ extension Worker {
         for i in listening.indices where !listening[i].isClosed && !listening[i].isPaused {
             poller.deregister(listening[i].sockets.socket(worker: index).fd)
             listening[i].isPaused = true
-            snapshot.listeners[listening[i].listenerID]?.metrics.acceptPaused(worker: index)
+            snapshot.listeners[listening[i].listenerID]?.metrics.cell(worker: index).acceptPaused()
         }
-        Log.limited(
-            .warning, "accept paused", "no descriptor left; connections wait in the backlog",
-            errno: error, nowMs: nowMs)
+        eventLog.limited(
+            acceptGate, nowMs: nowMs, .warning, "accept paused: no descriptor left, connections wait in the backlog",
+            ["error": String(cString: strerror(error))])
         timers.arm(acceptTimer, atMs: nowMs + Self.acceptPauseMs)
     }
 
@@ -135,7 +135,7 @@ extension Worker {
             if mine > count + 8 + count / 8 {
                 // Counted for it now, so that a burst is not all given to the same one.
                 least.status.connections.add(1, ordering: .relaxed)
-                snapshot.listeners[listenerID]?.metrics.handedOff(worker: index)
+                snapshot.listeners[listenerID]?.metrics.cell(worker: index).handedOff()
                 least.mailbox.send(.adopt(fd: socket.fd, peer: peer, port: port, listenerID: listenerID))
                 return
             }
@@ -150,9 +150,9 @@ extension Worker {
             refuse(socket)
             return
         }
-        plan.metrics.accepted(worker: index)
-        if plan.connectionsMax > 0, plan.metrics.active(worker: index) >= plan.connectionsMax {
-            plan.metrics.rejected(worker: index)
+        plan.metrics.cell(worker: index).accepted()
+        if plan.connectionsMax > 0, plan.metrics.cell(worker: index).active >= Int64(plan.connectionsMax) {
+            plan.metrics.cell(worker: index).rejected()
             refuse(socket)
             return
         }
@@ -171,7 +171,7 @@ extension Worker {
 
     private func openClient(_ socket: Socket, peer: IPAddress, port: UInt16, plan: ListenerPlan) {
         guard let (client, handle) = clients.allocate() else {
-            plan.metrics.rejected(worker: index)
+            plan.metrics.cell(worker: index).rejected()
             refuse(socket)
             return
         }
@@ -180,7 +180,7 @@ extension Worker {
             to: ClientConnection(
                 socket: socket, handle: handle, timer: timers.create(token), listenerID: plan.id,
                 state: plan.requiresProxyHeader ? .proxyHeader : .idle, peer: peer, peerPort: port))
-        plan.metrics.opened(worker: index)
+        plan.metrics.cell(worker: index).connectionBegan()
         // A fresh connection owes us a head: the head deadline runs from here.
         setDeadline(client, .head, afterMs: plan.headTimeoutMs)
         if poller.register(socket.fd, token) != 0 { close(client) }
@@ -191,13 +191,13 @@ extension Worker {
     /// Reads the header that tells whom a connection is really from. True when it is done.
     func readProxyHeader(_ client: ClientPointer) -> Bool {
         guard let input = bufferInput(client, capacity: 4096) else { return false }
-        switch ProxyHeaderParser.parse(input.readable, count: input.count) {
+        switch ProxyHeader.parse(input.readable, count: input.count) {
         case .needMore:
             return false
         case .complete(let header, let consumed):
-            if let source = header.source {
-                client.pointee.peer = source.address
-                client.pointee.peerPort = source.port
+            if header.family == .ip {
+                client.pointee.peer = header.source
+                client.pointee.peerPort = header.sourcePort
             }
             consumeInput(client, consumed)
             client.pointee.state = .idle

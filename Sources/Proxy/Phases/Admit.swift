@@ -20,7 +20,7 @@ extension Worker {
     func admit(_ exchange: ExchangePointer) -> PhaseResult {
         identifyClient(exchange)
         if let route = exchange.pointee.route, route.totalTimeoutMs > 0 {
-            setTimer(exchange, .total, afterMs: route.totalTimeoutMs)
+            setTotalDeadline(exchange, afterMs: route.totalTimeoutMs)
         }
         if exchange.pointee.requestBody.isDone { return .next }
         return beginHold(exchange)
@@ -31,9 +31,9 @@ extension Worker {
         exchange.pointee.clientAddress = peer
         exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { snapshot in
             guard !snapshot.trusted.isEmpty, let view = view(exchange) else { return }
-            let found = ClientAddress.find(peer: peer, request: view, trusted: snapshot.trusted)
+            let found = ClientAddress(peer: peer, request: view, trusted: snapshot.trusted)
             exchange.pointee.clientAddress = found.address
-            exchange.pointee.peerIsTrusted = found.peerIsTrusted
+            exchange.pointee.peerIsTrusted = found.end != .peerNotTrusted
         }
     }
 
@@ -66,7 +66,7 @@ extension Worker {
         case .next: return .next
         case .finish: return .finish
         case .wait:
-            if exchange.pointee.requestBody.framing == .chunked && route.totalTimeoutMs == 0 {
+            if exchange.pointee.requestBody.framing == .chunked {
                 setTimer(exchange, .hold, afterMs: Self.holdPatienceMs)
             }
             return .wait
@@ -199,16 +199,14 @@ extension Worker {
     }
 
     func waitForBody(_ exchange: ExchangePointer) {
-        exchange.pointee.meter.waitStarts(atMs: nowMs)
         setDeadline(exchange.pointee.client, .body, afterMs: exchange.pointee.listener.bodyTimeoutMs)
     }
 
     /// Counts bytes a client sent or took; false (and the exchange ended) when it is slower than allowed.
     func clientProgressed(_ exchange: ExchangePointer, _ count: Int) -> Bool {
-        let rate = exchange.pointee.listener.bytesPerSecondMin
-        if rate == 0 || !exchange.pointee.meter.isTooSlow(afterBytes: count, atMs: nowMs, bytesPerSecondMin: rate) {
-            return true
-        }
+        if exchange.pointee.listener.bytesPerSecondMin == 0 { return true }
+        exchange.pointee.meter.progressed(bytes: count)
+        if exchange.pointee.meter.verdict(at: nowMs) != .tooSlow { return true }
         bodyDeadlinePassed(exchange)
         return false
     }

@@ -13,6 +13,9 @@ import Resilience
 import Telemetry
 
 extension Worker {
+    /// A client's rate is judged over windows of this length; the first is also its grace.
+    private static let rateWindowMs: UInt64 = 10_000
+
     /// Reads as far as one request head. True: something changed, go on; false: wait for an event.
     func readHead(_ client: ClientPointer) -> Bool {
         guard let plan = listenerPlan(client) else {
@@ -74,7 +77,7 @@ extension Worker {
         case .tooLarge(let limit):
             reject(
                 client, plan,
-                Failure(limit == .targetBytes ? .requestTargetTooLong : .requestHeadTooLarge, phase: .read))
+                Failure(limit == .target ? .requestTargetTooLong : .requestHeadTooLarge, phase: .read))
             return true
         }
     }
@@ -97,10 +100,9 @@ extension Worker {
         exchange.pointee.requestBody.begin(head.framing, length: head.contentLength)
 
         // What follows the head: the body, or the next request.
-        if let input = client.pointee.input {
+        if client.pointee.input != nil {
             client.pointee.inputIsPartial = false
             consumeInput(client, headBytes)
-            _ = input
         } else if count > headBytes {
             let rest = count - headBytes
             let buffer = buffers.take(rest)
@@ -116,13 +118,17 @@ extension Worker {
     /// A slot for a new exchange on this connection; nil (and the connection closed) at the bound.
     func openExchange(_ client: ClientPointer, _ plan: ListenerPlan) -> ExchangePointer? {
         guard let (exchange, handle) = exchanges.allocate() else {
-            Log.limited(.warning, "exchange limit", "connection closed", errno: 0, nowMs: nowMs)
+            eventLog.limited(limitGate, nowMs: nowMs, .warning, "exchange limit reached, connection closed")
             close(client)
             return nil
         }
         sequence &+= 1
         exchange.initialize(
-            to: Exchange(handle: handle, client: client, lease: takeLease(), listener: plan))
+            to: Exchange(
+                handle: handle, client: client, lease: takeLease(), listener: plan,
+                meter: ProgressMeter(
+                    bytesPerSecondMin: plan.bytesPerSecondMin, windowMs: Self.rateWindowMs, startingAt: nowMs)))
+        plan.metrics.cell(worker: index).requestBegan()
         exchange.pointee.sequence = sequence
         exchange.pointee.startNs = nowNs
         client.pointee.exchange = exchange

@@ -81,9 +81,9 @@ extension Worker {
         if let service = exchange.pointee.service { serviceStates[service.id].budget.completed(at: nowMs) }
         let metrics = exchange.pointee.route?.metrics ?? exchange.pointee.listener.unrouted
         metrics.cell(worker: index).requestEnded(
-            status: status, totalUs: totalUs, timeToFirstByteUs: UInt64(exchange.pointee.headUs),
+            status: status, totalUs: totalUs, firstByteUs: UInt64(exchange.pointee.headUs),
             bytesIn: exchange.pointee.bytesIn, bytesOut: exchange.pointee.bytesOut, reason: failure.reason,
-            retries: UInt64(exchange.pointee.retries))
+            attempts: exchange.pointee.attempts)
         guard let log else { return }
         log.append(logRecord(exchange, totalUs: totalUs))
         wantTick()
@@ -92,20 +92,19 @@ extension Worker {
     private func logRecord(_ exchange: ExchangePointer, totalUs: UInt64) -> RequestRecord {
         let client = exchange.pointee.client
         var record = RequestRecord()
-        record.startWallUs = Clock.wallUs() &- totalUs
+        record.startUs = Clock.wallUs() &- totalUs
         record.totalUs = totalUs
-        record.timeToFirstByteUs = UInt64(exchange.pointee.headUs)
+        record.firstByteUs = UInt64(exchange.pointee.headUs)
         record.connectUs = UInt64(exchange.pointee.connectUs)
         record.status = exchange.pointee.status
         record.bytesIn = exchange.pointee.bytesIn
         record.bytesOut = exchange.pointee.bytesOut
         record.failure = exchange.pointee.failure
-        record.phase = exchange.pointee.phase
         record.attempts = exchange.pointee.attempts
         record.connectionReused = exchange.pointee.usedReusedConnection
-        record.clientAddress = exchange.pointee.clientAddress
+        record.clientIP = exchange.pointee.clientAddress
         record.clientPort = client.pointee.peerPort
-        record.requestID = RequestID(high: identity, low: exchange.pointee.sequence)
+        record.id = RequestID(high: identity, low: exchange.pointee.sequence)
         record.listener = exchange.pointee.listener.name.bytes
         record.worker = UInt16(index)
         if let route = exchange.pointee.route { record.route = route.name.bytes }
@@ -116,7 +115,7 @@ extension Worker {
             record.method = head.methodName.bytes(in: view.bytes)
             record.target = head.target.bytes(in: view.bytes)
             record.host = head.authority.bytes(in: view.bytes)
-            record.protocolName = head.version == .http10 ? StaticText.http10 : StaticText.http11
+            record.proto = head.version == .http10 ? "HTTP/1.0" : "HTTP/1.1"
             for i in 0..<Int(head.fieldCount) {
                 switch view.fields[i].id {
                 case .userAgent: record.userAgent = view.fields[i].value.bytes(in: view.bytes)
@@ -126,16 +125,5 @@ extension Worker {
             }
         }
         return record
-    }
-}
-
-/// Fixed texts as bytes.
-enum StaticText {
-    static let http10 = bytes("HTTP/1.0")
-    static let http11 = bytes("HTTP/1.1")
-    static let tcp = bytes("tcp")
-
-    private static func bytes(_ text: StaticString) -> UnsafeBufferPointer<UInt8> {
-        UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
     }
 }

@@ -57,9 +57,7 @@ extension Worker {
     private func endedBeforeHead(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
         let error = upstream.pointee.readErrno
         let failure: Failure
-        if upstream.pointee.input != nil || exchange.pointee.interimCount > 0 && error == 0 {
-            failure = Failure(.upstreamMalformedHead, phase: .forward, errno: error, detail: Violation.truncated.rawValue)
-        } else if error != 0 || upstream.pointee.writeFailed {
+        if error != 0 || upstream.pointee.writeFailed {
             failure = Failure(.upstreamReset, phase: .forward, errno: error != 0 ? error : exchange.pointee.writeErrno)
         } else {
             failure = Failure(.upstreamClosed, phase: .forward)
@@ -127,7 +125,7 @@ extension Worker {
         if exchange.pointee.interimCount > Self.interimMax {
             failUpstream(
                 exchange,
-                Failure(.upstreamMalformedHead, phase: .respond, detail: Violation.tooManyInterim.rawValue))
+                Failure(.upstreamMalformedHead, phase: .respond))
             return false
         }
         // Asked for by us, not by the client.

@@ -12,7 +12,7 @@ extension Worker {
             return .finish
         }
         let plan = exchange.pointee.listener
-        guard plan.router.match(view, into: &exchange.pointee.match) else {
+        guard plan.router.match(view, scratch: routeScratch, into: &exchange.pointee.match) else {
             let reason: Reason = exchange.pointee.match.methodMismatch ? .methodNotAllowed : .routeNotFound
             fail(exchange, Failure(reason, phase: .route))
             return .finish

@@ -1,0 +1,339 @@
+// The control plane: owns the workers, makes snapshots, reloads, drains.
+//
+// Everything that changes what the workers run on goes through here, one change at a time, under one
+// lock that no worker ever takes. Time comes from the owner's loop (`tick`).
+
+import Configuration
+import Glibc
+import Proxy
+import Reactor
+import Resilience
+import Synchronization
+import Telemetry
+
+/// What came of a reload.
+public enum ReloadResult: Sendable {
+    /// The new configuration is in effect.
+    case applied(generation: UInt64, warnings: [ConfigurationError])
+    /// The old one stays in effect.
+    case refused([ConfigurationError])
+}
+
+/// Reads a configuration: from a file again, or a fixed one.
+public protocol ConfigurationSource: Sendable {
+    /// As errors name it.
+    var name: String { get }
+    /// The configuration with its warnings, or everything that is wrong with it.
+    func load() -> Result<(Configuration, [ConfigurationError]), ConfigurationErrors>
+}
+
+/// All errors of one configuration.
+public struct ConfigurationErrors: Error, Sendable {
+    public let errors: [ConfigurationError]
+    public init(_ errors: [ConfigurationError]) { self.errors = errors }
+}
+
+public final class ControlPlane: Sendable {
+    /// What changes over the life of the process.
+    private struct State {
+        var configuration: Configuration
+        var compiled: CompiledRoutes
+        var objects = LongLivedObjects()
+        var generation: UInt64 = 0
+        var names: [String: TrackedName] = [:]
+        var isDraining = false
+        var drainDeadlineMs: UInt64 = .max
+        var snapshot: Snapshot
+    }
+    struct TrackedName: Sendable {
+        var tracker: NameTracker
+        var isAsking = false
+    }
+
+    public let workers: [Worker]
+    public let metrics: MetricsRegistry
+    public let log: Log
+    public let startedMs: UInt64
+    private let source: any ConfigurationSource
+    private let accessLog: Telemetry.AccessLog?
+    private let resolver: Resolver
+    private let threads = Locked<[RunningThread]>([])
+    private let state: Locked<State>
+    private let wake: @Sendable () -> Void
+
+    /// Builds everything for a configuration without starting it.
+    /// - Parameters:
+    ///   - configuration: already loaded from `source`.
+    ///   - wake: called (from any thread) when `tick` should be called soon.
+    /// - Throws: `ConfigurationErrors`: patterns, templates, or addresses that cannot be had.
+    public init(
+        _ configuration: Configuration, source: any ConfigurationSource, build: BuildInfo, log: Log,
+        wake: @escaping @Sendable () -> Void
+    ) throws(ConfigurationErrors) {
+        let (compiled, errors) = CompiledRoutes.compile(configuration, file: source.name)
+        if !errors.isEmpty { throw ConfigurationErrors(errors) }
+        self.source = source
+        self.log = log
+        self.wake = wake
+        startedMs = Clock.monotonicNs() / 1_000_000
+        let count = configuration.workers ?? CPUCount.workers()
+        metrics = MetricsRegistry(workers: count, build: build)
+        accessLog = try Self.openAccessLog(configuration, file: source.name, metrics: metrics, log: log)
+
+        var resolverSettings = Resolver.Settings()
+        resolverSettings.servers = configuration.resolver.servers.map(\.text.value)
+        resolverSettings.timeoutMs = Int(configuration.resolver.timeoutMs)
+        resolver = Resolver(settings: resolverSettings)
+
+        var objects = LongLivedObjects()
+        let socketErrors = ListenerSockets.open(configuration, workers: count, file: source.name, &objects)
+        if !socketErrors.isEmpty { throw ConfigurationErrors(socketErrors) }
+        let builder = SnapshotBuilder(
+            configuration: configuration, compiled: compiled, metrics: metrics, workerCount: count)
+        let names = Self.track(configuration, keeping: [:])
+        let snapshot = builder.build(generation: 1, names: Self.table(names), &objects)
+        var workers: [Worker] = []
+        for index in 0..<count {
+            workers.append(
+                Worker(
+                    index: index, snapshot: snapshot, limits: WorkerLimits(), log: accessLog?.makeBuffer(),
+                    eventLog: log, metrics: metrics.workers))
+        }
+        Worker.introduce(workers)
+        self.workers = workers
+        state = Locked(
+            State(
+                configuration: configuration, compiled: compiled, objects: objects, generation: 1, names: names,
+                snapshot: snapshot))
+        metrics.control.reloaded(generation: 1)
+    }
+
+    private static func openAccessLog(
+        _ configuration: Configuration, file: String, metrics: MetricsRegistry, log: Log
+    ) throws(ConfigurationErrors) -> Telemetry.AccessLog? {
+        guard let wanted = configuration.accessLog else { return nil }
+        let output: LogOutput =
+            switch wanted.destination {
+            case .stdout: .stdout
+            case .stderr: .stderr
+            case .file(let path): .file(path: path)
+            }
+        do throws(LogOpenError) {
+            return try Telemetry.AccessLog(
+                output, format: wanted.format == .json ? .json : .text, metrics: metrics.accessLog, warnings: log)
+        } catch {
+            throw ConfigurationErrors([ConfigurationError(error.description, at: wanted.origin, file: file)])
+        }
+    }
+
+    // MARK: life
+
+    /// Starts the workers.
+    public func start() {
+        let running = workers.map { worker in
+            RunningThread.start(name: "worker \(worker.index)") { worker.run() }
+        }
+        threads.withLock { $0 = running }
+        _ = tick()
+    }
+
+    /// Whether every worker has taken up the first snapshot, and none is draining.
+    public var isReady: Bool {
+        !state.withLock { $0.isDraining } && workers.allSatisfy { $0.status.generation.load(ordering: .acquiring) > 0 }
+    }
+
+    public var isDraining: Bool { state.withLock { $0.isDraining } }
+
+    /// Stops taking connections and lets what is under way end.
+    public func drain() {
+        let deadlineMs = state.withLock { state -> UInt64 in
+            state.isDraining = true
+            state.drainDeadlineMs = Clock.monotonicNs() / 1_000_000 + UInt64(state.configuration.drainMs)
+            return UInt64(state.configuration.drainMs)
+        }
+        log.info("draining", ["deadline": "\(deadlineMs)ms", "connections": "\(connectionCount)"])
+        for worker in workers { worker.mailbox.send(.drain) }
+        wake()
+    }
+
+    /// Connections of clients, over all workers.
+    public var connectionCount: Int {
+        workers.reduce(0) { $0 + $1.status.connections.load(ordering: .relaxed) }
+    }
+
+    /// Ends the workers now.
+    public func stop() {
+        for worker in workers { worker.mailbox.send(.stop) }
+    }
+
+    /// Waits for the workers' threads and closes the access log.
+    public func join() {
+        for thread in threads.withLock({ $0 }) { thread.join() }
+        if let accessLog { _ = accessLog.close() }
+    }
+
+    public var allWorkersStopped: Bool { workers.allSatisfy { $0.status.isStopped.load(ordering: .acquiring) } }
+
+    public func reopenLogs() { accessLog?.reopen() }
+
+    // MARK: ticks
+
+    /// Does what is due now; returns when it wants to be called again, in monotonic milliseconds.
+    public func tick() -> UInt64 {
+        let nowMs = Clock.monotonicNs() / 1_000_000
+        var due: [String] = []
+        let (next, isOverdue) = state.withLock { state -> (UInt64, Bool) in
+            var next = UInt64.max
+            for (name, tracked) in state.names {
+                if tracked.isAsking { continue }
+                if tracked.tracker.nextRefreshMs <= nowMs {
+                    state.names[name]?.isAsking = true
+                    due.append(name)
+                } else {
+                    next = min(next, tracked.tracker.nextRefreshMs)
+                }
+            }
+            return (min(next, state.drainDeadlineMs), state.isDraining && nowMs >= state.drainDeadlineMs)
+        }
+        for name in due { ask(name) }
+        if isOverdue {
+            log.warning("drain deadline passed, closing", ["connections": "\(connectionCount)"])
+            state.withLock { $0.drainDeadlineMs = .max }
+            stop()
+        }
+        return next
+    }
+
+    // MARK: names
+
+    /// The names a configuration needs, with what is already known about them.
+    private static func track(_ configuration: Configuration, keeping old: [String: TrackedName]) -> [String: TrackedName] {
+        var settings = NameTracker.Settings()
+        settings.ttlMinMs = UInt64(configuration.resolver.ttlMinMs)
+        settings.ttlMaxMs = UInt64(configuration.resolver.ttlMaxMs)
+        var names: [String: TrackedName] = [:]
+        for service in configuration.services {
+            for endpoint in service.endpoints {
+                guard case .name(let host, _) = endpoint.address.kind, names[host] == nil else { continue }
+                names[host] = old[host] ?? TrackedName(tracker: NameTracker(settings: settings))
+            }
+        }
+        return names
+    }
+
+    private static func table(_ names: [String: TrackedName]) -> NameTable {
+        names.mapValues { $0.tracker.addresses }
+    }
+
+    private func ask(_ name: String) {
+        resolver.resolve(name: name) { [weak self] result in self?.resolved(name, result) }
+    }
+
+    private func resolved(_ name: String, _ result: ResolveResult) {
+        let nowMs = Clock.monotonicNs() / 1_000_000
+        let jitter = Double.random(in: 0..<1)
+        let changes: NameTracker.Changes? = state.withLock { state in
+            guard var tracked = state.names[name] else { return nil }
+            tracked.isAsking = false
+            let changes: NameTracker.Changes
+            switch result {
+            case .addresses(let addresses, let ttlSeconds, let isComplete):
+                changes = tracked.tracker.answered(
+                    addresses, ttlSeconds: ttlSeconds, isComplete: isComplete, atMs: nowMs, jitter: jitter)
+            case .failed(let kind, _):
+                changes = tracked.tracker.failed(kind, atMs: nowMs, jitter: jitter)
+            }
+            state.names[name] = tracked
+            if !changes.isEmpty { publish(&state) }
+            return changes
+        }
+        if let changes, !changes.isEmpty {
+            log.info(
+                "name resolved",
+                [
+                    "name": name, "added": changes.added.map(\.description).joined(separator: ","),
+                    "removed": changes.removed.map(\.description).joined(separator: ","),
+                ])
+        } else if case .failed(let kind, let text) = result {
+            log.warning("name not resolved", ["name": name, "kind": kind.rawValue, "error": text])
+        }
+        wake()
+    }
+
+    // MARK: publishing
+
+    /// Builds a snapshot of the current state and sends it to every worker.
+    private func publish(_ state: inout State) {
+        state.generation += 1
+        let builder = SnapshotBuilder(
+            configuration: state.configuration, compiled: state.compiled, metrics: metrics, workerCount: workers.count)
+        let snapshot = builder.build(generation: state.generation, names: Self.table(state.names), &state.objects)
+        state.snapshot = snapshot
+        for worker in workers { worker.mailbox.send(.publish(snapshot)) }
+    }
+
+    /// Reads the configuration again and puts it into effect, all of it or none. Any thread.
+    public func reload() -> ReloadResult {
+        let result = load()
+        switch result {
+        case .applied(let generation, let warnings):
+            metrics.control.reloaded(generation: generation)
+            for warning in warnings { log.warning("\(warning)") }
+            log.info("reloaded", ["generation": "\(generation)"])
+            wake()
+        case .refused(let errors):
+            metrics.control.reloadFailed()
+            for error in errors { log.error("\(error)") }
+            log.error("reload refused, the old configuration stays in effect", ["errors": "\(errors.count)"])
+        }
+        return result
+    }
+
+    private func load() -> ReloadResult {
+        let configuration: Configuration
+        let warnings: [ConfigurationError]
+        switch source.load() {
+        case .failure(let failure): return .refused(failure.errors)
+        case .success(let loaded): (configuration, warnings) = loaded
+        }
+        let (compiled, errors) = CompiledRoutes.compile(configuration, file: source.name)
+        if !errors.isEmpty { return .refused(errors) }
+        let result = state.withLock { state -> ReloadResult in
+            let needsRestart = Self.needsRestart(state.configuration, configuration, file: source.name)
+            if !needsRestart.isEmpty { return .refused(needsRestart) }
+            let socketErrors = ListenerSockets.open(
+                configuration, workers: workers.count, file: source.name, &state.objects)
+            if !socketErrors.isEmpty { return .refused(socketErrors) }
+            state.configuration = configuration
+            state.compiled = compiled
+            state.names = Self.track(configuration, keeping: state.names)
+            publish(&state)
+            return .applied(generation: state.generation, warnings: warnings)
+        }
+        if case .applied = result { _ = metrics.dropUnused() }
+        return result
+    }
+
+    /// Changes that a running process cannot follow.
+    private static func needsRestart(_ old: Configuration, _ new: Configuration, file: String) -> [ConfigurationError] {
+        var errors: [ConfigurationError] = []
+        func refuse(_ key: String, _ origin: Origin = .none) {
+            errors.append(
+                ConfigurationError(
+                    "\(key) cannot change while Weir runs", at: origin, file: file,
+                    expectation: "restart Weir, or put the old value back"))
+        }
+        if let workers = new.workers, workers != (old.workers ?? CPUCount.workers()) { refuse("workers") }
+        if new.accessLog != old.accessLog { refuse("telemetry.access-log", new.accessLog?.origin ?? .none) }
+        if new.admin != old.admin { refuse("admin") }
+        if new.resolver != old.resolver { refuse("resolver") }
+        return errors
+    }
+
+    // MARK: views
+
+    /// What is in effect now, for status views.
+    public func current() -> (configuration: Configuration, snapshot: Snapshot, names: [String: NameTracker]) {
+        state.withLock { ($0.configuration, $0.snapshot, $0.names.mapValues(\.tracker)) }
+    }
+}

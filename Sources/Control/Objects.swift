@@ -1,0 +1,65 @@
+// What outlives a configuration: ids, endpoints, metrics and listening sockets, found again by name.
+//
+// A reload builds a new snapshot but finds the objects it shares with the old one here, so that
+// pools, counters, balancer positions and listening sockets of what did not change live on.
+
+import Proxy
+import Reactor
+import Telemetry
+
+/// The registry of long-lived objects. Belongs to the control plane; guarded by its lock.
+struct LongLivedObjects {
+    private var listenerIDs: [String: Int] = [:]
+    private var serviceIDs: [String: Int] = [:]
+    private var endpoints: [EndpointKey: Endpoint] = [:]
+    private var sockets: [String: ListeningSockets] = [:]
+    private var nextEndpointID = 0
+    private var nextSocketsID = 0
+    private var freeEndpointIDs: [Int] = []
+
+    struct EndpointKey: Hashable {
+        var service: String
+        var name: String
+        var address: SocketAddress
+        var weight: UInt32
+    }
+
+    /// Dense ids; a name keeps its id for the life of the process.
+    mutating func listenerID(_ name: String) -> Int { Self.id(name, in: &listenerIDs) }
+    mutating func serviceID(_ name: String) -> Int { Self.id(name, in: &serviceIDs) }
+    var listenerCount: Int { listenerIDs.count }
+    var serviceCount: Int { serviceIDs.count }
+
+    private static func id(_ name: String, in table: inout [String: Int]) -> Int {
+        if let id = table[name] { return id }
+        let id = table.count
+        table[name] = id
+        return id
+    }
+
+    mutating func endpoint(_ key: EndpointKey, metrics: MetricsRegistry) -> Endpoint {
+        if let endpoint = endpoints[key] { return endpoint }
+        let endpoint = Endpoint(
+            id: nextEndpointID, address: key.address, weight: key.weight, name: key.name,
+            metrics: metrics.endpoint(key.name, service: key.service))
+        nextEndpointID += 1
+        endpoints[key] = endpoint
+        return endpoint
+    }
+
+    /// The sockets listening on an address, if there are any.
+    func sockets(at address: String) -> ListeningSockets? { sockets[address] }
+
+    mutating func add(_ new: ListeningSockets, at address: String) { sockets[address] = new }
+
+    mutating func socketsID() -> Int {
+        nextSocketsID += 1
+        return nextSocketsID
+    }
+
+    /// Forgets what no configuration names any more.
+    mutating func keepOnly(endpoints kept: Set<EndpointKey>, sockets addresses: Set<String>) {
+        endpoints = endpoints.filter { kept.contains($0.key) }
+        sockets = sockets.filter { addresses.contains($0.key) }
+    }
+}

@@ -1,0 +1,312 @@
+// From a checked configuration to a snapshot: patterns, templates and rules are compiled here.
+//
+// What the configuration module cannot judge (whether a pattern or a template is well-formed, whether
+// a route can ever win) is judged here and reported as errors of the same kind, at the same places.
+
+import Balancing
+import Configuration
+import HTTP1
+import Proxy
+import Reactor
+import Resilience
+import Routing
+import Telemetry
+
+/// Addresses known for names at this moment.
+typealias NameTable = [String: [IPAddress]]
+
+/// Routes compiled from a configuration, independent of any running process: what a snapshot, `weir
+/// check` and `weir explain` share.
+public struct CompiledRoutes: Sendable {
+    public struct Compiled: Sendable {
+        public var rule: RouteRule
+        public var action: CompiledAction
+        public var rewrite: Rewrite?
+        public var requestRules: FieldRules?
+        public var responseRules: FieldRules?
+    }
+    public enum CompiledAction: Sendable {
+        case service(String)
+        case redirect(Template, UInt16)
+        case respond(UInt16, StaticBytes, StaticBytes)
+    }
+    /// One per route of the configuration, in its order.
+    public var routes: [Compiled] = []
+
+    /// Compiles all routes; every error of every route is reported.
+    public static func compile(_ configuration: Configuration, file: String) -> (CompiledRoutes, [ConfigurationError]) {
+        var errors: [ConfigurationError] = []
+        var compiled = CompiledRoutes()
+        for route in configuration.routes {
+            compiled.routes.append(RouteCompiler(route: route, file: file).compile(&errors))
+        }
+        let router = Router(compiled.routes.map(\.rule))
+        if errors.isEmpty {
+            for lost in router.unreachable {
+                let route = configuration.routes[lost.route]
+                // Routes of different listeners do not compete.
+                let other = configuration.routes[lost.shadowedBy]
+                if !other.listeners.isEmpty && other.listeners != route.listeners { continue }
+                errors.append(
+                    ConfigurationError(
+                        "route \"\(route.name.value)\" can never match", at: route.name.origin, file: file,
+                        expectation: "route \"\(other.name.value)\" before it matches everything it would"))
+            }
+        }
+        return (compiled, errors)
+    }
+
+    /// The router of one listener, and for each of its rules the index of the route.
+    public func router(for listener: String, _ configuration: Configuration) -> (Router, [Int32]) {
+        var rules: [RouteRule] = []
+        var indexes: [Int32] = []
+        for (i, route) in configuration.routes.enumerated()
+        where route.listeners.isEmpty || route.listeners.contains(where: { $0.value == listener }) {
+            rules.append(routes[i].rule)
+            indexes.append(Int32(i))
+        }
+        return (Router(rules), indexes)
+    }
+}
+
+extension ConfigurationError {
+    /// An error at a place of the model.
+    init(_ message: String, at origin: Origin, file: String, expectation: String? = nil) {
+        self.init(
+            message, file: file, line: origin.line, column: origin.column, length: max(1, origin.length),
+            expectation: expectation)
+    }
+}
+
+private struct RouteCompiler {
+    let route: Route
+    let file: String
+
+    func compile(_ errors: inout [ConfigurationError]) -> CompiledRoutes.Compiled {
+        var rule = RouteRule(name: route.name.value)
+        for host in route.match.hosts {
+            if let pattern = checked(host, &errors, HostPattern.parse) { rule.hosts.append(pattern) }
+        }
+        for path in route.match.paths {
+            if let pattern = checked(path, &errors, PathPattern.parse) { rule.paths.append(pattern) }
+        }
+        rule.methods = route.match.methods.map { $0.value.uppercased() }
+        // Whoever may GET may HEAD (RFC 9110 §9.3.2).
+        if rule.methods.contains("GET") && !rule.methods.contains("HEAD") { rule.methods.append("HEAD") }
+        for named in route.match.headers { condition(.field(named.name.value), named, &rule, &errors) }
+        for named in route.match.query { condition(.query(named.name.value), named, &rule, &errors) }
+        for named in route.match.cookies { condition(.cookie(named.name.value), named, &rule, &errors) }
+
+        var compiled = CompiledRoutes.Compiled(rule: rule, action: .service(""))
+        switch route.action {
+        case .service(let name):
+            compiled.action = .service(name.value)
+        case .redirect(let redirect):
+            if let template = checked(redirect.to, &errors, Template.parse) {
+                compiled.action = .redirect(template, UInt16(redirect.status))
+            }
+        case .respond(let response):
+            compiled.action = .respond(
+                UInt16(response.status), StaticBytes(response.type.value), StaticBytes(response.body.value))
+        }
+        switch route.rewrite {
+        case nil: break
+        case .path(let text): compiled.rewrite = checked(text, &errors, Template.parse).map { .target($0) }
+        case .prefix(let from, let to):
+            compiled.rewrite = .prefix(from: StaticBytes(from.value), to: StaticBytes(to.value))
+        }
+        compiled.requestRules = rules(route.headers.request, &errors)
+        compiled.responseRules = rules(route.headers.response, &errors)
+        return compiled
+    }
+
+    private func condition(
+        _ source: Condition.Source, _ named: Match.Named, _ rule: inout RouteRule, _ errors: inout [ConfigurationError]
+    ) {
+        switch named.condition {
+        case .present(let wanted): rule.conditions.append(Condition(source, .present, isNegated: !wanted))
+        case .equals(let text): rule.conditions.append(Condition(source, .equals(text.value)))
+        case .prefix(let text): rule.conditions.append(Condition(source, .prefix(text.value)))
+        case .regex(let text):
+            if let expression = checked(text, &errors, { text throws(PatternError) in try RegularExpression(text) }) {
+                rule.conditions.append(Condition(source, .expression(expression)))
+            }
+        }
+    }
+
+    private func rules(_ changes: Route.Changes, _ errors: inout [ConfigurationError]) -> FieldRules? {
+        if changes.isEmpty { return nil }
+        func compile(_ fields: [Route.Changes.Field]) -> [FieldRules.Rule] {
+            fields.compactMap { field in
+                checked(field.value, &errors, Template.parse).map { FieldRules.Rule(name: field.name.value, value: $0) }
+            }
+        }
+        return FieldRules(set: compile(changes.set), add: compile(changes.add), remove: changes.remove.map(\.value))
+    }
+
+    /// Parses a text, turning what is wrong with it into an error at its place.
+    private func checked<Result>(
+        _ text: Text, _ errors: inout [ConfigurationError], _ parse: (String) throws(PatternError) -> Result
+    ) -> Result? {
+        do throws(PatternError) {
+            return try parse(text.value)
+        } catch {
+            var origin = text.origin
+            origin.column += error.position
+            origin.length = max(1, origin.length - error.position)
+            errors.append(ConfigurationError(error.message, at: origin, file: file))
+            return nil
+        }
+    }
+}
+
+/// Builds snapshots of one process.
+struct SnapshotBuilder {
+    let configuration: Configuration
+    let compiled: CompiledRoutes
+    let metrics: MetricsRegistry
+    let workerCount: Int
+
+    /// Builds the snapshot. Listening sockets must already exist in `objects`.
+    func build(generation: UInt64, names: NameTable, _ objects: inout LongLivedObjects) -> Snapshot {
+        var keptEndpoints: Set<LongLivedObjects.EndpointKey> = []
+        var keptSockets: Set<String> = []
+
+        var services: [ServicePlan] = []
+        for service in configuration.services {
+            services.append(plan(service, names, &objects, &keptEndpoints))
+        }
+        let routes = zip(configuration.routes, compiled.routes).map { plan($0, $1, &objects) }
+        var listeners: [ListenerPlan] = []
+        for listener in configuration.listeners { listeners.append(plan(listener, &objects, &keptSockets)) }
+        objects.keepOnly(endpoints: keptEndpoints, sockets: keptSockets)
+
+        var listenersByID = [ListenerPlan?](repeating: nil, count: objects.listenerCount)
+        for listener in listeners { listenersByID[listener.id] = listener }
+        var servicesByID = [ServicePlan?](repeating: nil, count: objects.serviceCount)
+        for service in services { servicesByID[service.id] = service }
+        return Snapshot(
+            generation: generation, listeners: listenersByID, routes: routes, services: servicesByID,
+            trusted: configuration.trustedProxies.compactMap { AddressBlock($0.value) },
+            forwarding: ForwardingPlan(
+                xForwarded: configuration.forwarded.xForwarded, forwarded: configuration.forwarded.forwarded,
+                via: configuration.forwarded.via))
+    }
+
+    private func plan(
+        _ service: Service, _ names: NameTable, _ objects: inout LongLivedObjects,
+        _ kept: inout Set<LongLivedObjects.EndpointKey>
+    ) -> ServicePlan {
+        var endpoints: [Proxy.Endpoint] = []
+        var hasUnresolved = false
+        func add(_ address: SocketAddress, _ name: String, _ weight: Int) {
+            let key = LongLivedObjects.EndpointKey(
+                service: service.name.value, name: name, address: address, weight: UInt32(weight))
+            // The same address twice is one endpoint.
+            guard kept.insert(key).inserted else { return }
+            endpoints.append(objects.endpoint(key, metrics: metrics))
+        }
+        for endpoint in service.endpoints {
+            switch endpoint.address.kind {
+            case .ip(let host, let port):
+                if let ip = IPAddress(host) {
+                    let address = SocketAddress.ip(ip, port: port)
+                    add(address, address.description, endpoint.weight)
+                }
+            case .unix(let path):
+                add(.unix(path: path), "unix:\(path)", endpoint.weight)
+            case .name(let host, let port):
+                let addresses = names[host] ?? []
+                if addresses.isEmpty { hasUnresolved = true }
+                for ip in addresses {
+                    let address = SocketAddress.ip(ip, port: port)
+                    add(address, "\(host)/\(address)", endpoint.weight)
+                }
+            case .any:
+                break
+            }
+        }
+        let algorithm: Balancer.Algorithm =
+            switch service.balance {
+            case .leastRequest: .leastRequest
+            case .roundRobin: .roundRobin
+            case .random: .random
+            }
+        let proxyProtocol: ProxyProtocolVersion? =
+            switch service.proxyProtocol {
+            case .off: nil
+            case .v1: .v1
+            case .v2: .v2
+            }
+        return ServicePlan(
+            id: objects.serviceID(service.name.value), name: service.name.value, algorithm: algorithm,
+            endpoints: endpoints, hasUnresolvedNames: hasUnresolved,
+            connectTimeoutMs: UInt64(service.timeout.connectMs), idleConnectionsMax: service.connections.idle,
+            idleTimeoutMs: UInt64(service.connections.idleTimeoutMs), connectionsMax: service.connections.max,
+            proxyProtocol: proxyProtocol,
+            // Every worker keeps its own bucket: the floor is shared out among them.
+            retryBudget: RetryBudget(
+                percent: service.retryBudget.ratioPerMille / 10,
+                floorPerSecond: Double(service.retryBudget.floorPerSecond) / Double(workerCount)))
+    }
+
+    private func plan(_ route: Route, _ compiled: CompiledRoutes.Compiled, _ objects: inout LongLivedObjects) -> RoutePlan {
+        let action: RouteAction
+        var serviceName = "-"
+        switch compiled.action {
+        case .service(let name):
+            serviceName = name
+            action = .forward(serviceID: objects.serviceID(name))
+        case .redirect(let template, let status):
+            action = .redirect(to: template, status: status)
+        case .respond(let status, let type, let body):
+            action = .respond(status: status, contentType: type, body: body)
+        }
+        var conditions: RetryConditions = []
+        var statuses: [UInt16] = []
+        for condition in route.retry.on {
+            switch condition {
+            case .connect: conditions.insert(.connect)
+            case .reset: conditions.insert(.reset)
+            case .timeout: conditions.insert(.timeout)
+            case .status(let status): statuses.append(UInt16(status))
+            }
+        }
+        return RoutePlan(
+            name: route.name.value, action: action, rewrite: compiled.rewrite, requestRules: compiled.requestRules,
+            responseRules: compiled.responseRules, headTimeoutMs: UInt64(route.timeout.headMs),
+            idleTimeoutMs: UInt64(route.timeout.idleMs), totalTimeoutMs: UInt64(route.timeout.totalMs ?? 0),
+            retry: RetryPolicy(attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
+            holdBytes: route.holdBytes, metrics: metrics.route(route.name.value, service: serviceName))
+    }
+
+    private func plan(
+        _ listener: Listener, _ objects: inout LongLivedObjects, _ kept: inout Set<String>
+    ) -> ListenerPlan {
+        let name = listener.name.value
+        let (router, indexes) = compiled.router(for: name, configuration)
+        var traffic = ListenerPlan.Traffic.http
+        if listener.protocol == .tcp, let service = listener.service {
+            traffic = .tcp(serviceID: objects.serviceID(service.value))
+        }
+        var limits = HeadLimits()
+        limits.bytesMax = listener.limits.headBytes
+        limits.fieldsMax = min(listener.limits.fields, Worker.fieldsMax)
+        limits.targetBytesMax = listener.limits.targetBytes
+        var sockets: [ListeningSockets] = []
+        for address in listener.addresses {
+            kept.insert(address.text.value)
+            if let open = objects.sockets(at: address.text.value) { sockets.append(open) }
+        }
+        return ListenerPlan(
+            id: objects.listenerID(name), name: name, traffic: traffic, sockets: sockets, router: router,
+            routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, headLimits: limits,
+            headTimeoutMs: UInt64(listener.timeout.headMs), idleTimeoutMs: UInt64(listener.timeout.idleMs),
+            bodyTimeoutMs: UInt64(listener.timeout.bodyMs), writeTimeoutMs: UInt64(listener.timeout.writeMs),
+            bytesPerSecondMin: UInt64(listener.bodyRateMin),
+            connectionsMax: (listener.limits.connections + workerCount - 1) / workerCount,
+            requestsPerConnectionMax: UInt32(clamping: listener.limits.requestsPerConnection),
+            metrics: metrics.listener(name),
+            unrouted: metrics.route("-", service: listener.service?.value ?? "-"))
+    }
+}
