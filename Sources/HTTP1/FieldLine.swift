@@ -29,6 +29,8 @@ func readFieldLine(
             cursor = try lineEnd(bytes, at, end: end)
             return false
         }
+        // First what the same bytes, had they ended here, would have been refused for.
+        if at &- nameStart > limits.fieldNameBytesMax { throw .tooLarge(.fieldName) }
         throw fieldNameStop(bytes, at, end: end, nameStart: nameStart, isFirst: isFirst)
     }
     let nameCount = at &- nameStart
