@@ -222,6 +222,40 @@ import Testing
                 == .tooLarge(.fieldName))
     }
 
+    /// Names and values are scanned in blocks of sixteen bytes where as many are left: every length of
+    /// name and value, with the byte that matters in every place of a block.
+    @Test func blocksAreScannedLikeBytes() {
+        for nameCount in 1...40 {
+            for valueCount in 0...40 {
+                let name = String(repeating: "n", count: nameCount)
+                let value = String(repeating: "v", count: valueCount)
+                let request = parseRequest("GET / HTTP/1.1\r\nHost: a\r\n\(name): \(value)\r\n\r\n")
+                #expect(request.result == .complete && request.field(1) == "\(name)=\(value)")
+            }
+        }
+        let start = latin1("GET / HTTP/1.1\r\nHost: a\r\nX:")
+        for place in 0..<40 {
+            for byte in UInt8.min...UInt8.max {
+                var value = [UInt8](repeating: 118, count: 41)
+                value[place] = byte
+                let request = parseRequest(start + value + latin1("\r\n\r\n"))
+                let isText = byte >= 0x20 && byte != 0x7F || byte == 9
+                if isText {
+                    #expect(request.result == .complete)
+                } else {
+                    let violation: Violation =
+                        byte == 13 ? .bareCR : byte == 10 ? .bareLF : .fieldValueByteInvalid
+                    #expect(request.result == .malformed(violation, at: start.count + place))
+                }
+                var name = [UInt8](repeating: 110, count: 41)
+                name[place] = byte
+                let named = parseRequest(start.dropLast(2) + name + latin1(": y\r\n\r\n"))
+                let isToken = ByteClass.contains(byte, ByteClass.token)
+                #expect((named.result == .complete) == (isToken || byte == 58 && place > 0))
+            }
+        }
+    }
+
     /// Random bytes around valid requests: no answer may point outside the bytes, and a prefix never
     /// contradicts the whole.
     @Test func mutatedRequestsAreJudgedConsistently() {
