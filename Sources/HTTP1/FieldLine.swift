@@ -19,7 +19,7 @@ func readFieldLine(
     _ field: inout Field
 ) throws(HeadStop) -> Bool {
     let nameStart = cursor
-    var at = nameStart
+    var at = endOfCommonName(bytes, nameStart, end)
     while at < end, ByteClass.contains(bytes[at], ByteClass.token) { at &+= 1 }
     guard at < end else {
         throw at &- nameStart > limits.fieldNameBytesMax ? .tooLarge(.fieldName) : .incomplete
@@ -29,6 +29,8 @@ func readFieldLine(
             cursor = try lineEnd(bytes, at, end: end)
             return false
         }
+        // First what the same bytes, had they ended here, would have been refused for.
+        if at &- nameStart > limits.fieldNameBytesMax { throw .tooLarge(.fieldName) }
         throw fieldNameStop(bytes, at, end: end, nameStart: nameStart, isFirst: isFirst)
     }
     let nameCount = at &- nameStart
@@ -98,26 +100,42 @@ private func fieldNameStop(
     }
 }
 
-/// The offset of the first control character other than HTAB (DEL included), or `end`.
-///
-/// Eight bytes at a time: subtracting 0x20 from a byte below it borrows into its top bit, and the
-/// lowest byte marked that way is always a true one (a borrow only spreads upwards). Bytes from 0x80
+/// The offset of the first byte in the next sixteen that is no letter, digit or hyphen: the colon, for
+/// nearly every field name. `start` when fewer than sixteen bytes are left.
+@inline(__always)
+private func endOfCommonName(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
+    guard start &+ 16 <= end else { return start }
+    let block = UnsafeRawPointer(bytes + start).loadUnaligned(as: SIMD16<UInt8>.self)
+    let letters = ((block | every(0x20)) &- every(UInt8(ascii: "a"))) .< every(26)
+    let digits = (block &- every(UInt8(ascii: "0"))) .< every(10)
+    let hyphens = block .== every(UInt8(ascii: "-"))
+    return start &+ firstSet(.!(letters .| digits .| hyphens))
+}
+
+@inline(__always)
+private func every(_ byte: UInt8) -> SIMD16<UInt8> { SIMD16(repeating: byte) }
+
+/// The index of the first lane that is set, or 16.
+@inline(__always)
+private func firstSet(_ mask: SIMDMask<SIMD16<Int8>>) -> Int {
+    // A lane of a mask is 0 or 0xFF.
+    let halves = unsafeBitCast(mask, to: SIMD2<UInt64>.self)
+    let low = UInt64(littleEndian: halves[0])
+    if low != 0 { return low.trailingZeroBitCount &>> 3 }
+    let high = UInt64(littleEndian: halves[1])
+    return 8 &+ high.trailingZeroBitCount &>> 3
+}
+
+/// The offset of the first control character other than HTAB (DEL included), or `end`. Bytes from 0x80
 /// (obs-text) pass.
 @inline(__always)
 func endOfText(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
-    let ones: UInt64 = 0x0101_0101_0101_0101
     var at = start
-    while at &+ 8 <= end {
-        let word = UInt64(
-            littleEndian: UnsafeRawPointer(bytes + at).loadUnaligned(as: UInt64.self))
-        let deletes = word ^ (ones &* 0x7F)
-        let found =
-            (((word &- ones &* 0x20) & ~word) | ((deletes &- ones) & ~deletes)) & (ones &* 0x80)
-        if found == 0 {
-            at &+= 8
-            continue
-        }
-        at &+= found.trailingZeroBitCount &>> 3
+    while at &+ 16 <= end {
+        let block = UnsafeRawPointer(bytes + at).loadUnaligned(as: SIMD16<UInt8>.self)
+        let index = firstSet((block .< every(0x20)) .| (block .== every(0x7F)))
+        at &+= index
+        if index == 16 { continue }
         if bytes[at] != UInt8(ascii: "\t") { return at }
         at &+= 1
     }

@@ -97,7 +97,7 @@ struct FramingNotes {
         let start = Int(field.valueOffset)
         let count = Int(field.valueCount)
         // By far the most frequent two.
-        if equals(bytes + start, count, lowercase: "keep-alive") {
+        if FieldID.identify(bytes + start, count: count) == .keepAlive {
             keepsAlive = true
             return
         }
