@@ -1,0 +1,109 @@
+// Routes as the configuration hands them over: plain values, checked, not yet compiled.
+
+import HTTPModel
+
+/// A condition on a header field, a query parameter or a cookie.
+public struct Condition: Sendable {
+    public enum Source: Sendable, Hashable {
+        /// Name in any case. True when any field line of that name fits; values are not split at commas.
+        case field(String)
+        /// Name and value are compared percent-decoded, with `+` as a space.
+        case query(String)
+        /// Name compared exactly.
+        case cookie(String)
+    }
+
+    public enum Test: Sendable {
+        case present
+        case equals(String)
+        case prefix(String)
+        case expression(RegularExpression)
+    }
+
+    public var source: Source
+    public var test: Test
+    /// The condition holds when the test fails for every value (also when there is none).
+    public var isNegated: Bool
+
+    public init(_ source: Source, _ test: Test, isNegated: Bool = false) {
+        self.source = source
+        self.test = test
+        self.isNegated = isNegated
+    }
+
+    /// "header x-tenant", "query page", "cookie session".
+    public var subject: String {
+        switch source {
+        case .field(let name): "header \(name)"
+        case .query(let name): "query \(name)"
+        case .cookie(let name): "cookie \(name)"
+        }
+    }
+
+    /// Equal for conditions that are the same, for finding shadowed routes.
+    var identity: String {
+        let what =
+            switch test {
+            case .present: "present"
+            case .equals(let text): "=\(text)"
+            case .prefix(let text): "^\(text)"
+            case .expression(let expression): "~\(expression.text)"
+            }
+        let name = if case .field(let name) = source { "header \(name.lowercased())" } else { subject }
+        return "\(isNegated)|\(name)|\(what)"
+    }
+}
+
+/// One route. Empty lists mean "no restriction".
+public struct RouteRule: Sendable {
+    public var name: String
+    public var hosts: [HostPattern]
+    public var paths: [PathPattern]
+    /// Method names as on the wire, upper case ("GET"). GET does not include HEAD.
+    public var methods: [String]
+    /// All must hold.
+    public var conditions: [Condition]
+
+    public init(
+        name: String, hosts: [HostPattern] = [], paths: [PathPattern] = [], methods: [String] = [],
+        conditions: [Condition] = []
+    ) {
+        self.name = name
+        self.hosts = hosts
+        self.paths = paths
+        self.methods = methods
+        self.conditions = conditions
+    }
+
+    /// Conditions, the method counted as one: how specific a route is beyond host and path.
+    var conditionCount: Int { conditions.count + (methods.isEmpty ? 0 : 1) }
+}
+
+/// A named part of the path.
+public struct RouteCapture: Sendable, BitwiseCopyable {
+    /// Index into the router's capture names.
+    public var name: UInt16 = 0
+    /// Bytes of the head as received (not decoded).
+    public var range = ByteRange.empty
+}
+
+/// The result of routing one request. Plain data.
+public struct RouteMatch: Sendable, BitwiseCopyable {
+    /// Index in the list the router was built from; -1 when no route matched.
+    public var route: Int32 = -1
+    public var captureCount: Int32 = 0
+    public var captures = InlineArray<8, RouteCapture>(repeating: RouteCapture())
+    /// Bytes of the received path the pattern's fixed part covers: "/v1" (3) for /v1/* and /v1/x. The
+    /// whole path for exact and segment patterns; up to the end of the match for expressions.
+    public var pathPrefixCount: UInt32 = 0
+    /// Without a route: at least one matched in everything but the method (405, `allowedMethods`).
+    public var methodMismatch = false
+    /// The path has `.` or `..` segments, also percent-encoded. They are not resolved for matching, but
+    /// an endpoint may resolve them: a caller that routes by prefix should answer 400.
+    public var hasDotSegments = false
+    /// Without a route: a regular expression ran into its limits, and matching ended there because the
+    /// routes behind it might be less protected ones.
+    public var expressionFailed = false
+
+    public init() {}
+}

@@ -1,0 +1,62 @@
+import Resilience
+import Testing
+
+@Suite struct RetryBudgetTests {
+    /// pains.md 36 and 37: never more than 20 % of completed requests plus the floor, whatever happens.
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
+    func neverExceeded(seed: UInt64) {
+        var random = Generator(state: seed)
+        var budget = RetryBudget()
+        var nowMs: UInt64 = 1_000_000 + seed * 777
+        var completed: [UInt64] = []
+        var charged: [UInt64] = []
+        for _ in 0..<3_000 {
+            nowMs += random.next() % 100 == 0 ? random.next() % 15_000 : random.next() % 20
+            if random.next() % 3 == 0 {
+                budget.completed(at: nowMs)
+                completed.append(nowMs)
+            } else if budget.tryCharge(at: nowMs) {
+                charged.append(nowMs)
+                // Counted in tenths of a window: nine whole ones are always inside, eleven never.
+                let retries = charged.filter { $0 + 9_000 > nowMs }.count
+                let requests = completed.filter { $0 + 10_000 >= nowMs }.count
+                #expect(retries * 100 <= requests * 20 + 30 * 100)
+            }
+        }
+        #expect(charged.count > 100)
+    }
+
+    @Test func floorAlone() {
+        var budget = RetryBudget()
+        #expect((0..<40).filter { _ in budget.tryCharge(at: 5_000) }.count == 30)
+        #expect(budget.tryCharge(at: 14_999) == false)
+        #expect(budget.tryCharge(at: 15_000) == true)
+    }
+
+    @Test func followsCompletedRequests() {
+        var budget = RetryBudget(percent: 20, floorPerSecond: 0)
+        #expect(budget.tryCharge(at: 0) == false)
+        for _ in 0..<100 { budget.completed(at: 10) }
+        #expect(budget.remaining(at: 10) == 20)
+        #expect((0..<100).filter { _ in budget.tryCharge(at: 20) }.count == 20)
+        for _ in 0..<5 { budget.completed(at: 30) }
+        #expect(budget.tryCharge(at: 30) == true)
+        #expect(budget.remaining(at: 30) == 0)
+        // All of it leaves with the window.
+        #expect(budget.remaining(at: 100_000) == 0)
+    }
+
+    @Test func fractionsOfTheFloorAndOddParameters() {
+        var half = RetryBudget(percent: 0, floorPerSecond: 1.5)
+        #expect(half.remaining(at: 0) == 15)
+        var none = RetryBudget(percent: -5, floorPerSecond: -.infinity, windowMs: 0)
+        none.completed(at: 1)
+        #expect(none.tryCharge(at: 1) == false)
+    }
+
+    @Test func timeThatGoesBackwardsChangesNothing() {
+        var budget = RetryBudget(percent: 0, floorPerSecond: 0.1)
+        #expect(budget.tryCharge(at: 50_000) == true)
+        #expect(budget.tryCharge(at: 10_000) == false)
+    }
+}
