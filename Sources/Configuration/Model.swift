@@ -1,0 +1,381 @@
+// The configuration as plain values, with every default filled in.
+//
+// This is what the rest of Weir sees of a file: no YAML, no optional that means "the default", no
+// unit left to interpret. Durations are milliseconds, sizes are bytes, ratios are parts per thousand.
+// Names that refer to other objects (a route's service) have been checked to exist. Templates, path
+// patterns, header names and regular expressions stay text; whoever compiles them reports what is
+// wrong with them as a `ConfigurationError` at the `Origin` kept beside the text.
+
+/// Where a value was written. Origins never count in a comparison: a line that moved is no change, so
+/// a reload can compare two configurations with `==`.
+public struct Origin: Sendable, Hashable {
+    /// Line, from 1; 0 when the value was not written (a default, or made by the program).
+    public var line: Int
+    /// Column in characters, from 1; 0 when the value was not written.
+    public var column: Int
+    /// Length in characters of the text to underline.
+    public var length: Int
+
+    public init(line: Int, column: Int, length: Int = 1) {
+        self.line = line
+        self.column = column
+        self.length = length
+    }
+
+    /// The value was not written in a file.
+    public static let none = Origin(line: 0, column: 0, length: 0)
+
+    public static func == (_: Origin, _: Origin) -> Bool { true }
+    public func hash(into _: inout Hasher) {}
+}
+
+/// A piece of text and where it was written.
+public struct Text: Sendable, Hashable {
+    public var value: String
+    public var origin: Origin
+
+    public init(_ value: String, at origin: Origin = .none) {
+        self.value = value
+        self.origin = origin
+    }
+}
+
+/// A whole configuration.
+public struct Configuration: Sendable, Equatable {
+    /// The pinned set of defaults, "2026-1".
+    public var defaults = "2026-1"
+    /// Number of worker threads; nil means one per core allowed by cpuset and cgroup quota.
+    public var workers: Int?
+    /// In file order; at least one.
+    public var listeners: [Listener] = []
+    /// In file order, which breaks ties between equally specific matches.
+    public var routes: [Route] = []
+    /// In file order.
+    public var services: [Service] = []
+    /// Address blocks ("10.0.0.0/8", "::1") whose word about the client's address is believed.
+    public var trustedProxies: [Text] = []
+    public var forwarded = Forwarded()
+    public var resolver = Resolver()
+    public var accessLog: AccessLog?
+    /// Where the admin API listens; nil when switched off.
+    public var admin: Admin? = Admin()
+    /// Deadline for accepted requests after SIGTERM; connections still open then are closed.
+    public var drainMs: Int64 = 30_000
+
+    public init() {}
+}
+
+/// Which fields tell the endpoint about the client and the client about Weir.
+public struct Forwarded: Sendable, Equatable {
+    /// Send X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host.
+    public var xForwarded = true
+    /// Send Forwarded (RFC 7239).
+    public var forwarded = false
+    /// Add Via (RFC 9110 §7.6.3) to requests and responses.
+    public var via = true
+
+    public init() {}
+}
+
+/// How names of endpoints become addresses.
+public struct Resolver: Sendable, Equatable {
+    /// "ip:port" each; empty means those of /etc/resolv.conf.
+    public var servers: [Address] = []
+    /// Shortest and longest time an answer is kept, whatever its TTL says.
+    public var ttlMinMs: Int64 = 1_000
+    public var ttlMaxMs: Int64 = 300_000
+    /// Deadline of one query.
+    public var timeoutMs: Int64 = 2_000
+
+    public init() {}
+}
+
+public struct AccessLog: Sendable, Equatable {
+    public enum Destination: Sendable, Hashable {
+        case stdout, stderr
+        case file(String)
+    }
+    public enum Format: String, Sendable, CaseIterable {
+        case json, text
+    }
+    public var destination = Destination.stdout
+    public var format = Format.json
+    public var origin = Origin.none
+
+    public init() {}
+}
+
+public struct Admin: Sendable, Equatable {
+    public var addresses = [
+        Address(kind: .ip(host: "127.0.0.1", port: 9900), text: Text("127.0.0.1:9900"))
+    ]
+
+    public init() {}
+}
+
+/// An address as written, taken apart but not resolved.
+public struct Address: Sendable, Hashable {
+    public enum Kind: Sendable, Hashable {
+        /// ":8080": every IPv4 and IPv6 address of the machine. Listeners only.
+        case any(port: UInt16)
+        /// A literal IPv4 or IPv6 address, without brackets.
+        case ip(host: String, port: UInt16)
+        /// A name to resolve, in lower case. Endpoints only.
+        case name(host: String, port: UInt16)
+        /// "unix:/path": an absolute path of at most 107 bytes.
+        case unix(path: String)
+    }
+    public var kind: Kind
+    /// The address as written.
+    public var text: Text
+
+    public init(kind: Kind, text: Text) {
+        self.kind = kind
+        self.text = text
+    }
+}
+
+/// An address and protocol traffic is accepted on.
+public struct Listener: Sendable, Equatable {
+    public enum `Protocol`: String, Sendable, CaseIterable {
+        case http, tcp
+    }
+    public enum ProxyProtocol: String, Sendable, CaseIterable {
+        /// Connections start with the client's own bytes.
+        case off
+        /// Every connection starts with a PROXY header, version 1 or 2; others are closed.
+        case required
+    }
+    public struct Timeout: Sendable, Equatable {
+        /// From the first byte of a request (or the end of the handshake) to the end of its head.
+        public var headMs: Int64 = 10_000
+        /// HTTP: without a request on a kept-alive connection. TCP: without a byte in either direction.
+        public var idleMs: Int64 = 75_000
+        /// Without a byte of a request body that is still to come.
+        public var bodyMs: Int64 = 30_000
+        /// Without the client taking a byte of a response that is waiting for it.
+        public var writeMs: Int64 = 30_000
+
+        public init() {}
+    }
+    public struct Limits: Sendable, Equatable {
+        /// Bytes of a request head, and of a trailer section.
+        public var headBytes = 65_536
+        /// Field lines in a head or trailer section.
+        public var fields = 200
+        /// Bytes of a request target.
+        public var targetBytes = 32_768
+        /// Connections open at once on this listener, over all workers.
+        public var connections = 100_000
+        /// Requests on one connection before it is closed in an orderly way.
+        public var requestsPerConnection = 10_000
+
+        public init() {}
+    }
+
+    public var name: Text
+    public var addresses: [Address] = []
+    public var `protocol` = Protocol.http
+    /// The service TCP connections go to: set if and only if `protocol` is tcp.
+    public var service: Text?
+    public var proxyProtocol = ProxyProtocol.off
+    public var timeout = Timeout()
+    /// Least average rate of a request body, in bytes per second, once it is 10 s old; 0 is no minimum.
+    public var bodyRateMin = 240
+    public var limits = Limits()
+
+    public init(name: Text) { self.name = name }
+}
+
+/// What to do with the requests that match.
+public struct Route: Sendable, Equatable {
+    public enum Action: Sendable, Equatable {
+        case service(Text)
+        case redirect(Redirect)
+        case respond(Response)
+    }
+    public struct Redirect: Sendable, Equatable {
+        /// Template of the Location field.
+        public var to: Text
+        /// 301, 302, 303, 307 or 308.
+        public var status = 308
+
+        public init(to: Text) { self.to = to }
+    }
+    public struct Response: Sendable, Equatable {
+        /// 200…599.
+        public var status = 200
+        public var body = Text("")
+        /// Content-Type of the body.
+        public var type = Text("text/plain; charset=utf-8")
+
+        public init() {}
+    }
+    public enum Rewrite: Sendable, Equatable {
+        /// `rewrite: { path: TEMPLATE }`: the whole path (with query, unless the template has one).
+        case path(Text)
+        /// `rewrite: { prefix: { from: /old, to: /new } }`: whole path segments at the start are
+        /// exchanged; other paths are left alone.
+        case prefix(from: Text, to: Text)
+    }
+    public struct Headers: Sendable, Equatable {
+        public var request = Changes()
+        public var response = Changes()
+
+        public init() {}
+    }
+    /// Applied in the order remove, set, add.
+    public struct Changes: Sendable, Equatable {
+        public struct Field: Sendable, Equatable {
+            public var name: Text
+            /// Template of the value.
+            public var value: Text
+
+            public init(name: Text, value: Text) {
+                self.name = name
+                self.value = value
+            }
+        }
+        public var set: [Field] = []
+        public var add: [Field] = []
+        public var remove: [Text] = []
+
+        public init() {}
+        public var isEmpty: Bool { self.set.isEmpty && add.isEmpty && remove.isEmpty }
+    }
+    public struct Timeout: Sendable, Equatable {
+        /// From the whole request sent to the head of the response received.
+        public var headMs: Int64 = 60_000
+        /// Without a byte from or to the endpoint after that.
+        public var idleMs: Int64 = 60_000
+        /// From the request's head to the last byte of the response; nil is no limit.
+        public var totalMs: Int64?
+
+        public init() {}
+    }
+    public struct Retry: Sendable, Equatable {
+        public enum Condition: Hashable, Sendable {
+            /// No connection could be made.
+            case connect
+            /// The connection was closed or reset before a response head.
+            case reset
+            /// No response head within `timeout.head`.
+            case timeout
+            /// The endpoint answered with this status, 500…599.
+            case status(Int)
+        }
+        /// Tries in total, the first included, 1…10; 1 is no retry.
+        public var attempts = 2
+        /// In file order, without duplicates.
+        public var on: [Condition] = [.connect, .reset]
+
+        public init() {}
+    }
+
+    public var name: Text
+    /// Names of HTTP listeners; empty is all of them.
+    public var listeners: [Text] = []
+    public var match = Match()
+    public var action: Action
+    public var rewrite: Rewrite?
+    public var headers = Headers()
+    public var timeout = Timeout()
+    public var retry = Retry()
+    /// Bytes of a request body held before an endpoint is chosen, so that it can be sent again.
+    public var holdBytes = 65_536
+
+    public init(name: Text, action: Action) {
+        self.name = name
+        self.action = action
+    }
+}
+
+/// Which requests a route is for: all parts that are given must agree.
+public struct Match: Sendable, Equatable {
+    public enum Condition: Sendable, Equatable {
+        case equals(Text)
+        case prefix(Text)
+        case regex(Text)
+        case present(Bool)
+    }
+    public struct Named: Sendable, Equatable {
+        public var name: Text
+        public var condition: Condition
+
+        public init(name: Text, condition: Condition) {
+            self.name = name
+            self.condition = condition
+        }
+    }
+    /// Exact names or "*.example.com"; empty is any host. One of them has to agree.
+    public var hosts: [Text] = []
+    /// Patterns: "/exact", "/prefix/*", "/users/{id}", "~regex"; empty is any path.
+    public var paths: [Text] = []
+    /// Empty is any method.
+    public var methods: [Text] = []
+    public var headers: [Named] = []
+    public var query: [Named] = []
+    public var cookies: [Named] = []
+
+    public init() {}
+}
+
+/// A named pool of endpoints.
+public struct Service: Sendable, Equatable {
+    public enum Balance: String, Sendable, CaseIterable {
+        case leastRequest = "least-request"
+        case roundRobin = "round-robin"
+        case random
+    }
+    public struct Timeout: Sendable, Equatable {
+        public var connectMs: Int64 = 2_000
+
+        public init() {}
+    }
+    public struct Connections: Sendable, Equatable {
+        /// Idle connections kept per endpoint and worker; 0 keeps none.
+        public var idle = 64
+        /// How long an idle connection is kept.
+        public var idleTimeoutMs: Int64 = 4_000
+        /// Connections per endpoint and worker, busy ones included; 0 is no limit.
+        public var max = 0
+
+        public init() {}
+    }
+    /// Tokens for retries: `ratio` of the requests completed in the last 10 s, plus `floor`.
+    public struct RetryBudget: Sendable, Equatable {
+        /// Parts per thousand: 200 is 20 %.
+        public var ratioPerMille = 200
+        /// Retries per second that are always allowed.
+        public var floorPerSecond = 3
+
+        public init() {}
+    }
+    public enum ProxyProtocol: String, Sendable, CaseIterable {
+        case off, v1, v2
+    }
+
+    public var name: Text
+    public var balance = Balance.leastRequest
+    /// At least one; `Address.Kind.any` does not occur.
+    public var endpoints: [Endpoint] = []
+    public var timeout = Timeout()
+    public var connections = Connections()
+    public var retryBudget = RetryBudget()
+    /// PROXY header sent at the start of each connection to an endpoint.
+    public var proxyProtocol = ProxyProtocol.off
+
+    public init(name: Text) { self.name = name }
+}
+
+/// One address traffic can be sent to.
+public struct Endpoint: Sendable, Hashable {
+    public var address: Address
+    /// 1…1000, relative to the other endpoints of the service.
+    public var weight = 1
+
+    public init(address: Address, weight: Int = 1) {
+        self.address = address
+        self.weight = weight
+    }
+}
