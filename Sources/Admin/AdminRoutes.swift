@@ -1,0 +1,135 @@
+// What the admin server answers: one request in, one response out, no sockets.
+//
+//   GET  /                  the dashboard (and /dashboard.css, /dashboard.js)
+//   GET  /metrics           Prometheus text
+//   GET  /healthz           200 while the process lives
+//   GET  /readyz            200 when new traffic is welcome, else 503
+//   GET  /api/v1/status     StatusSnapshot as JSON; ?format=text for the command line, &service=NAME
+//   POST /api/v1/reload     ReloadResult; 200 when it serves, 422 when it was refused; ?format=text
+//
+// HEAD is answered wherever GET is.
+
+import Telemetry
+
+/// A request as far as the admin server looks at one.
+struct AdminRequest {
+    var method = ""
+    var path = ""
+    var query = ""
+    /// Value of Host, empty when absent.
+    var host = ""
+    var origin: String?
+    var fetchSite: String?
+    /// X-Weir-Request is present.
+    var hasMarker = false
+
+    /// A query parameter without percent-decoding.
+    func parameter(_ name: String) -> String? {
+        for pair in query.split(separator: "&") {
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2, parts[0] == name { return String(parts[1]) }
+        }
+        return nil
+    }
+}
+
+struct AdminResponse: Equatable {
+    var status: UInt16
+    var contentType = "text/plain; charset=utf-8"
+    /// Allow, for 405.
+    var allow: String?
+    var body: [UInt8]
+
+    init(_ status: UInt16, _ text: String) {
+        self.status = status
+        body = Array(text.utf8)
+    }
+
+    init(_ status: UInt16, contentType: String, _ body: [UInt8]) {
+        self.status = status
+        self.contentType = contentType
+        self.body = body
+    }
+}
+
+/// Answers requests.
+struct AdminRoutes: Sendable {
+    let source: any AdminSource
+    /// Host names accepted besides address literals, localhost and names without a dot; lower case.
+    let allowedHosts: Set<String>
+
+    private static let json = "application/json"
+
+    func respond(to request: AdminRequest) -> AdminResponse {
+        // Probes send any Host, and these two say nothing a stranger could use.
+        let isProbe = request.path == "/healthz" || request.path == "/readyz"
+        guard isProbe || AdminGuard.accepts(host: request.host, allowed: allowedHosts) else {
+            return AdminResponse(
+                421,
+                "The admin listener answers for IP addresses, localhost and names without a dot, not for this Host.\n"
+            )
+        }
+        switch request.path {
+        case "/":
+            return get(request) {
+                AdminResponse(200, contentType: "text/html; charset=utf-8", Array(Dashboard.html.utf8))
+            }
+        case "/dashboard.css":
+            return get(request) {
+                AdminResponse(200, contentType: "text/css; charset=utf-8", Array(Dashboard.css.utf8))
+            }
+        case "/dashboard.js":
+            return get(request) {
+                AdminResponse(
+                    200, contentType: "text/javascript; charset=utf-8", Array(Dashboard.script.utf8))
+            }
+        case "/metrics":
+            return get(request) {
+                AdminResponse(
+                    200, contentType: MetricsSnapshot.contentType.description, source.metricsText())
+            }
+        case "/healthz": return get(request) { AdminResponse(200, "ok\n") }
+        case "/readyz":
+            return get(request) {
+                source.isReady() ? AdminResponse(200, "ready\n") : AdminResponse(503, "not ready\n")
+            }
+        case "/api/v1/status":
+            return get(request) {
+                let status = source.status()
+                if request.parameter("format") == "text" {
+                    return AdminResponse(200, status.text(service: request.parameter("service")))
+                }
+                return AdminResponse(200, contentType: Self.json, status.json())
+            }
+        case "/api/v1/reload": return reload(request)
+        default: return AdminResponse(404, "Nothing is here. See /, /metrics, /api/v1/status.\n")
+        }
+    }
+
+    private func get(_ request: AdminRequest, _ body: () -> AdminResponse) -> AdminResponse {
+        if request.method == "GET" || request.method == "HEAD" { return body() }
+        var response = AdminResponse(405, "Only GET and HEAD.\n")
+        response.allow = "GET, HEAD"
+        return response
+    }
+
+    private func reload(_ request: AdminRequest) -> AdminResponse {
+        guard request.method == "POST" else {
+            var response = AdminResponse(405, "Only POST.\n")
+            response.allow = "POST"
+            return response
+        }
+        guard
+            AdminGuard.acceptsChange(
+                host: request.host, origin: request.origin, fetchSite: request.fetchSite,
+                marker: request.hasMarker)
+        else {
+            return AdminResponse(
+                403, "Send the header X-Weir-Request: 1, or come from this server's own page.\n")
+        }
+        let result = source.reload()
+        let status: UInt16 = result.ok ? 200 : 422
+        if request.parameter("format") == "text" { return AdminResponse(status, result.text()) }
+        return AdminResponse(status, contentType: Self.json, result.json())
+    }
+}

@@ -1,0 +1,194 @@
+// What `weir status`, `/api/v1/status` and the dashboard show: one plain value.
+//
+// The program fills it from the running snapshot, the pools and the metrics; the JSON and the text are
+// made from it and from nothing else. Member names here are the member names of the JSON, in
+// snake_case (StatusJSON.swift).
+
+import Telemetry
+
+/// Everything Weir believes, at one moment.
+public struct StatusSnapshot: Sendable, Equatable {
+    public enum State: String, Sendable, CaseIterable {
+        /// No snapshot serves yet.
+        case starting
+        case ready
+        /// No new connections; those open are being finished.
+        case draining
+    }
+
+    public var version = ""
+    public var commit = ""
+    public var pid = 0
+    public var state = State.starting
+    /// Wall clock, microseconds since 1970.
+    public var startedUs: UInt64 = 0
+    public var uptimeSeconds: UInt64 = 0
+    public var configuration = ConfigurationStatus()
+    public var workers: [WorkerStatus] = []
+    public var listeners: [ListenerStatus] = []
+    public var routes: [RouteStatus] = []
+    public var services: [ServiceStatus] = []
+    public var limits: [LimitStatus] = []
+
+    public init() {}
+}
+
+/// The running configuration, its predecessors still in use, and the last reload.
+public struct ConfigurationStatus: Sendable, Equatable {
+    /// Path of the file; empty without one (`weir proxy`).
+    public var file = ""
+    /// Counts up from 1 with every reload that took effect.
+    public var generation: UInt64 = 0
+    /// Wall clock, microseconds since 1970.
+    public var loadedUs: UInt64 = 0
+    /// Replaced snapshots that requests or connections still use, oldest first.
+    public var held: [HeldSnapshot] = []
+    public var lastReload: ReloadResult?
+
+    public init() {}
+}
+
+/// A replaced snapshot and how many users keep it.
+public struct HeldSnapshot: Sendable, Equatable {
+    public var generation: UInt64
+    /// Requests and L4 connections still using it.
+    public var requests: Int
+
+    public init(generation: UInt64, requests: Int) {
+        self.generation = generation
+        self.requests = requests
+    }
+}
+
+public struct WorkerStatus: Sendable, Equatable {
+    /// Client connections this worker serves.
+    public var connections: Int
+    public var metrics: WorkerValues
+
+    public init(metrics: WorkerValues, connections: Int) {
+        self.metrics = metrics
+        self.connections = connections
+    }
+}
+
+public struct ListenerStatus: Sendable, Equatable {
+    /// Where it really listens, "0.0.0.0:8080".
+    public var address: String
+    /// "http" or "tcp".
+    public var `protocol`: String
+    /// Accepting is suspended for want of file descriptors.
+    public var isPaused: Bool
+    public var metrics: ListenerValues
+
+    public init(address: String, protocol: String, isPaused: Bool, metrics: ListenerValues) {
+        self.address = address
+        self.protocol = `protocol`
+        self.isPaused = isPaused
+        self.metrics = metrics
+    }
+}
+
+public struct RouteStatus: Sendable, Equatable {
+    /// The match as a person would write it, "api.example.com /v1/*".
+    public var match: String
+    public var metrics: RouteValues
+
+    public init(match: String, metrics: RouteValues) {
+        self.match = match
+        self.metrics = metrics
+    }
+}
+
+public struct ServiceStatus: Sendable, Equatable {
+    public var name: String
+    /// "round-robin", "random", "least-request".
+    public var balance: String
+    public var endpoints: [EndpointStatus]
+
+    public init(name: String, balance: String, endpoints: [EndpointStatus]) {
+        self.name = name
+        self.balance = balance
+        self.endpoints = endpoints
+    }
+}
+
+public struct EndpointStatus: Sendable, Equatable {
+    public var weight: Int
+    /// The configured name this address was resolved from; empty for a literal address.
+    public var resolvedFrom: String
+    /// Since when the name could not be resolved anew, microseconds since 1970; 0 = fresh.
+    public var staleSinceUs: UInt64
+    /// Address, attempts, failures, in flight, idle: all from the counters.
+    public var metrics: EndpointValues
+
+    public init(metrics: EndpointValues, weight: Int, resolvedFrom: String = "", staleSinceUs: UInt64 = 0) {
+        self.metrics = metrics
+        self.weight = weight
+        self.resolvedFrom = resolvedFrom
+        self.staleSinceUs = staleSinceUs
+    }
+}
+
+/// A bound and how near it is.
+public struct LimitStatus: Sendable, Equatable {
+    /// As in the configuration, "file-descriptors", "pool.connections".
+    public var name: String
+    public var used: UInt64
+    public var max: UInt64
+
+    public init(name: String, used: UInt64, max: UInt64) {
+        self.name = name
+        self.used = used
+        self.max = max
+    }
+}
+
+/// What a reload came to.
+public struct ReloadResult: Sendable, Equatable {
+    /// The new configuration serves.
+    public var ok: Bool
+    /// The generation that serves now.
+    public var generation: UInt64
+    /// Wall clock, microseconds since 1970.
+    public var atUs: UInt64
+    /// Why it was refused; all of them.
+    public var problems: [ReloadProblem]
+
+    public init(ok: Bool, generation: UInt64, atUs: UInt64, problems: [ReloadProblem] = []) {
+        self.ok = ok
+        self.generation = generation
+        self.atUs = atUs
+        self.problems = problems
+    }
+}
+
+/// One error of a configuration file.
+public struct ReloadProblem: Sendable, Equatable {
+    public var message: String
+    public var file: String
+    /// From 1; 0 when there is no position.
+    public var line: Int
+    public var column: Int
+    /// "did you mean …"; empty when there is none.
+    public var suggestion: String
+
+    public init(message: String, file: String = "", line: Int = 0, column: Int = 0, suggestion: String = "") {
+        self.message = message
+        self.file = file
+        self.line = line
+        self.column = column
+        self.suggestion = suggestion
+    }
+}
+
+/// What the admin server shows and asks. Called on its thread; none of it may wait for a client.
+public protocol AdminSource: Sendable {
+    /// The page for `/metrics`, Prometheus text.
+    func metricsText() -> [UInt8]
+    func status() -> StatusSnapshot
+    /// Reads the configuration anew and swaps it in, or says why not. The admin server answers nobody
+    /// else meanwhile.
+    func reload() -> ReloadResult
+    /// Whether new traffic should be sent here: started and not draining.
+    func isReady() -> Bool
+}

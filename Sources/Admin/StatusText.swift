@@ -1,0 +1,130 @@
+// StatusSnapshot and ReloadResult for eyes: what `weir status` and `weir reload` print.
+
+import Telemetry
+
+extension StatusSnapshot {
+    /// The status as aligned text. `service` limits it to the service of that name.
+    public func text(service wanted: String? = nil) -> String {
+        var out = ""
+        if wanted == nil {
+            out +=
+                "weir \(version) (\(commit))  pid \(pid)  \(state.rawValue)  up \(Self.duration(uptimeSeconds))\n"
+            out += "configuration \(configuration.file.isEmpty ? "-" : configuration.file)"
+            out += "  generation \(configuration.generation)\n"
+            for held in configuration.held {
+                out += "  generation \(held.generation) still used by \(held.requests)\n"
+            }
+            if let last = configuration.lastReload, !last.ok { out += "last " + last.text() }
+            out += "\n" + listenerTable() + "\n" + routeTable()
+        }
+        for service in services where wanted == nil || wanted == service.name {
+            out += "\nservice \(service.name)  \(service.balance)\n"
+            out += Self.endpointTable(service.endpoints)
+        }
+        if wanted == nil, !limits.isEmpty {
+            out += "\n"
+            out += TextTable.render(
+                ["LIMIT", "USED", "MAX", ""],
+                limits.map { limit in
+                    let percent = limit.max == 0 ? 0 : Double(limit.used) / Double(limit.max) * 100
+                    return [
+                        limit.name, String(limit.used), limit.max == .max ? "none" : String(limit.max),
+                        limit.max == .max ? "" : "\(Int(percent)) %",
+                    ]
+                })
+        }
+        return out
+    }
+
+    private func listenerTable() -> String {
+        TextTable.render(
+            ["LISTENER", "ADDRESS", "PROTOCOL", "ACTIVE", "ACCEPTED", "REQUESTS", "REJECTED", ""],
+            listeners.map {
+                [
+                    $0.metrics.listener, $0.address, $0.protocol, String($0.metrics.active),
+                    String($0.metrics.accepted), String($0.metrics.requests), String($0.metrics.rejected),
+                    $0.isPaused ? "paused: no file descriptors" : "",
+                ]
+            })
+    }
+
+    private func routeTable() -> String {
+        TextTable.render(
+            ["ROUTE", "SERVICE", "MATCH", "2XX", "3XX", "4XX", "5XX", "NONE", "RETRIES", "FAILURES"],
+            routes.map { route in
+                let classes = route.metrics.requestsByClass.map { String($0) }
+                func count(_ i: Int) -> String { i < classes.count ? classes[i] : "-" }
+                return [
+                    route.metrics.route, route.metrics.service, route.match, count(2), count(3), count(4),
+                    count(5), count(0), String(route.metrics.retries), Self.text(route.metrics.failures),
+                ]
+            })
+    }
+
+    private static func endpointTable(_ endpoints: [EndpointStatus]) -> String {
+        TextTable.render(
+            ["  ENDPOINT", "WEIGHT", "ACTIVE", "IDLE", "ATTEMPTS", "REUSED", "FAILURES", ""],
+            endpoints.map { endpoint in
+                var note = endpoint.resolvedFrom.isEmpty ? "" : "from \(endpoint.resolvedFrom)"
+                if endpoint.staleSinceUs != 0 { note += " (stale)" }
+                return [
+                    "  " + endpoint.metrics.endpoint, String(endpoint.weight),
+                    String(endpoint.metrics.active),
+                    String(endpoint.metrics.idle), String(endpoint.metrics.attempts),
+                    String(endpoint.metrics.connectionsReused), text(endpoint.metrics.failures), note,
+                ]
+            })
+    }
+
+    private static func text(_ failures: [FailureCount]) -> String {
+        failures.isEmpty ? "-" : failures.map { "\($0.reason.name)=\($0.count)" }.joined(separator: " ")
+    }
+
+    /// "3d 4h", "5h 12m", "12m 8s", "8s".
+    static func duration(_ seconds: UInt64) -> String {
+        switch seconds {
+        case 86_400...: "\(seconds / 86_400)d \(seconds / 3600 % 24)h"
+        case 3600...: "\(seconds / 3600)h \(seconds / 60 % 60)m"
+        case 60...: "\(seconds / 60)m \(seconds % 60)s"
+        default: "\(seconds)s"
+        }
+    }
+}
+
+extension ReloadResult {
+    /// One line, and one for every problem.
+    public func text() -> String {
+        if ok { return "reload: ok, generation \(generation)\n" }
+        var out = "reload: refused, generation \(generation) still serves\n"
+        for problem in problems {
+            let place = problem.line == 0 ? "" : ":\(problem.line):\(problem.column)"
+            out += problem.file.isEmpty ? "  " : "  \(problem.file)\(place): "
+            out += problem.message
+            if !problem.suggestion.isEmpty { out += " (\(problem.suggestion))" }
+            out += "\n"
+        }
+        return out
+    }
+}
+
+/// Columns as wide as their widest cell, two spaces between.
+enum TextTable {
+    static func render(_ header: [String], _ rows: [[String]]) -> String {
+        var widths = header.map(\.count)
+        for row in rows {
+            for (i, cell) in row.enumerated() where i < widths.count {
+                widths[i] = max(widths[i], cell.count)
+            }
+        }
+        var out = ""
+        for row in [header] + rows {
+            var line = ""
+            for (i, cell) in row.enumerated() where i < widths.count {
+                line += cell + String(repeating: " ", count: widths[i] - cell.count + 2)
+            }
+            while line.last == " " { line.removeLast() }
+            out += line + "\n"
+        }
+        return out
+    }
+}
