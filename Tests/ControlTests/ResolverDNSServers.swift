@@ -4,12 +4,13 @@
 import Glibc
 import Reactor
 
-/// A UDP socket on a free port of 127.0.0.1.
-func boundUDPSocket() -> (fd: Int32, port: UInt16) {
+/// A UDP socket on a port (0: a free one) of an IPv4 address, by default 127.0.0.1.
+func boundUDPSocket(_ ip: UInt32 = 0x7f00_0001, port: UInt16 = 0) -> (fd: Int32, port: UInt16) {
     let fd = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    address.sin_addr.s_addr = ip.bigEndian
+    address.sin_port = port.bigEndian
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     withUnsafeMutablePointer(to: &address) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -92,8 +93,11 @@ final class ScriptedDNS: Sendable {
     private let script: @Sendable (_ name: String, _ type: UInt16) -> Answer
     private let asked = Locked<[String: Int]>([:])
 
-    init(_ script: @escaping @Sendable (_ name: String, _ type: UInt16) -> Answer) {
-        (fd, port) = boundUDPSocket()
+    init(
+        ip: UInt32 = 0x7f00_0001, port: UInt16 = 0,
+        _ script: @escaping @Sendable (_ name: String, _ type: UInt16) -> Answer
+    ) {
+        (fd, self.port) = boundUDPSocket(ip, port: port)
         self.script = script
         // A server for the length of the test: it ends when stop() closes its socket.
         var thread = pthread_t()
