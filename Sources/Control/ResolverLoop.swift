@@ -18,6 +18,9 @@ final class ResolverLoop {
     fileprivate var interest: [Int32: Int16] = [:]
     private var pending = 0
     private var resolvConfRead = FileStamp()
+    /// The DNS channel is being replaced; what it was asking is collected in `interrupted`.
+    private var isReopening = false
+    private var interrupted: [ResolverQuestion] = []
     private var fds: [pollfd] = []
 
     init(_ thread: ResolverThread) {
@@ -99,14 +102,25 @@ final class ResolverLoop {
         return ares_init_options(&channel, &options, mask)
     }
 
-    /// Reads resolv.conf again when it changed and nothing is being asked: a laptop or container
-    /// that moves networks must not need a restart.
+    /// Reads resolv.conf again when it changed: a laptop or container that moves networks must not
+    /// need a restart. What was being asked of the old servers is asked of the new ones.
     private func refreshServers() -> String? {
-        guard settings.servers.isEmpty, pending == 0 else { return nil }
-        guard FileStamp(settings.resolvConf) != resolvConfRead else { return nil }
+        guard settings.servers.isEmpty, FileStamp(settings.resolvConf) != resolvConfRead else { return nil }
+        isReopening = true
         if let dns { ares_destroy(dns) }
+        isReopening = false
         dns = nil
-        return openDNS()
+        let again = interrupted
+        interrupted = []
+        let error = openDNS()
+        for question in again {
+            if let error {
+                question.completion(.failed(kind: .stopped, text: error))
+            } else {
+                ask(question)
+            }
+        }
+        return error
     }
 
     // MARK: Questions
@@ -195,6 +209,10 @@ final class ResolverLoop {
             return
         }
         pending -= 1
+        if isReopening {
+            interrupted.append(attempt.question)
+            return
+        }
         guard attempt.addresses.isEmpty else {
             attempt.question.completion(
                 .addresses(

@@ -21,6 +21,23 @@ func boundUDPSocket(_ ip: UInt32 = 0x7f00_0001, port: UInt16 = 0) -> (fd: Int32,
     return (fd, UInt16(bigEndian: address.sin_port))
 }
 
+private let portsTried = Locked<UInt16>(0)
+
+/// A port of 127.0.0.1 with nobody on it, below those the kernel gives out by itself: while a server
+/// is away (that is the test), no other socket must come to have its port.
+func quietPort() -> UInt16 {
+    while true {
+        let step = portsTried.withLock {
+            $0 += 1
+            return $0
+        }
+        let port = 20_000 + UInt16((Int(getpid()) * 31 + Int(step)) % 12_000)
+        let (fd, got) = boundUDPSocket(port: port)
+        close(fd)
+        if got == port { return port }
+    }
+}
+
 /// A dnsmasq that knows nothing but the records given. Ends with `stop` (or the value).
 final class Dnsmasq {
     private var pid: pid_t = 0

@@ -49,8 +49,7 @@ private func kind(_ result: ResolveResult) -> ResolveFailureKind? {
 @Suite(.timeLimit(.minutes(1))) struct ResolverTests {
     /// Records, an outage, and the same name elsewhere afterwards, as a tracker sees them.
     @Test func outageAndChangeWithDnsmasq() async throws {
-        let (fd, port) = boundUDPSocket()
-        close(fd)
+        let port = quietPort()
         let resolver = resolver(port)
         var tracker = NameTracker()
         func refresh(_ nowMs: UInt64) async -> NameTracker.Changes {
@@ -97,8 +96,7 @@ private func kind(_ result: ResolveResult) -> ResolveFailureKind? {
 
     /// More than fits 512 bytes of UDP: the library asks again over TCP.
     @Test func longAnswerComesOverTCP() async throws {
-        let (fd, port) = boundUDPSocket()
-        close(fd)
+        let port = quietPort()
         let addresses = (1...200).map { "192.0.2.\($0)" }
         let server = try #require(Dnsmasq(port: port, records: addresses.map { "many.test,\($0),11" }))
         let resolver = resolver(port) { $0.timeoutMs = 3000 }
@@ -201,8 +199,10 @@ private func kind(_ result: ResolveResult) -> ResolveFailureKind? {
     @Test func resolvConfIsReadAgainWhenItChanges() async throws {
         // Two servers on one port of two loopback addresses: resolv.conf has no place for a port.
         func server(_ last: UInt8, port: UInt16) -> ScriptedDNS {
-            ScriptedDNS(ip: 0x7f00_0000 + UInt32(last), port: port) { _, type in
-                type == 1 ? .records(aliasTTL: nil, addresses: [[192, 0, 2, last]], ttl: 60) : .code(0)
+            ScriptedDNS(ip: 0x7f00_0000 + UInt32(last), port: port) { name, type in
+                if last == 1, name == "pending.test" { return .silence }
+                return type == 1
+                    ? .records(aliasTTL: nil, addresses: [[192, 0, 2, last]], ttl: 60) : .code(0)
             }
         }
         let before = server(1, port: 0)
@@ -225,12 +225,15 @@ private func kind(_ result: ResolveResult) -> ResolveFailureKind? {
         var settings = Resolver.Settings()
         settings.port = before.port
         settings.resolvConf = String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        settings.timeoutMs = 1000
+        settings.timeoutMs = 20_000
         let resolver = Resolver(settings: settings)
+        // Asked of the old server, answered by the new one.
+        async let pending = resolver.ask("pending.test")
         expectAddresses(await resolver.ask("api.test"), try ips("192.0.2.1"), ttl: 60)
         // Another length: the change is seen whatever the resolution of the file's time.
         use("nameserver 127.0.0.2\n# changed\n")
         expectAddresses(await resolver.ask("api.test"), try ips("192.0.2.2"), ttl: 60)
+        expectAddresses(await pending, try ips("192.0.2.2"), ttl: 60)
     }
 
     @Test func waitingIsBounded() async {
