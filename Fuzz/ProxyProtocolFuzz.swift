@@ -12,14 +12,14 @@ public func fuzzProxyProtocol(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CI
     let whole = ProxyHeader.parse(data, count: count)
     switch whole {
     case .needMore:
-        precondition(count < ProxyHeader.bytesMax)
+        require(count < ProxyHeader.bytesMax, "more wanted than can be")
         checkPrefixes(data, count, decided: count)
     case .malformed(let position):
-        precondition(position >= 0 && position < count)
+        require(position >= 0 && position < count, "position \(position) of \(count)")
         checkPrefixes(data, count, decided: nil)
     case .complete(let header, let consumed):
-        precondition(consumed > 0 && consumed <= count && consumed <= ProxyHeader.bytesMax)
-        precondition(ProxyHeader.parse(data, count: consumed) == whole)
+        require(consumed > 0 && consumed <= count && consumed <= ProxyHeader.bytesMax, "consumed \(consumed)")
+        require(ProxyHeader.parse(data, count: consumed) == whole, "what follows matters")
         checkPrefixes(data, count, decided: consumed)
         if header.command == .proxy, header.family == .ip { checkWriter(header) }
     }
@@ -33,12 +33,12 @@ private func checkPrefixes(_ data: UnsafePointer<UInt8>, _ count: Int, decided: 
     // Every prefix of short inputs, the interesting lengths of long ones.
     var length = 1
     while length <= count {
-        let answer = ProxyHeader.parse(data, count: length)
+        let answer = withExact(data, length) { ProxyHeader.parse($0, count: length) }
         if isDecided || answer != .needMore {
-            precondition(answer == whole, "the answer changed at \(length) bytes")
+            require(answer == whole, "the answer changed at \(length) bytes")
             isDecided = true
         } else if let decided {
-            precondition(length < decided || whole == .needMore)
+            require(length < decided || whole == .needMore, "late answer")
         }
         length += length < 300 ? 1 : 257
     }
@@ -52,9 +52,11 @@ private func checkWriter(_ header: ProxyHeader) {
             var wanted = header
             wanted.version = version
             guard let count = wanted.write(to: base, capacity: room.count) else {
-                preconditionFailure("\(header) does not fit \(room.count) bytes")
+                return require(false, "\(header) does not fit \(room.count) bytes")
             }
-            precondition(ProxyHeader.parse(base, count: count) == .complete(wanted, consumed: count))
+            require(
+                ProxyHeader.parse(base, count: count) == .complete(wanted, consumed: count),
+                "\(wanted) is not read back")
         }
     }
 }

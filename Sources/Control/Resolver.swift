@@ -7,7 +7,6 @@
 // No caching: the caller's NameTracker asks again when the TTL has passed.
 
 import CAres
-import CLinux
 import Glibc
 import Reactor
 
@@ -47,8 +46,12 @@ public final class Resolver: Sendable {
     }
 
     public struct Settings: Sendable, Equatable {
-        /// "ip", "ip:port" or "[ip6]:port"; empty: those of /etc/resolv.conf, read again when it changes.
+        /// "ip", "ip:port" or "[ip6]:port"; empty: those of `resolvConf`, read again when it changes.
         public var servers: [String] = []
+        /// The port of servers written without one.
+        public var port: UInt16 = 53
+        /// Servers, search domains and options, resolv.conf(5).
+        public var resolvConf = "/etc/resolv.conf"
         /// Time for the first try of a server; the library doubles it in each further round.
         public var timeoutMs = 2_000
         /// Rounds over all servers.
@@ -68,8 +71,8 @@ public final class Resolver: Sendable {
 
     private let thread: ResolverThread
 
-    /// Starts the thread. Never fails: when the machine refuses a thread or a descriptor, every
-    /// question fails with `.stopped` and the reason.
+    /// Starts the thread. When the library refuses the settings, every question fails with `.stopped`
+    /// and the reason.
     public init(settings: Settings = Settings()) {
         thread = ResolverThread(settings)
         thread.start()
@@ -98,105 +101,61 @@ struct ResolverQuestion: Sendable {
 final class ResolverThread: Sendable {
     private struct Shared {
         var waiting: [ResolverQuestion] = []
-        var isStopping = false
-        /// eventfd; -1 when there is none (not started, or ended).
-        var wakeFD: Int32 = -1
-        var startError = ""
+        /// Set when the thread is to end or has ended.
+        var endReason: String?
     }
 
     let settings: Resolver.Settings
     private let shared = Locked(Shared())
+    /// Only wakes; the questions stand in the bounded queue.
+    private let waker = Mailbox<Never>()
 
     init(_ settings: Resolver.Settings) {
         self.settings = settings
     }
 
     func start() {
-        let fd = eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))
-        guard fd >= 0 else {
-            let text = String(cString: strerror(errno))
-            shared.withLock { $0.startError = "eventfd: \(text)" }
-            return
-        }
-        shared.withLock { $0.wakeFD = fd }
-        var handle = pthread_t()
-        let box = Unmanaged.passRetained(self)
-        // Signals belong to other threads; the new one inherits the mask.
-        var all = sigset_t()
-        var before = sigset_t()
-        sigfillset(&all)
-        pthread_sigmask(SIG_SETMASK, &all, &before)
-        let error = pthread_create(
-            &handle, nil,
-            { argument in
-                guard let argument else { return nil }
-                let thread = Unmanaged<ResolverThread>.fromOpaque(argument).takeRetainedValue()
-                ResolverLoop(thread).run()
-                return nil
-            }, box.toOpaque())
-        pthread_sigmask(SIG_SETMASK, &before, nil)
-        guard error == 0 else {
-            box.release()
-            shared.withLock {
-                $0.wakeFD = -1
-                $0.startError = "pthread_create: \(String(cString: strerror(error)))"
-            }
-            close(fd)
-            return
-        }
-        pthread_detach(handle)
+        _ = RunningThread.start(name: "weir-resolver") { ResolverLoop(self).run() }
     }
 
     func submit(_ question: ResolverQuestion) {
         let refusal: ResolveResult? = shared.withLock {
-            guard $0.wakeFD >= 0, !$0.isStopping else {
-                return .failed(
-                    kind: .stopped, text: $0.startError.isEmpty ? "resolver stopped" : $0.startError)
-            }
+            if let reason = $0.endReason { return .failed(kind: .stopped, text: reason) }
             guard $0.waiting.count < settings.waitingMax else {
                 return .failed(kind: .overloaded, text: "\(settings.waitingMax) names waiting already")
             }
             $0.waiting.append(question)
-            Self.wake($0.wakeFD)
             return nil
         }
-        if let refusal { question.completion(refusal) }
+        guard let refusal else { return waker.wake() }
+        question.completion(refusal)
     }
 
     func stop() {
-        shared.withLock {
-            $0.isStopping = true
-            if $0.wakeFD >= 0 { Self.wake($0.wakeFD) }
-        }
-    }
-
-    /// The write stays under the lock: the descriptor is closed under it, too.
-    private static func wake(_ fd: Int32) {
-        var one: UInt64 = 1
-        _ = write(fd, &one, 8)
+        shared.withLock { $0.endReason = "resolver stopped" }
+        waker.wake()
     }
 
     // MARK: For the thread
 
-    var wakeFD: Int32 { shared.withLock { $0.wakeFD } }
+    var wakeFD: Int32 { waker.descriptor }
+
+    func clearWake() { _ = waker.takeAll() }
 
     /// Up to `room` questions, oldest first; nil when the thread is to end.
     func take(_ room: Int) -> [ResolverQuestion]? {
         shared.withLock {
-            guard !$0.isStopping else { return nil }
+            guard $0.endReason == nil else { return nil }
             let taken = Array($0.waiting.prefix(room))
             $0.waiting.removeFirst(taken.count)
             return taken
         }
     }
 
-    /// Closes the eventfd; returns what nobody will answer any more.
+    /// Refuses all further questions; returns those nobody will answer any more.
     func finish(reason: String) -> [ResolverQuestion] {
         shared.withLock { shared in
-            shared.isStopping = true
-            if shared.startError.isEmpty { shared.startError = reason }
-            if shared.wakeFD >= 0 { close(shared.wakeFD) }
-            shared.wakeFD = -1
+            shared.endReason = reason
             let left = shared.waiting
             shared.waiting = []
             return left

@@ -4,7 +4,6 @@
 // library marks neither source in its answers, and a DNS TTL of 0 must not be taken for "no TTL".
 
 import CAres
-import CLinux
 import Glibc
 import Reactor
 
@@ -18,7 +17,10 @@ final class ResolverLoop {
     /// What c-ares wants to hear about, by descriptor. Kept by its callback.
     fileprivate var interest: [Int32: Int16] = [:]
     private var pending = 0
-    private var resolvConf = FileStamp()
+    private var resolvConfRead = FileStamp()
+    /// The DNS channel is being replaced; what it was asking is collected in `interrupted`.
+    private var isReopening = false
+    private var interrupted: [ResolverQuestion] = []
     private var fds: [pollfd] = []
 
     init(_ thread: ResolverThread) {
@@ -28,7 +30,6 @@ final class ResolverLoop {
     }
 
     func run() {
-        nameThread()
         var reason = "resolver stopped"
         if let error = open() {
             reason = error
@@ -51,15 +52,6 @@ final class ResolverLoop {
         }
     }
 
-    /// For ps and gdb; failing does no harm.
-    private func nameThread() {
-        let fd = Glibc.open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
-        guard fd >= 0 else { return }
-        let name: StaticString = "weir-resolver"
-        _ = write(fd, name.utf8Start, name.utf8CodeUnitCount)
-        close(fd)
-    }
-
     // MARK: Channels
 
     private func open() -> String? {
@@ -76,7 +68,7 @@ final class ResolverLoop {
         let status = openChannel(&dns, lookups: "b")
         guard status == ARES_SUCCESS, let dns else { return "c-ares: \(Self.text(status))" }
         guard !settings.servers.isEmpty else {
-            resolvConf = FileStamp("/etc/resolv.conf")
+            resolvConfRead = FileStamp(settings.resolvConf)
             return nil
         }
         let list = settings.servers.joined(separator: ",")
@@ -84,10 +76,12 @@ final class ResolverLoop {
         return set == ARES_SUCCESS ? nil : "DNS servers \"\(list)\": \(Self.text(set))"
     }
 
-    private func openChannel(_ channel: inout ares_channel?, lookups: StaticString) -> Int32 {
+    private func openChannel(_ channel: inout ares_channel?, lookups: String) -> Int32 {
         var options = ares_options()
         options.timeout = Int32(clamping: max(1, settings.timeoutMs))
         options.tries = Int32(clamping: max(1, settings.tries))
+        options.udp_port = settings.port
+        options.tcp_port = settings.port
         options.sock_state_cb_data = Unmanaged.passUnretained(self).toOpaque()
         options.sock_state_cb = { data, fd, readable, writable in
             guard let data else { return }
@@ -95,26 +89,38 @@ final class ResolverLoop {
             let events = (readable != 0 ? POLLIN : 0) | (writable != 0 ? POLLOUT : 0)
             loop.interest[fd] = events == 0 ? nil : Int16(events)
         }
-        let mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB
-        // The library copies the string.
-        return lookups.withUTF8Buffer { text in
-            withUnsafeTemporaryAllocation(of: CChar.self, capacity: text.count + 1) { copy in
-                for (i, byte) in text.enumerated() { copy[i] = CChar(bitPattern: byte) }
-                copy[text.count] = 0
-                options.lookups = copy.baseAddress
-                return ares_init_options(&channel, &options, mask)
-            }
+        let mask =
+            ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB
+            | ARES_OPT_RESOLVCONF | ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT
+        // The library copies both strings.
+        options.lookups = strdup(lookups)
+        options.resolvconf_path = strdup(settings.resolvConf)
+        defer {
+            free(options.lookups)
+            free(options.resolvconf_path)
         }
+        return ares_init_options(&channel, &options, mask)
     }
 
-    /// Reads /etc/resolv.conf again when it changed and nothing is being asked: a laptop or container
-    /// that moves networks must not need a restart.
+    /// Reads resolv.conf again when it changed: a laptop or container that moves networks must not
+    /// need a restart. What was being asked of the old servers is asked of the new ones.
     private func refreshServers() -> String? {
-        guard settings.servers.isEmpty, pending == 0 else { return nil }
-        guard FileStamp("/etc/resolv.conf") != resolvConf else { return nil }
+        guard settings.servers.isEmpty, FileStamp(settings.resolvConf) != resolvConfRead else { return nil }
+        isReopening = true
         if let dns { ares_destroy(dns) }
+        isReopening = false
         dns = nil
-        return openDNS()
+        let again = interrupted
+        interrupted = []
+        let error = openDNS()
+        for question in again {
+            if let error {
+                question.completion(.failed(kind: .stopped, text: error))
+            } else {
+                ask(question)
+            }
+        }
+        return error
     }
 
     // MARK: Questions
@@ -145,8 +151,11 @@ final class ResolverLoop {
             return
         }
         if let literal = IPAddress(question.name) {
+            let isWanted = question.family == .any || (question.family == .ipv4) == literal.isV4
             question.completion(
-                .addresses([literal], ttlSeconds: Resolver.hostsTTLSeconds, isComplete: true))
+                isWanted
+                    ? .addresses([literal], ttlSeconds: Resolver.hostsTTLSeconds, isComplete: true)
+                    : .failed(kind: .notFound, text: "an address of the other family"))
             return
         }
         pending += 1
@@ -200,6 +209,10 @@ final class ResolverLoop {
             return
         }
         pending -= 1
+        if isReopening {
+            interrupted.append(attempt.question)
+            return
+        }
         guard attempt.addresses.isEmpty else {
             attempt.question.completion(
                 .addresses(
@@ -249,10 +262,7 @@ final class ResolverLoop {
         }
         if isMoreWanted { timeoutMs = 0 }
         let ready = poll(&fds, nfds_t(fds.count), timeoutMs)
-        if ready > 0, fds[0].revents != 0 {
-            var count: UInt64 = 0
-            _ = read(wakeFD, &count, 8)
-        }
+        if ready > 0, fds[0].revents != 0 { thread.clearWake() }
         guard let dns else { return }
         for entry in fds.dropFirst() where ready > 0 && entry.revents != 0 {
             let isReadable = entry.revents & Int16(POLLIN | POLLERR | POLLHUP) != 0

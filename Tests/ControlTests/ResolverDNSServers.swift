@@ -4,12 +4,13 @@
 import Glibc
 import Reactor
 
-/// A UDP socket on a free port of 127.0.0.1.
-func boundUDPSocket() -> (fd: Int32, port: UInt16) {
+/// A UDP socket on a port (0: a free one) of an IPv4 address, by default 127.0.0.1.
+func boundUDPSocket(_ ip: UInt32 = 0x7f00_0001, port: UInt16 = 0) -> (fd: Int32, port: UInt16) {
     let fd = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    address.sin_addr.s_addr = ip.bigEndian
+    address.sin_port = port.bigEndian
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     withUnsafeMutablePointer(to: &address) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -18,6 +19,23 @@ func boundUDPSocket() -> (fd: Int32, port: UInt16) {
         }
     }
     return (fd, UInt16(bigEndian: address.sin_port))
+}
+
+private let portsTried = Locked<UInt16>(0)
+
+/// A port of 127.0.0.1 with nobody on it, below those the kernel gives out by itself: while a server
+/// is away (that is the test), no other socket must come to have its port.
+func quietPort() -> UInt16 {
+    while true {
+        let step = portsTried.withLock {
+            $0 += 1
+            return $0
+        }
+        let port = 20_000 + UInt16((Int(getpid()) * 31 + Int(step)) % 12_000)
+        let (fd, got) = boundUDPSocket(port: port)
+        close(fd)
+        if got == port { return port }
+    }
 }
 
 /// A dnsmasq that knows nothing but the records given. Ends with `stop` (or the value).
@@ -92,8 +110,11 @@ final class ScriptedDNS: Sendable {
     private let script: @Sendable (_ name: String, _ type: UInt16) -> Answer
     private let asked = Locked<[String: Int]>([:])
 
-    init(_ script: @escaping @Sendable (_ name: String, _ type: UInt16) -> Answer) {
-        (fd, port) = boundUDPSocket()
+    init(
+        ip: UInt32 = 0x7f00_0001, port: UInt16 = 0,
+        _ script: @escaping @Sendable (_ name: String, _ type: UInt16) -> Answer
+    ) {
+        (fd, self.port) = boundUDPSocket(ip, port: port)
         self.script = script
         // A server for the length of the test: it ends when stop() closes its socket.
         var thread = pthread_t()

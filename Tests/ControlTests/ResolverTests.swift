@@ -49,8 +49,7 @@ private func kind(_ result: ResolveResult) -> ResolveFailureKind? {
 @Suite(.timeLimit(.minutes(1))) struct ResolverTests {
     /// Records, an outage, and the same name elsewhere afterwards, as a tracker sees them.
     @Test func outageAndChangeWithDnsmasq() async throws {
-        let (fd, port) = boundUDPSocket()
-        close(fd)
+        let port = quietPort()
         let resolver = resolver(port)
         var tracker = NameTracker()
         func refresh(_ nowMs: UInt64) async -> NameTracker.Changes {
@@ -95,12 +94,24 @@ private func kind(_ result: ResolveResult) -> ResolveFailureKind? {
         server.stop()
     }
 
+    /// More than fits 512 bytes of UDP: the library asks again over TCP.
+    @Test func longAnswerComesOverTCP() async throws {
+        let port = quietPort()
+        let addresses = (1...200).map { "192.0.2.\($0)" }
+        let server = try #require(Dnsmasq(port: port, records: addresses.map { "many.test,\($0),11" }))
+        let resolver = resolver(port) { $0.timeoutMs = 3000 }
+        let wanted = Set(addresses.compactMap { IPAddress($0) })
+        expectAddresses(await resolver.ask("many.test"), wanted, ttl: 11)
+        server.stop()
+    }
+
     @Test func literalsAndWrongNamesAskNobody() async throws {
         let server = ScriptedDNS { _, _ in .code(2) }
         defer { server.stop() }
         let resolver = resolver(server.port)
         expectAddresses(await resolver.ask("192.0.2.7"), try ips("192.0.2.7"), ttl: 30)
         expectAddresses(await resolver.ask("[::1]"), try ips("::1"), ttl: 30)
+        #expect(kind(await resolver.ask("192.0.2.7", .ipv6)) == .notFound)
         for name in ["", "a b", "a\0.test", "ü.test", String(repeating: "a.", count: 128)] {
             #expect(kind(await resolver.ask(name)) == .badName, "\(name)")
         }
@@ -183,6 +194,46 @@ private func kind(_ result: ResolveResult) -> ResolveFailureKind? {
             return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
         }
         #expect(good == 300)
+    }
+
+    @Test func resolvConfIsReadAgainWhenItChanges() async throws {
+        // Two servers on one port of two loopback addresses: resolv.conf has no place for a port.
+        func server(_ last: UInt8, port: UInt16) -> ScriptedDNS {
+            ScriptedDNS(ip: 0x7f00_0000 + UInt32(last), port: port) { name, type in
+                if last == 1, name == "pending.test" { return .silence }
+                return type == 1
+                    ? .records(aliasTTL: nil, addresses: [[192, 0, 2, last]], ttl: 60) : .code(0)
+            }
+        }
+        let before = server(1, port: 0)
+        let after = server(2, port: before.port)
+        defer {
+            before.stop()
+            after.stop()
+        }
+        var path = Array("/tmp/weir-resolv-XXXXXX".utf8CString)
+        let fd = mkstemp(&path)
+        defer {
+            close(fd)
+            unlink(path)
+        }
+        func use(_ text: String) {
+            ftruncate(fd, 0)
+            pwrite(fd, text, text.utf8.count, 0)
+        }
+        use("nameserver 127.0.0.1\n")
+        var settings = Resolver.Settings()
+        settings.port = before.port
+        settings.resolvConf = String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        settings.timeoutMs = 20_000
+        let resolver = Resolver(settings: settings)
+        // Asked of the old server, answered by the new one.
+        async let pending = resolver.ask("pending.test")
+        expectAddresses(await resolver.ask("api.test"), try ips("192.0.2.1"), ttl: 60)
+        // Another length: the change is seen whatever the resolution of the file's time.
+        use("nameserver 127.0.0.2\n# changed\n")
+        expectAddresses(await resolver.ask("api.test"), try ips("192.0.2.2"), ttl: 60)
+        expectAddresses(await pending, try ips("192.0.2.2"), ttl: 60)
     }
 
     @Test func waitingIsBounded() async {
