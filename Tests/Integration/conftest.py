@@ -1,0 +1,84 @@
+"""Fixtures of the integration suite; see harness.py for what they give."""
+
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+import harness
+from backends import Backend, recorder
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than ten seconds")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not os.path.exists(harness.BINARY):
+        skip = pytest.mark.skip(reason=f"no binary at {harness.BINARY}")
+        for item in items:
+            if "harness_only" not in item.keywords and os.environ.get("WEIR_BIN") is None:
+                item.add_marker(skip)
+
+
+def _factory(make_folder):
+    running = []
+
+    def start(config, **options):
+        weir = harness.Weir(config, make_folder(), **options)
+        running.append(weir)
+        return weir
+
+    def finish():
+        crashed = []
+        for weir in running:
+            code = weir.stop()
+            if code not in (None, 0):
+                crashed.append(f"weir ended by itself with {code}:\n{weir.log()[-4000:]}")
+            if code is None and weir.process is not None and weir.process.returncode == -9:
+                crashed.append(f"weir did not stop on two SIGTERMs:\n{weir.log()[-2000:]}")
+        assert not crashed, "\n".join(crashed)
+
+    return start, finish
+
+
+@pytest.fixture
+def weir(tmp_path_factory):
+    """weir(config) starts Weir; every test also asserts that it neither crashed nor hung."""
+    start, finish = _factory(lambda: tmp_path_factory.mktemp("weir"))
+    yield start
+    finish()
+
+
+@pytest.fixture(scope="module")
+def shared_weir(tmp_path_factory):
+    """The same, living as long as the test module."""
+    start, finish = _factory(lambda: tmp_path_factory.mktemp("weir"))
+    yield start
+    finish()
+
+
+@pytest.fixture
+def backend():
+    """backend(script) starts a scripted backend; without a script it mirrors what it received."""
+    running = []
+
+    def start(script=None, **options):
+        running.append(Backend(script, **options) if script else recorder(**options))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.stop()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show Weir's own output below a failed test."""
+    report = (yield).get_result()
+    if report.failed:
+        for folder in {getattr(w, "folder", None) for w in item.funcargs.values()}:
+            if folder:
+                report.sections.append(("weir.log", open(os.path.join(folder, "weir.log")).read()[-3000:]))

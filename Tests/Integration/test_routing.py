@@ -1,0 +1,167 @@
+"""Routes: which request goes where, and the answers that need no backend."""
+
+import json
+
+import pytest
+
+import wire
+from backends import answer, serve
+from harness import assert_made_by_weir, merge, proxy_to
+
+
+def named(name):
+    """A script that answers with its own name."""
+    return serve(lambda request: answer(name.encode()))
+
+
+def site(weir, backend, routes, names):
+    """A Weir with these routes and one service per name, whose backend answers with that name."""
+    services = {name: {"endpoints": [backend(named(name)).endpoint]} for name in names}
+    return weir({"listeners": {"web": {"address": None}}, "routes": routes, "services": services})
+
+
+def to(name, **match):
+    return {"name": f"to-{name}", "match": match, "service": name}
+
+
+def test_hosts(weir, backend):
+    """Exact host before wildcard before any; case-insensitive; the port does not matter."""
+    w = site(weir, backend, [
+        to("any", path="/*"),
+        to("wildcard", host=["*.example.com"], path="/*"),
+        to("exact", host=["www.example.com"], path="/*"),
+    ], ["any", "wildcard", "exact"])
+    for host, expected in [
+        ("www.example.com", "exact"), ("WWW.Example.COM", "exact"), ("www.example.com:8080", "exact"),
+        ("api.example.com", "wildcard"), ("example.com", "any"), ("www.example.org", "any"),
+        ("notexample.com", "any"), ("[::1]:80", "any"),
+    ]:
+        assert w.get("/", host=host).body.decode() == expected, host
+
+
+def test_paths(weir, backend):
+    """Exact path before longer prefix before shorter; {name} is one segment; ~ is an expression."""
+    w = site(weir, backend, [
+        to("root", path="/*"),
+        to("api", path="/api/*"),
+        to("v1", path="/api/v1/*"),
+        to("exact", path="/api/v1/status"),
+        to("user", path="/users/{id}"),
+        to("posts", path="/users/{id}/posts"),
+        to("image", path=r"~^/img/[0-9]+\.png$"),
+    ], ["root", "api", "v1", "exact", "user", "posts", "image"])
+    for path, expected in [
+        ("/", "root"), ("/else", "root"), ("/api/x", "api"), ("/api/v1/x", "v1"), ("/api/v1/status", "exact"),
+        ("/api/v1/status/more", "v1"), ("/apix", "root"), ("/users/7", "user"), ("/users/7/posts", "posts"),
+        ("/users/7/likes", "root"), ("/img/12.png", "image"), ("/img/x.png", "root"),
+        ("/api/v1/status?x=1", "exact"), ("/API/x", "root"),
+    ]:
+        assert w.get(path).body.decode() == expected, path
+
+
+def test_methods_headers_queries_cookies(weir, backend):
+    w = site(weir, backend, [
+        to("plain", path="/*"),
+        to("writes", path="/*", method=["POST", "PUT"]),
+        to("blue", path="/*", header={"X-Tenant": "blue"}),
+        to("debug", path="/*", query={"debug": "1"}),
+        to("beta", path="/*", cookie={"channel": "beta"}),
+    ], ["plain", "writes", "blue", "debug", "beta"])
+    assert w.get("/").body == b"plain"
+    assert w.get("/", method="POST", body=b"x").body == b"writes"
+    assert w.get("/", [("X-Tenant", "blue")]).body == b"blue"
+    assert w.get("/", [("X-Tenant", "green")]).body == b"plain"
+    assert w.get("/?a=b&debug=1").body == b"debug"
+    assert w.get("/?debug=10").body == b"plain"
+    assert w.get("/", [("Cookie", "a=b; channel=beta")]).body == b"beta"
+    assert w.get("/", [("Cookie", "xchannel=beta")]).body == b"plain"
+
+
+def test_no_route_and_wrong_method(weir, backend):
+    w = site(weir, backend, [to("api", path="/api/*", method=["GET"])], ["api"])
+    response = w.get("/nowhere")
+    assert response.status == 404
+    assert_made_by_weir(response, "route-not-found")
+    response = w.get("/api/x", method="DELETE")
+    assert response.status == 405
+    assert_made_by_weir(response, "method-not-allowed")
+    assert "GET" in response.get("Allow", ""), "a 405 names the methods allowed (RFC 9110 §15.5.6)"
+
+
+def test_redirect_and_fixed_response(weir, backend):
+    w = weir({
+        "listeners": {"web": {"address": None}},
+        "routes": [
+            {"name": "old", "match": {"path": "/old/*"}, "redirect": {"to": "https://new.example/", "status": 301}},
+            {"name": "robots", "match": {"path": "/robots.txt"},
+             "respond": {"status": 200, "body": "User-agent: *\n", "type": "text/plain"}},
+            {"name": "gone", "match": {"path": "/gone"}, "respond": {"status": 410}},
+        ],
+        "services": {},
+    })
+    response = w.get("/old/page")
+    assert (response.status, response.get("Location")) == (301, "https://new.example/")
+    response = w.get("/robots.txt")
+    assert (response.status, response.body, response.get("Content-Type")) == (200, b"User-agent: *\n", "text/plain")
+    assert w.get("/robots.txt", method="HEAD").status == 200
+    assert w.get("/gone").status == 410
+    # A body sent to a route that needs none leaves the connection in a known state.
+    stream = w.connect()
+    for _ in range(2):
+        stream.send(wire.head_bytes("POST /gone HTTP/1.1", [("Content-Length", 5)]) + b"hello")
+        response = stream.response()
+        assert response.status == 410
+        if response.get("Connection", "").lower() == "close":
+            stream = w.connect()
+
+
+@pytest.mark.parametrize("rewrite, sent, received", [
+    ({"prefix": {"from": "/old", "to": "/new"}}, "/old/a?b=c", "/new/a?b=c"),
+    ({"prefix": {"from": "/old", "to": "/new"}}, "/older/a", "/older/a"),
+    ({"prefix": {"from": "/old", "to": "/new"}}, "/old", "/new"),
+    ({"path": "/fixed"}, "/old/a?b=c", "/fixed?b=c"),
+])
+def test_rewrite(weir, backend, rewrite, sent, received):
+    b = backend()
+    w = weir(proxy_to(b, route={"rewrite": rewrite}))
+    assert json.loads(w.get(sent).body)["start"] == f"GET {received} HTTP/1.1"
+
+
+def test_routes_of_one_listener(weir, backend):
+    """A route that names a listener is for that one only."""
+    b = backend()
+    config = merge(proxy_to(b), {"listeners": {"other": {"address": None}}})
+    config["routes"][0]["listener"] = "web"
+    w = weir(config)
+    assert w.get("/").status == 200
+    assert wire.get(w.listener("other"), "/").status == 404
+
+
+def test_unix_listener_and_endpoint(weir, backend, tmp_path):
+    """Listeners and endpoints may be Unix sockets."""
+    b = backend()
+    front = str(tmp_path / "front.sock")
+    inner = weir(merge(proxy_to(b), {"listeners": {"local": {"address": f"unix:{front}"}}}))
+    outer = weir(proxy_to(f"unix:{front}"))
+    wire.eventually(lambda: __import__("os").path.exists(front), "the socket exists")
+    assert wire.get(inner.listener("local"), "/x").status == 200
+    assert json.loads(outer.get("/y").body)["start"] == "GET /y HTTP/1.1"
+
+
+def test_ipv6(weir, backend):
+    b = backend(host="::1")
+    from harness import free_port
+    w = weir(proxy_to(b, listener={"address": f"[::1]:{free_port()}"}))
+    seen = dict(json.loads(w.get("/").body)["fields"])
+    assert seen["X-Forwarded-For"] == "::1"
+
+
+def test_every_address_of_the_machine(weir, backend):
+    """":PORT" is IPv4 and IPv6."""
+    from harness import free_port
+    port = free_port()
+    w = weir(proxy_to(backend(), listener={"address": f":{port}"}))
+    for host in ("127.0.0.1", "::1"):
+        assert wire.get((host, port), "/").status == 200
+    seen = dict(json.loads(wire.get(("127.0.0.1", port), "/").body)["fields"])
+    assert seen["X-Forwarded-For"] == "127.0.0.1", "not an IPv4-mapped address"
