@@ -145,7 +145,7 @@ def describe(root, weir):
     return {
         "cpu": models[0] if models else platform.machine(),
         "cores": os.cpu_count(),
-        "virtual": _run("systemd-detect-virt") or "unknown",
+        "virtual": _run("systemd-detect-virt", "--vm") or "unknown",
         "memory_gib": round(memory_kib / 1048576, 1),
         "system": system,
         "kernel": platform.release(),
@@ -156,7 +156,7 @@ def describe(root, weir):
         "versions": {
             "weir": _first_line(_run(weir, "version")) if os.path.exists(weir) else "",
             "nginx": _run("nginx", "-v").replace("nginx version: ", ""),
-            "haproxy": _first_line(_run("haproxy", "-v")),
+            "haproxy": _first_line(_run("haproxy", "-v")).split(" - ")[0],
             "wrk": _first_line(_run("wrk", "-v")).split(" Copyright")[0],
         },
     }
