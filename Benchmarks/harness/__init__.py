@@ -1,0 +1,1 @@
+"""What Benchmarks/run, allocations, instructions and plot share."""

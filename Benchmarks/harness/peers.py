@@ -1,0 +1,216 @@
+"""The proxies that are compared: one worker each, access log off, upstream keep-alive on, otherwise as documented.
+
+Weir routes by host and path, adds its forwarding fields and counts its metrics, as it always does; the peers are not
+asked to do the same, so whatever that costs is on Weir's side of the ratio.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from .load import Failed, on_core
+from .machine import tree
+
+STREAM_MODULES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/share/nginx/modules/ngx_stream_module.so")
+
+
+class Setup:
+    """What a row asks of a proxy."""
+
+    def __init__(self, mode="http", routes=0, hosts=1):
+        self.mode = mode      # "http" or "tcp"
+        self.routes = routes  # 0: one route for everything
+        self.hosts = hosts
+
+    def table(self):
+        """(host, prefix) of each route; the same arithmetic as lua/routes.lua."""
+        prefixes = self.routes // self.hosts
+        return [(f"site{i // prefixes}.test", f"/p{i % prefixes}/") for i in range(self.routes)]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Peer:
+    """One proxy: how it is configured, started and stopped."""
+
+    name = ""
+
+    def __init__(self, programs):
+        self.program = programs.get(self.name.split("-")[0], self.name)
+
+    def available(self):
+        """None, or why it cannot run."""
+        return None if shutil.which(self.program) else f"{self.program} is not installed"
+
+    def command(self, folder, port, origin, setup):
+        """Writes the configuration into the folder; returns the command that runs in the foreground."""
+        raise NotImplementedError
+
+    def start(self, folder, origin, setup, core, wrapper=(), environment=None):
+        os.makedirs(folder, exist_ok=True)
+        return Running(self, folder, origin, setup, core, wrapper, environment)
+
+
+class Running:
+    """A started proxy that accepts connections on `port`."""
+
+    def __init__(self, peer, folder, origin, setup, core, wrapper, environment):
+        self.port = free_port()
+        self.log = os.path.join(folder, "output.log")
+        command = [*wrapper, *peer.command(folder, self.port, origin, setup)]
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, preexec_fn=on_core(core),
+                env={**os.environ, **(environment or {})})
+        self.name = peer.name
+        self._wait(60 if wrapper else 10)
+        self.pids = tree(self.process.pid)
+
+    def _wait(self, seconds):
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            if self.process.poll() is not None:
+                raise Failed(f"{self.name} ended at start: {self.tail()}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        self.stop()
+        raise Failed(f"{self.name} did not listen within {seconds} s: {self.tail()}")
+
+    def tail(self):
+        with open(self.log, errors="replace") as file:
+            return file.read()[-800:].strip()
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def stop(self, gentle=False):
+        """Kills the whole process group; `gentle` lets the program end by itself first (for tools wrapped around)."""
+        if gentle and self.alive():
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+
+class Weir(Peer):
+    name = "weir"
+
+    def available(self):
+        return None if os.access(self.program, os.X_OK) else f"{self.program} is missing (make build)"
+
+    def command(self, folder, port, origin, setup):
+        lines = ["defaults: \"2026-1\"", "workers: 1", "listeners:", "  front:", f"    address: \"127.0.0.1:{port}\""]
+        if setup.mode == "tcp":
+            lines += ["    protocol: tcp", "    service: origin"]
+        else:
+            lines.append("routes:")
+            for number, (host, prefix) in enumerate(setup.table()):
+                lines += [
+                    f"  - name: route{number}",
+                    f"    match: {{ host: {host}, path: {prefix}* }}",
+                    "    service: origin"]
+            if not setup.routes:
+                lines += ["  - name: all", "    match: { path: /* }", "    service: origin"]
+        lines += ["services:", "  origin:", f"    endpoints: [\"127.0.0.1:{origin}\"]"]
+        lines += ["admin:", f"  address: \"127.0.0.1:{free_port()}\"", ""]
+        path = os.path.join(folder, "weir.yaml")
+        with open(path, "w") as file:
+            file.write("\n".join(lines))
+        return [self.program, "run", "-c", path]
+
+
+class Nginx(Peer):
+    name = "nginx"
+    master = "on"
+
+    def command(self, folder, port, origin, setup):
+        head = [
+            f"daemon off; master_process {self.master}; worker_processes 1; worker_rlimit_nofile 32768;",
+            f"pid {folder}/nginx.pid; error_log {folder}/error.log;",
+            "user root;" if os.geteuid() == 0 else "",
+            "events { worker_connections 16384; }",
+        ]
+        if setup.mode == "tcp":
+            module = next((each for each in STREAM_MODULES if os.path.exists(each)), None)
+            if not module:
+                raise Failed("nginx has no stream module (apt install libnginx-mod-stream)")
+            head.insert(0, f"load_module {module};")
+            body = ["stream {", f"  server {{ listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{origin}; }}", "}"]
+        else:
+            body = ["http {", "  access_log off; sendfile on; tcp_nopush on;"]
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
+                body.append(f"  {kind}_temp_path {folder}/{kind};")
+            body += [
+                f"  upstream origin {{ server 127.0.0.1:{origin}; keepalive 128; }}",
+                "  proxy_http_version 1.1;", "  proxy_set_header Connection \"\";"]
+            if setup.routes:
+                # Enough room in the table of names, as the documentation asks for when there are many.
+                body.append("  server_names_hash_max_size 4096;")
+                hosts = {}
+                for host, prefix in setup.table():
+                    hosts.setdefault(host, []).append(prefix)
+                for host, prefixes in hosts.items():
+                    body.append(f"  server {{ listen 127.0.0.1:{port}; server_name {host};")
+                    body += [f"    location {prefix} {{ proxy_pass http://origin; }}" for prefix in prefixes]
+                    body.append("  }")
+            else:
+                body.append(f"  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://origin; }} }}")
+            body.append("}")
+        path = os.path.join(folder, "nginx.conf")
+        with open(path, "w") as file:
+            file.write("\n".join(head + body) + "\n")
+        return [self.program, "-p", folder, "-c", path]
+
+
+class Haproxy(Peer):
+    name = "haproxy"
+    splice = False
+
+    def command(self, folder, port, origin, setup):
+        lines = [
+            # Room for the idle row; strict limits off because twice that many descriptors may not be allowed.
+            "global", "  nbthread 1", "  maxconn 10500", "  no strict-limits",
+            "defaults", f"  mode {setup.mode}", "  timeout connect 5s", "  timeout client 60s",
+            "  timeout server 60s", "  timeout http-request 10s" if setup.mode == "http" else "",
+            "  http-reuse always" if setup.mode == "http" else "", "  option splice-response" if self.splice else "",
+            "frontend front", f"  bind 127.0.0.1:{port}"]
+        if setup.routes:
+            # The documented way for many routes: a map; host and path together, longest prefix wins.
+            table = os.path.join(folder, "routes.map")
+            with open(table, "w") as file:
+                for host, prefix in setup.table():
+                    file.write(f"{host}{prefix} origin\n")
+            lines.append(f"  use_backend %[base,map_beg({table})]")
+        else:
+            lines.append("  default_backend origin")
+        lines += ["backend origin", f"  server s1 127.0.0.1:{origin}", ""]
+        path = os.path.join(folder, "haproxy.cfg")
+        with open(path, "w") as file:
+            file.write("\n".join(line for line in lines if line) + "\n")
+        return [self.program, "-db", "-f", path]
+
+
+class HaproxySplice(Haproxy):
+    """HAProxy allowed to move bodies inside the kernel."""
+
+    name = "haproxy-splice"
+    splice = True
+
+
+ALL = {peer.name: peer for peer in (Weir, Nginx, Haproxy, HaproxySplice)}

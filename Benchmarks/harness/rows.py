@@ -1,0 +1,140 @@
+"""The rows of the benchmark: what is asked, of whom, and what was promised about the answer.
+
+A row has `measure(running, context)`, which returns a sample: a dictionary with the row's metric and whatever else is
+worth keeping. The caller adds CPU time and how the cores were used.
+"""
+
+import time
+
+from . import load, machine
+from .peers import Setup
+
+HTTP = ("weir", "nginx", "haproxy")
+SPLICING = HTTP + ("haproxy-splice",)
+
+
+class Context:
+    """What a measurement needs to know about the run."""
+
+    def __init__(self, seconds, warmup, idle_connections, start_tries, proxy_core):
+        self.seconds = seconds
+        self.warmup = warmup
+        self.idle_connections = idle_connections
+        self.start_tries = start_tries
+        self.proxy_core = proxy_core
+
+
+class Row:
+    """Base: throughput rows measured with wrk."""
+
+    metric = "cpu_us"
+    unit = "CPU µs/request"
+    digits = 1
+    timed = True  # CPU time and core use are measured around `measure`
+
+    def __init__(self, name, title, path="/128", script="get.lua", headers=(), peers=HTTP, setup=None, targets=(),
+                 post=False):
+        self.name, self.title, self.path, self.script, self.headers = name, title, path, script, headers
+        self.peers, self.setup, self.post = peers, setup or Setup(), post
+        self.targets = dict(targets)  # peer name -> highest allowed ratio weir / peer
+
+    def environment(self):
+        return {"BENCH_ROUTES": str(self.setup.routes), "BENCH_HOSTS": str(self.setup.hosts)}
+
+    def check(self, running):
+        body = load.RULER * 1024 if self.post else None
+        table = self.setup.table()
+        for host, prefix in (table[0], table[len(table) // 2], table[-1]) if table else [(None, "/")]:
+            load.check_answer(running.port, prefix + self.path[1:], host=host, body=body)
+
+    def warm_up(self, running, context):
+        load.wrk(running.port, self.path, self.script, context.warmup, headers=self.headers,
+                 environment=self.environment())
+
+    def measure(self, running, context):
+        figures = load.wrk(running.port, self.path, self.script, context.seconds, headers=self.headers,
+                           environment=self.environment())
+        size = load.SIZES[self.path[1:]]
+        if figures["bytes"] < figures["requests"] * size:
+            raise load.Failed(f"{figures['bytes']} bytes for {figures['requests']} answers of {size}")
+        return {
+            "requests": figures["requests"], "requests_per_s": figures["requests"] / figures["duration_us"] * 1e6,
+            "p50_us": figures["p50_us"], "p99_us": figures["p99_us"]}
+
+
+class Paced(Row):
+    """Open loop at a low rate: what a request costs when there is nothing to batch it with."""
+
+    rate = 2000
+    connections = 32
+
+    def warm_up(self, running, context):
+        load.client("count", running.port, self.path, 2000, self.connections)
+
+    def measure(self, running, context):
+        figures = load.client("paced", running.port, self.path, self.rate, context.seconds, self.connections)
+        return {
+            "requests": figures["requests"], "requests_per_s": figures["requests"] / context.seconds,
+            "p50_us": figures["p50_us"], "p99_us": figures["p99_us"]}
+
+
+class Idle(Row):
+    """User-space memory of keep-alive connections that made one request and wait; kernel memory is not counted."""
+
+    metric = "bytes_per_connection"
+    unit = "bytes/connection (PSS)"
+    digits = 0
+    timed = False
+
+    def warm_up(self, running, context):
+        load.client("count", running.port, self.path, 2000, 64)
+        time.sleep(0.3)
+
+    def measure(self, running, context):
+        count = context.idle_connections
+        rss_before, pss_before = machine.memory(running.pids)
+        connections = load.IdleConnections(running.port, self.path, count)
+        time.sleep(1)
+        rss, pss = machine.memory(running.pids)
+        connections.release()
+        return {
+            "requests": count, "bytes_per_connection": (pss - pss_before) / count,
+            "rss_per_connection": (rss - rss_before) / count, "pss_total": pss, "rss_total": rss,
+            "pss_before": pss_before}
+
+
+class Start(Row):
+    """From fork and exec to the first proxied answer; the median of some tries is one sample."""
+
+    metric = "ms"
+    unit = "ms to first answer"
+    timed = False
+    limit_ms = 25.0
+
+    def measure_start(self, peer, folder, origin, context, port):
+        command = peer.command(folder, port, origin, self.setup)
+        times = [
+            load.client("start", port, self.path, context.proxy_core, *command)["ms"]
+            for _ in range(context.start_tries)]
+        return {"requests": len(times), "ms": sorted(times)[len(times) // 2], "lowest_ms": min(times)}
+
+
+# The targets are those of the project's first milestone (docs/performance.md).
+ROWS = [
+    Row("small", "128 B, keep-alive", targets={"nginx": 0.85, "haproxy": 0.80}),
+    Row("16k", "16 KiB", path="/16k", targets={"nginx": 0.70}),
+    Row("1m", "1 MiB", path="/1m", peers=SPLICING, targets={"nginx": 0.45, "haproxy-splice": 0.80}),
+    Row("new-connection", "new connection per request", headers=("Connection: close",), targets={"nginx": 1.0}),
+    Row("post-64k", "POST of 64 KiB", script="post.lua", post=True, targets={"haproxy": 0.95}),
+    Row("tcp", "TCP, 128 B", setup=Setup("tcp"), targets={"haproxy": 1.0}),
+    Row("tcp-1m", "TCP, 1 MiB", path="/1m", setup=Setup("tcp"), peers=SPLICING),
+    Row("routes-10", "10 routes", script="routes.lua", setup=Setup(routes=10, hosts=2)),
+    Row("routes-1000", "1,000 routes", script="routes.lua", setup=Setup(routes=1000, hosts=50)),
+    Paced("paced", "128 B at 2,000/s, open loop"),
+    Idle("idle", "10,000 idle connections", targets={"nginx": 1.0}),
+    Start("start", "start to first answer", targets={"nginx": 1.0}),
+]
+BY_NAME = {row.name: row for row in ROWS}
+
+# Weir against itself: (row, row it is compared with, highest allowed ratio).
+OWN_RATIOS = [("routes-1000", "routes-10", 1.05)]
