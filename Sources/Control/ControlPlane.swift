@@ -12,7 +12,7 @@ import Synchronization
 import Telemetry
 
 /// What came of a reload.
-public enum ReloadResult: Sendable {
+public enum ReloadOutcome: Sendable {
     /// The new configuration is in effect.
     case applied(generation: UInt64, warnings: [ConfigurationError])
     /// The old one stays in effect.
@@ -25,12 +25,6 @@ public protocol ConfigurationSource: Sendable {
     var name: String { get }
     /// The configuration with its warnings, or everything that is wrong with it.
     func load() -> Result<(Configuration, [ConfigurationError]), ConfigurationErrors>
-}
-
-/// All errors of one configuration.
-public struct ConfigurationErrors: Error, Sendable {
-    public let errors: [ConfigurationError]
-    public init(_ errors: [ConfigurationError]) { self.errors = errors }
 }
 
 public final class ControlPlane: Sendable {
@@ -273,7 +267,7 @@ public final class ControlPlane: Sendable {
     }
 
     /// Reads the configuration again and puts it into effect, all of it or none. Any thread.
-    public func reload() -> ReloadResult {
+    public func reload() -> ReloadOutcome {
         let result = load()
         switch result {
         case .applied(let generation, let warnings):
@@ -289,7 +283,7 @@ public final class ControlPlane: Sendable {
         return result
     }
 
-    private func load() -> ReloadResult {
+    private func load() -> ReloadOutcome {
         let configuration: Configuration
         let warnings: [ConfigurationError]
         switch source.load() {
@@ -298,7 +292,7 @@ public final class ControlPlane: Sendable {
         }
         let (compiled, errors) = CompiledRoutes.compile(configuration, file: source.name)
         if !errors.isEmpty { return .refused(errors) }
-        let result = state.withLock { state -> ReloadResult in
+        let result = state.withLock { state -> ReloadOutcome in
             let needsRestart = Self.needsRestart(state.configuration, configuration, file: source.name)
             if !needsRestart.isEmpty { return .refused(needsRestart) }
             let socketErrors = ListenerSockets.open(

@@ -100,3 +100,15 @@ enum ListenerSockets {
         }
     }
 }
+
+extension Address {
+    /// Where to bind for this address; nil for names.
+    public var socketAddress: SocketAddress? {
+        switch kind {
+        case .any(let port): .ip(IPAddress(high: 0, low: 0), port: port)
+        case .ip(let host, let port): IPAddress(host).map { .ip($0, port: port) }
+        case .unix(let path): .unix(path: path)
+        case .name: nil
+        }
+    }
+}

@@ -25,7 +25,7 @@ public enum WorkerMessage: Sendable {
 }
 
 /// What a worker tells about itself; readable from any thread.
-public final class WorkerStatus: Sendable {
+public final class WorkerGauges: Sendable {
     /// Client connections, HTTP and L4.
     public let connections = Atomic<Int>(0)
     public let exchanges = Atomic<Int>(0)
@@ -69,7 +69,7 @@ enum TokenKind {
 public final class Worker: @unchecked Sendable {
     public let index: Int
     public let mailbox = Mailbox<WorkerMessage>()
-    public let status = WorkerStatus()
+    public let status = WorkerGauges()
     /// All workers, for handing connections over; set before the threads start.
     public private(set) var peers: [Worker] = []
 

@@ -13,7 +13,10 @@ extension Worker {
         }
         let plan = exchange.pointee.listener
         guard plan.router.match(view, scratch: routeScratch, into: &exchange.pointee.match) else {
-            let reason: Reason = exchange.pointee.match.methodMismatch ? .methodNotAllowed : .routeNotFound
+            // A regular expression that hit its limits says neither yes nor no: no route is guessed.
+            let reason: Reason =
+                exchange.pointee.match.expressionFailed
+                ? .internalLimit : exchange.pointee.match.methodMismatch ? .methodNotAllowed : .routeNotFound
             fail(exchange, Failure(reason, phase: .route))
             return .finish
         }

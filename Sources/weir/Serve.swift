@@ -1,0 +1,186 @@
+// `weir run` and `weir proxy`: the process that serves.
+//
+// The main thread only waits: for signals, and for the control plane's next moment.
+//   SIGHUP reload · SIGTERM, SIGINT drain then stop, again: stop now · SIGUSR1 reopen the access log
+
+import Admin
+import CLinux
+import Configuration
+import Control
+import Glibc
+import Reactor
+import Telemetry
+
+enum Serve {
+    static func run(_ source: any ConfigurationSource) -> Int32 {
+        let signals = SignalDescriptor([SIGHUP, SIGTERM, SIGINT, SIGUSR1])
+        raiseDescriptorLimit()
+        let log = Log()
+        let configuration: Configuration
+        switch source.load() {
+        case .failure(let failure):
+            report(failure.errors)
+            return ExitCode.failed
+        case .success(let (loaded, warnings)):
+            configuration = loaded
+            for warning in warnings { printError("\(warning)") }
+        }
+        let mailbox = Mailbox<Void>()
+        let control: ControlPlane
+        do throws(ConfigurationErrors) {
+            control = try ControlPlane(configuration, source: source, build: Weir.build, log: log) { mailbox.wake() }
+        } catch {
+            report(error.errors)
+            return ExitCode.failed
+        }
+        let admin: [AdminServer]
+        switch startAdmin(configuration, control, source, log) {
+        case .failure(let failure):
+            report(failure.errors)
+            return ExitCode.failed
+        case .success(let started):
+            admin = started
+        }
+        control.start()
+        announce(configuration, control, log)
+        wait(control, signals, mailbox, log)
+        for server in admin { server.stop() }
+        control.join()
+        log.info("stopped")
+        return ExitCode.ok
+    }
+
+    private static func report(_ errors: [ConfigurationError]) {
+        for error in errors { printError("\(error)") }
+        printError("weir: not started: \(errors.count) error\(errors.count == 1 ? "" : "s") in the configuration")
+    }
+
+    private static func startAdmin(
+        _ configuration: Configuration, _ control: ControlPlane, _ source: any ConfigurationSource,
+        _ log: Log
+    ) -> Result<[AdminServer], ConfigurationErrors> {
+        var servers: [AdminServer] = []
+        guard let admin = configuration.admin else { return .success([]) }
+        let view = ControlPlaneView(control, file: source.name, build: Weir.build)
+        for address in admin.addresses {
+            let text = address.text.value
+            guard let listenAddress = address.socketAddress else {
+                return .failure(ConfigurationErrors([
+                    ConfigurationError("cannot listen on \(text)", file: source.name, line: address.text.origin.line, column: address.text.origin.column)
+                ]))
+            }
+            do throws(SystemError) {
+                servers.append(try AdminServer(address: listenAddress, source: view, log: log))
+            } catch {
+                return .failure(ConfigurationErrors([
+                    ConfigurationError(
+                        "cannot listen on \(text) for the admin API (\(error))", file: source.name,
+                        line: address.text.origin.line, column: address.text.origin.column,
+                        expectation: "another address in admin.address, or `admin: off`")
+                ]))
+            }
+        }
+        for server in servers { server.start() }
+        return .success(servers)
+    }
+
+    private static func announce(_ configuration: Configuration, _ control: ControlPlane, _ log: Log) {
+        let listeners = configuration.listeners.flatMap { listener in
+            listener.addresses.map { "\(listener.name.value)=\($0.text.value)" }
+        }
+        log.info(
+            "serving",
+            [
+                "version": Weir.build.version, "workers": "\(control.workers.count)",
+                "listeners": listeners.joined(separator: ","),
+                "admin": configuration.admin.map { $0.addresses.map(\.text.value).joined(separator: ",") } ?? "off",
+            ])
+    }
+
+    /// The main thread's loop, until the workers have stopped.
+    private static func wait(_ control: ControlPlane, _ signals: SignalDescriptor, _ mailbox: Mailbox<Void>, _ log: Log) {
+        var reportedConnections = -1
+        while !control.allWorkersStopped {
+            let nextMs = control.tick()
+            let nowMs = Clock.monotonicNs() / 1_000_000
+            var timeoutMs = nextMs == .max ? 60_000 : Int32(min(60_000, nextMs > nowMs ? nextMs - nowMs : 0))
+            if control.isDraining {
+                timeoutMs = min(timeoutMs, 20)
+                let connections = control.connectionCount
+                if connections != reportedConnections, reportedConnections < 0 || connections == 0 || nowMs % 1000 < 20 {
+                    reportedConnections = connections
+                    log.info("draining", ["connections": "\(connections)"])
+                }
+            }
+            var watched = [
+                pollfd(fd: signals.descriptor, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0),
+            ]
+            poll(&watched, 2, timeoutMs)
+            if watched[1].revents != 0 { _ = mailbox.takeAll() }
+            while let signal = signals.next() { take(signal, control, log) }
+        }
+    }
+
+    private static func take(_ signal: Int32, _ control: ControlPlane, _ log: Log) {
+        switch signal {
+        case SIGHUP:
+            _ = control.reload()
+        case SIGUSR1:
+            control.reopenLogs()
+        default:
+            if control.isDraining {
+                log.info("stopping now", ["connections": "\(control.connectionCount)"])
+                control.stop()
+            } else {
+                control.drain()
+            }
+        }
+    }
+
+    /// As many descriptors as the system grants us: two per proxied connection, and pipes.
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}
+
+/// A configuration in a file, read again at every reload.
+struct FileSource: ConfigurationSource {
+    let name: String
+
+    func load() -> Result<(Configuration, [ConfigurationError]), ConfigurationErrors> {
+        Configuration.load(path: name)
+    }
+}
+
+/// The configuration of `weir proxy`: one listener, one service, no file.
+struct ProxySource: ConfigurationSource {
+    let listen: String
+    let endpoints: [String]
+    var name: String { "command line" }
+
+    func load() -> Result<(Configuration, [ConfigurationError]), ConfigurationErrors> {
+        func address(_ text: String) -> Address {
+            let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+            let port = UInt16(parts[parts.count - 1]) ?? 0
+            return Address(kind: parts[0].isEmpty ? .any(port: port) : .ip(host: String(parts[0]), port: port), text: Text(text))
+        }
+        var configuration = Configuration()
+        configuration.workers = 1
+        var l = Listener(name: Text("proxy"))
+        l.addresses = [address(listen)]
+        configuration.listeners = [l]
+        if endpoints.first == "respond" {
+        configuration.routes = [Route(name: Text("all"), action: .respond(Route.Response()))]
+        } else {
+        configuration.routes = [Route(name: Text("all"), action: .service(Text("upstream")))]
+        var s = Service(name: Text("upstream"))
+        s.endpoints = endpoints.map { Endpoint(address: address($0)) }
+        configuration.services = [s]
+        }
+        return .success((configuration, []))
+    }
+}
