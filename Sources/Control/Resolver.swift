@@ -115,7 +115,7 @@ final class ResolverThread: Sendable {
     }
 
     func start() {
-        _ = RunningThread.start(name: "weir-resolver") { ResolverLoop(self).run() }
+        RunningThread.start(name: "weir-resolver") { ResolverLoop(self).run() }.detach()
     }
 
     func submit(_ question: ResolverQuestion) {

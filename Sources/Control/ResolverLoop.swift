@@ -65,10 +65,12 @@ final class ResolverLoop {
     }
 
     private func openDNS() -> String? {
+        // Looked at before it is read: a change in between is then seen as one.
+        let stamp = FileStamp(settings.resolvConf)
         let status = openChannel(&dns, lookups: "b")
         guard status == ARES_SUCCESS, let dns else { return "c-ares: \(Self.text(status))" }
         guard !settings.servers.isEmpty else {
-            resolvConfRead = FileStamp(settings.resolvConf)
+            resolvConfRead = stamp
             return nil
         }
         let list = settings.servers.joined(separator: ",")
@@ -167,7 +169,9 @@ final class ResolverLoop {
     private func send(_ attempt: Attempt, _ channel: ares_channel?) {
         let families: [Int32] =
             switch attempt.question.family {
-            case .any: [AF_INET, AF_INET6]
+            // A file is never half answered; asked once, as c-ares 1.18 loses a copy of "localhost"
+            // whenever the file has it for the other family only.
+            case .any: attempt.isFromHosts ? [AF_UNSPEC] : [AF_INET, AF_INET6]
             case .ipv4: [AF_INET]
             case .ipv6: [AF_INET6]
             }

@@ -34,6 +34,9 @@ public struct RunningThread: @unchecked Sendable {
 
     /// Waits until it ends.
     public func join() { pthread_join(thread, nil) }
+
+    /// Lets it end by itself; `join` must not be called then.
+    public func detach() { pthread_detach(thread) }
 }
 
 /// Signals taken off their default course and read from a descriptor instead.
