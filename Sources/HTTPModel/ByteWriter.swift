@@ -71,6 +71,8 @@ public struct ByteWriter {
         bytes.withUnsafeBufferPointer { append($0) }
     }
 
+    // Disfavoured, or every literal would be taken for a String and copied through one.
+    @_disfavoredOverload
     public mutating func append(_ text: String) {
         var text = text
         text.withUTF8 { append($0) }

@@ -90,14 +90,31 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
 
     /// Writes the address as text without a terminating zero; returns the number of bytes (≤ 45).
     public func write(to buffer: UnsafeMutablePointer<UInt8>) -> Int {
-        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Self.textBytesMax) { text in
-            if isV4 {
-                var address = in_addr(s_addr: UInt32(truncatingIfNeeded: low).bigEndian)
-                inet_ntop(AF_INET, &address, text.baseAddress!, socklen_t(text.count))
-            } else {
-                var address = in6
-                inet_ntop(AF_INET6, &address, text.baseAddress!, socklen_t(text.count))
+        if isV4 {
+            // By hand: inet_ntop goes through printf, and this runs for every forwarded request.
+            var count = 0
+            var shift: UInt64 = 24
+            while true {
+                let octet = UInt8(truncatingIfNeeded: low >> shift)
+                if octet >= 100 {
+                    buffer[count] = 48 &+ octet / 100
+                    count &+= 1
+                }
+                if octet >= 10 {
+                    buffer[count] = 48 &+ octet / 10 % 10
+                    count &+= 1
+                }
+                buffer[count] = 48 &+ octet % 10
+                count &+= 1
+                if shift == 0 { return count }
+                buffer[count] = UInt8(ascii: ".")
+                count &+= 1
+                shift &-= 8
             }
+        }
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: Self.textBytesMax) { text in
+            var address = in6
+            inet_ntop(AF_INET6, &address, text.baseAddress!, socklen_t(text.count))
             let count = strlen(text.baseAddress!)
             memcpy(buffer, text.baseAddress!, count)
             return count

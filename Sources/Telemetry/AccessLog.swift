@@ -169,6 +169,8 @@ public final class AccessLog: @unchecked Sendable {
 
     private func start() {
         _ = RunningThread.start(name: "access-log") {
+            // Nobody joins it: `close` waits for the work, not for the thread, and gives up in time.
+            pthread_detach(pthread_self())
             // The program ignores SIGPIPE; the library must not depend on that.
             var pipe = sigset_t()
             sigemptyset(&pipe)

@@ -11,11 +11,9 @@ extension ByteWriter {
         var start = 0
         var i = 0
         while i < count {
+            i = plainEnd(base, i, count)
+            if i == count { break }
             let byte = base[i]
-            if byte >= 0x20 && byte < 0x7f && byte != 0x22 && byte != 0x5c {
-                i &+= 1
-                continue
-            }
             let length = byte < 0x80 ? 0 : utf8Length(base + i, count &- i)
             if length > 0 {
                 i &+= length
@@ -45,14 +43,13 @@ extension ByteWriter {
         var start = 0
         var i = 0
         while i < count {
-            let byte = base[i]
-            if byte < 0x20 || byte >= 0x7f || byte == 0x22 || byte == 0x5c {
-                append(base + start, i &- start)
-                append("\\x")
-                appendHexByte(byte)
-                start = i &+ 1
-            }
+            i = plainEnd(base, i, count)
+            if i == count { break }
+            append(base + start, i &- start)
+            append("\\x")
+            appendHexByte(base[i])
             i &+= 1
+            start = i
         }
         append(base + start, count &- start)
     }
@@ -79,6 +76,32 @@ extension ByteWriter {
             unit /= 10
         }
     }
+}
+
+/// The first position from `start` on that is not printable ASCII or is a quote or a backslash, `end`
+/// when there is none. Eight bytes at a time: lines are mostly plain.
+@inline(__always)
+private func plainEnd(_ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let tops: UInt64 = 0x8080_8080_8080_8080
+    // The top bit of each byte that is zero; a borrow can only add a false alarm above a true one.
+    func zeros(_ word: UInt64) -> UInt64 { (word &- ones) & ~word & tops }
+    var i = start
+    while end &- i >= 8 {
+        let word = UnsafeRawPointer(base + i).loadUnaligned(as: UInt64.self)
+        let controls = (word &- ones &* 0x20) & ~word & tops
+        let special =
+            word & tops | controls | zeros(word ^ ones &* 0x22) | zeros(word ^ ones &* 0x5c)
+            | zeros(word ^ ones &* 0x7f)
+        if special != 0 { return i &+ UInt64(littleEndian: special).trailingZeroBitCount / 8 }
+        i &+= 8
+    }
+    while i < end {
+        let byte = base[i]
+        if byte < 0x20 || byte >= 0x7f || byte == 0x22 || byte == 0x5c { break }
+        i &+= 1
+    }
+    return i
 }
 
 /// Length of the well-formed UTF-8 sequence of two to four bytes at the start (RFC 3629 §4: no
