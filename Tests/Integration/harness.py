@@ -217,8 +217,8 @@ class Weir:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     # what it says
-    def get(self, target="/", **options):
-        return wire.get(self.address, target, **options)
+    def get(self, target="/", *fields, **options):
+        return wire.get(self.address, target, *fields, **options)
 
     def connect(self, name=None):
         return wire.connect(self.listener(name))

@@ -107,6 +107,7 @@ class Stream:
         self.sock, self.buffer = sock, bytearray()
         self.finished = self.reset = False
         self.patience = PATIENCE
+        self.piece = 65536  # most bytes taken in one read
         sock.settimeout(PATIENCE)
 
     # writing
@@ -125,13 +126,13 @@ class Stream:
         self.sock.close()
 
     # reading
-    def fill(self, count: int = 65536, timeout: float = None) -> bool:
+    def fill(self, timeout: float = None) -> bool:
         """Read once; False at the end of the stream (self.reset says of which kind)."""
         if self.finished:
             return False
         self.sock.settimeout(self.patience if timeout is None else timeout)
         try:
-            data = self.sock.recv(count)
+            data = self.sock.recv(self.piece)
         except (ConnectionResetError, BrokenPipeError):
             self.finished = self.reset = True
             return False

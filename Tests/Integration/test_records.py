@@ -1,0 +1,406 @@
+"""One record per request, one reason per failure, labels from the configuration only.
+
+PROVOKE holds for each reason of Sources/Resilience/Failure.swift a function that makes it happen; a
+reason without one fails test_every_reason_has_a_provocation. What a reason promises (its name,
+status and Proxy-Status error) is read from the source and checked against the wire and the log.
+"""
+
+import os
+import random
+import re
+import signal
+import string
+
+import pytest
+
+import wire
+from backends import Blackhole, answer, closed_port, drop, fixed, hang, once, serve, silent
+from harness import ROOT, Load, assert_made_by_weir, proxy_to, tcp_to
+from wire import Ended, eventually, head_bytes
+
+SOURCE = open(os.path.join(ROOT, "Sources/Resilience/Failure.swift")).read()
+FACTS = {
+    name: {"side": side, "status": int(status), "error": error}
+    for name, side, status, error in re.findall(
+        r'case \.\w+:\s*\("([a-z-]{2,})", \.(\w+), (\d+), "(\w*)", \.\w+\)', SOURCE)
+}
+
+
+def ask(w, data):
+    """Send bytes; the response, or None when the connection ended without one."""
+    stream = w.connect()
+    try:
+        stream.send(data)
+        return stream.response(sink=lambda data: None)
+    except (Ended, OSError):
+        return None
+
+
+def get(w, target="/", fields=(), method="GET"):
+    return ask(w, head_bytes(f"{method} {target} HTTP/1.1", fields))
+
+
+# Each provocation gets the fixtures `weir` and `backend` and returns (weir, response or None).
+
+def request(data, **config):
+    def provoke(weir, backend):
+        w = weir(proxy_to(backend(), **config))
+        return w, ask(w, data)
+    return provoke
+
+
+def upstream(script, data=head_bytes("GET / HTTP/1.1"), **config):
+    def provoke(weir, backend):
+        w = weir(proxy_to(backend(script), **config))
+        return w, ask(w, data)
+    return provoke
+
+
+def client_closes_during_request(weir, backend):
+    w = weir(proxy_to(backend()))
+    stream = w.connect()
+    stream.send(head_bytes("POST / HTTP/1.1", [("Content-Length", 10)]) + b"half")
+    stream.close()
+    return w, None
+
+
+def client_closes_during_response(weir, backend):
+    b = backend(once(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "hold"))
+    w = weir(proxy_to(b))
+    stream = w.connect()
+    stream.send(head_bytes("GET / HTTP/1.1"))
+    stream.until(b"half")
+    stream.close()
+    return w, None
+
+
+def client_too_slow(weir, backend):
+    w = weir(proxy_to(backend(fixed(answer(b"x" * 30_000_000))), listener={"timeout": {"write": "300ms"}}))
+    stream = w.connect()
+    stream.send(head_bytes("GET / HTTP/1.1"))
+    w.wait_reason("client-too-slow")
+    return w, None
+
+
+def proxy_header_malformed(weir, backend):
+    w = weir(proxy_to(backend(), listener={"proxy-protocol": "required"}))
+    return w, ask(w, head_bytes("GET / HTTP/1.1"))
+
+
+def route_not_found(weir, backend):
+    w = weir(proxy_to(backend(), route={"match": {"path": "/only"}}))
+    return w, get(w, "/other")
+
+
+def method_not_allowed(weir, backend):
+    w = weir(proxy_to(backend(), route={"match": {"path": "/*", "method": ["GET"]}}))
+    return w, get(w, method="DELETE")
+
+
+def name_unresolved(weir, backend):
+    w = weir(proxy_to("name.invalid:80", resolver={"servers": [closed_port()], "timeout": "200ms"}))
+    return w, get(w)
+
+
+def no_endpoint(weir, backend):
+    """Every address a name had is gone by its own server's word (an empty, authoritative answer)."""
+    pytest.skip("no configuration reaches it: a service has at least one endpoint, and none is ever removed")
+
+
+def retry_budget_spent(weir, backend):
+    w = weir(proxy_to(backend(lambda c: c.request()), workers=1, route={"retry": {"attempts": 3}},
+                      service={"retry-budget": {"ratio": "1%", "floor": 1}}))
+    for _ in range(100):
+        response = get(w)
+        if "retry-budget-spent" in response.get("Proxy-Status", ""):
+            return w, response
+    raise AssertionError("100 failures did not spend the budget")
+
+
+def connection_limit(weir, backend):
+    b = backend(hang)
+    w = weir(proxy_to(b, workers=1, service={"connections": {"max": 1}}))
+    first = w.connect()
+    first.send(head_bytes("GET / HTTP/1.1"))
+    b.wait_requests(1)
+    return w, get(w)
+
+
+def drain_deadline(weir, backend):
+    b = backend(hang)
+    w = weir(proxy_to(b, drain="200ms"))
+    stream = w.connect()
+    stream.send(head_bytes("GET / HTTP/1.1"))
+    b.wait_requests(1)
+    w.signal(signal.SIGTERM)
+    assert w.wait_exit() == 0
+    return w, None
+
+
+def internal_limit(weir, backend):
+    """A head that outgrows its buffer through the route's own rules."""
+    rules = {"set": {f"X-Copy-{n}": "{request.header.x-large}" for n in range(40)}}
+    w = weir(proxy_to(backend(), route={"headers": {"request": rules}}))
+    return w, get(w, fields=[("X-Large", "x" * 50_000)])
+
+
+def connect_timeout(weir, backend):
+    with Blackhole() as hole:
+        w = weir(proxy_to(hole, service={"timeout": {"connect": "200ms"}}))
+        return w, get(w)
+
+
+def upstream_write_timeout(weir, backend):
+    w = weir(proxy_to(backend(silent), route={"timeout": {"idle": "400ms"}}))
+    stream = w.connect()
+    size = 50_000_000
+    stream.send(head_bytes("POST / HTTP/1.1", [("Content-Length", size)]))
+    import threading
+
+    def push():
+        try:
+            stream.sock.sendall(b"x" * size)
+        except OSError:
+            pass
+    threading.Thread(target=push, daemon=True).start()
+    try:
+        return w, stream.response()
+    except Ended:
+        return w, None
+
+
+def idle_timeout(weir, backend):
+    w = weir(tcp_to(backend(silent), listener={"timeout": {"idle": "200ms"}}))
+    w.connect().rest()
+    return w, None
+
+
+HEAD_200 = b"HTTP/1.1 200 OK\r\n"
+LONG = {"limits": {"head": "8KiB", "target": "1KiB"}}
+PROVOKE = {
+    "request-malformed": request(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
+    "request-head-too-large": request(head_bytes("GET / HTTP/1.1", [("X-A", "x" * 9000)]), listener=LONG),
+    "request-target-too-long": request(head_bytes("GET /" + "x" * 2000 + " HTTP/1.1"), listener=LONG),
+    "request-head-timeout": request(b"GET / HTTP/1.1\r\nHost:", listener={"timeout": {"head": "200ms"}}),
+    "request-body-malformed": request(
+        head_bytes("POST / HTTP/1.1", [("Transfer-Encoding", "chunked")]) + b"zz\r\n"),
+    "request-body-timeout": request(
+        head_bytes("POST / HTTP/1.1", [("Content-Length", 5)]), listener={"timeout": {"body": "200ms"}}),
+    "request-version-unsupported": request(head_bytes("GET / HTTP/2.0")),
+    "request-expectation-unknown": request(head_bytes("GET / HTTP/1.1", [("Expect", "miracles")])),
+    "client-closed-during-request": client_closes_during_request,
+    "client-closed-during-response": client_closes_during_response,
+    "client-too-slow": client_too_slow,
+    "proxy-header-malformed": proxy_header_malformed,
+    "route-not-found": route_not_found,
+    "method-not-allowed": method_not_allowed,
+    "upgrade-not-supported": request(
+        head_bytes("GET / HTTP/1.1", [("Connection", "upgrade"), ("Upgrade", "websocket")])),
+    "connect-not-supported": request(b"CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n"),
+    "no-endpoint": no_endpoint,
+    "name-unresolved": name_unresolved,
+    "retry-budget-spent": retry_budget_spent,
+    "connection-limit": connection_limit,
+    "drain-deadline": drain_deadline,
+    "internal-limit": internal_limit,
+    "total-timeout": upstream(hang, route={"timeout": {"total": "200ms"}}),
+    "connect-refused": lambda weir, backend: (w := weir(proxy_to(closed_port())), get(w)),
+    "connect-timeout": connect_timeout,
+    "connect-failed": lambda weir, backend: (w := weir(proxy_to("255.255.255.255:9")), get(w)),
+    "upstream-closed": upstream(lambda c: c.request()),
+    "upstream-reset": upstream(lambda c: (c.request(), c.rst())),
+    "upstream-head-timeout": upstream(hang, route={"timeout": {"head": "200ms"}}),
+    "upstream-body-timeout": upstream(
+        once(HEAD_200 + b"Content-Length: 5\r\n\r\nab", "hold"), route={"timeout": {"idle": "200ms"}}),
+    "upstream-malformed-head": upstream(once(b"nonsense\r\n\r\n")),
+    "upstream-head-too-large": upstream(once(HEAD_200 + b"X-A: " + b"x" * 300_000 + b"\r\n\r\n")),
+    "upstream-malformed-body": upstream(once(HEAD_200 + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")),
+    "upstream-closed-mid-body": upstream(once(HEAD_200 + b"Content-Length: 5\r\n\r\nab")),
+    "upstream-unsolicited-upgrade": upstream(
+        once(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")),
+    "upstream-write-timeout": upstream_write_timeout,
+    "idle-timeout": idle_timeout,
+}
+
+
+def test_every_reason_has_a_provocation():
+    declared = set(re.findall(r'case \.\w+:\s*\("([a-z-]{2,})"', SOURCE))
+    assert len(FACTS) > 30 and declared == FACTS.keys(), "the table of facts could not be read"
+    assert FACTS.keys() == PROVOKE.keys()
+
+
+@pytest.mark.parametrize("reason", PROVOKE)
+def test_reason(weir, backend, reason):
+    """The client is told, the log says it, the metric counts it; all from the same failure."""
+    w, response = PROVOKE[reason](weir, backend)
+    facts = FACTS[reason]
+    line = w.wait_reason(reason)
+    assert line["side"] == facts["side"]
+    assert line["phase"] in ("accept", "handshake", "read", "route", "admit", "lookup", "select", "forward",
+                             "respond", "record")
+    if response is not None and response.status >= 400:
+        assert response.status == facts["status"]
+        assert_made_by_weir(response, reason)
+        assert f"error={facts['error']}" in response.get("Proxy-Status")
+        assert line["status"] == facts["status"] and line["id"] == response.get("X-Request-Id")
+    elif facts["status"]:
+        assert line["status"] in (0, 200), "a response that could not be sent any more"
+    if w.process.poll() is None:
+        counted = lambda: w.metric("weir_failures_total", reason=reason)
+        eventually(lambda: counted() >= 1, f"weir_failures_total has {reason}")
+
+
+# Access log
+
+def test_access_log_of_a_plain_request(weir, backend):
+    b = backend(fixed(answer(b"x" * 1000)))
+    w = weir(proxy_to(b))
+    stream = w.connect()
+    sent = head_bytes("GET /a?b=c HTTP/1.1", [("User-Agent", 'quo"te\xe9'), ("Referer", "http://r/")], "shop.example:80")
+    stream.send(sent)
+    port = stream.sock.getsockname()[1]
+    response = stream.response()
+    line = w.wait_records(1)[0]
+    expected = {
+        "listener": "web", "client": "127.0.0.1", "client_port": port, "protocol": "HTTP/1.1", "method": "GET",
+        "target": "/a?b=c", "status": 200, "route": "all", "service": "origin", "endpoint": b.endpoint,
+        "attempts": 1, "reused": False, "bytes_in": len(sent), "bytes_out": len(response.raw) + 1000,
+        "user_agent": 'quo"te\xe9', "referer": "http://r/",
+    }
+    assert {key: line.get(key) for key in expected} == expected
+    assert line["host"].startswith("shop.example")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line["time"])
+    assert re.fullmatch(r"[0-9a-f]{16,32}", line["id"])
+    assert line["total_us"] >= line["first_byte_us"] >= 0
+    assert not {"phase", "reason", "side", "errno"} & line.keys(), "nothing failed"
+
+
+def test_nothing_from_the_wire_forges_a_line(weir, backend):
+    w = weir(proxy_to(backend()))
+    for text in ('"}\\', "\x1b[31m", "{}", "\\u000a", "%0a{"):
+        ask(w, head_bytes("GET /%22%0A HTTP/1.1", [("User-Agent", text), ("Referer", text)]))
+    assert len(w.wait_records(5)) == 5
+    raw = open(w.access_path, "rb").read()
+    assert b"\x1b" not in raw and raw.count(b"\n") == 5
+
+
+def test_text_access_log(weir, backend):
+    w = weir(proxy_to(backend(), telemetry={"access-log": {"format": "text"}}))
+    w.get("/a")
+    eventually(lambda: os.path.exists(w.access_path) and "\n" in open(w.access_path).read(), "a line")
+    line = open(w.access_path).read()
+    assert re.match(r'\S+Z 127\.0\.0\.1:\d+ "GET a\.example /a HTTP/1\.1" 200 .*route=all service=origin', line), line
+
+
+def test_access_log_survives_rotation_by_reload(weir, backend):
+    """After a rename and a reload, lines go to the new file (logrotate)."""
+    w = weir(proxy_to(backend()))
+    w.get("/one")
+    w.wait_records(1)
+    os.rename(w.access_path, w.access_path + ".1")
+    w.reload()
+    w.get("/two")
+    eventually(lambda: any(line["target"] == "/two" for line in w.access_log()), "a line in the new file")
+
+
+def test_durations_measure_the_backend(weir, backend):
+    def reply(request):
+        import time
+        time.sleep(0.1)
+        return answer()
+    w = weir(proxy_to(backend(serve(reply))))
+    w.get("/")
+    line = w.wait_records(1)[0]
+    assert line["first_byte_us"] >= 90_000 and line["total_us"] >= line["first_byte_us"]
+
+
+# Metrics
+
+def by_class(w):
+    return {labels_of(l).get("class") or labels_of(l).get("status"): v
+            for (n, l), v in w.metrics().items() if n == "weir_requests_total" and v}
+
+
+def labels_of(labels):
+    return dict(labels)
+
+
+def test_requests_are_counted_once_and_sums_agree(weir, backend):
+    """Counters, histogram counts and log lines tell one story."""
+    def reply(request):
+        status = request.target.split("/")[1]
+        return answer(b"x" * 100, f"{status} Any")
+    w = weir(proxy_to(backend(serve(reply))))
+    plan = {"200": 40, "301": 5, "404": 7, "503": 3}
+    streams = [w.connect() for _ in range(5)]
+    for status, count in plan.items():
+        for n in range(count):
+            stream = streams[n % 5]
+            stream.send(head_bytes(f"GET /{status} HTTP/1.1"))
+            assert stream.response().status == int(status)
+    total = sum(plan.values())
+    lines = w.wait_records(total)
+    eventually(lambda: w.metric("weir_requests_total") == total, "all are counted")
+    assert sorted(by_class(w).values()) == sorted(plan.values())
+    assert w.metric("weir_requests_total", route="all", service="origin") == total
+    assert w.metric("weir_request_duration_seconds_count") == total
+    assert w.metric("weir_listener_requests_total") == total
+    assert w.metric("weir_endpoint_attempts_total") == sum(line["attempts"] for line in lines)
+    assert w.metric("weir_response_bytes_total") == sum(line["bytes_out"] for line in lines)
+    assert w.metric("weir_request_bytes_total") == sum(line["bytes_in"] for line in lines)
+    assert w.metric("weir_failures_total") == 0
+    assert w.metric("weir_listener_accepted_total") == 5
+    assert w.metric("weir_listener_active_connections") == 5
+    for stream in streams:
+        stream.close()
+    eventually(lambda: w.metric("weir_listener_active_connections") == 0, "closed connections are counted out")
+    eventually(lambda: w.metric("weir_endpoint_active_attempts") == 0, "no attempt is left in flight")
+
+
+def test_histograms_are_well_formed(weir, backend):
+    w = weir(proxy_to(backend()))
+    for _ in range(20):
+        w.get("/")
+    eventually(lambda: w.metric("weir_request_duration_seconds_count") == 20, "counted")
+    samples = w.metrics()
+    series = {}
+    for (name, labels), value in samples.items():
+        if name.endswith("_bucket"):
+            key = (name, frozenset(kv for kv in labels if kv[0] != "le"))
+            bound = dict(labels)["le"]
+            series.setdefault(key, []).append((float("inf") if bound == "+Inf" else float(bound), value))
+    assert series
+    for (name, labels), buckets in series.items():
+        values = [value for _, value in sorted(buckets)]
+        assert values == sorted(values), f"{name} is not cumulative"
+        assert samples[name.replace("_bucket", "_count"), labels] == values[-1]
+
+
+def test_labels_never_come_from_the_wire(weir, backend):
+    """Random hosts, paths, methods and fields: the number of series stays the same."""
+    w = weir(proxy_to(backend()))
+    shot = lambda: {(name, labels) for name, labels in w.metrics()}
+
+    def noise(n):
+        word = lambda: "".join(random.choices(string.ascii_lowercase, k=8))
+        for _ in range(n):
+            get(w, f"/{word()}?{word()}", [(f"X-{word()}", word()), ("User-Agent", word())], method=word().upper())
+            ask(w, head_bytes(f"GET /{word()} HTTP/1.1", host=f"{word()}.example"))
+            ask(w, head_bytes(f"GET /{word()} HTTP/1.1", [("Expect", word())]))
+            ask(w, f"{word()}\r\n\r\n".encode())
+
+    noise(20)
+    w.wait_records(80)
+    before = shot()
+    noise(100)
+    w.wait_records(480)
+    assert shot() == before
+
+
+def test_metrics_agree_under_load(weir, backend):
+    w = weir(proxy_to(backend(fixed(answer(b"x" * 100)))))
+    with Load(w.address, threads=4) as load:
+        load.wait_done(1000)
+    assert not load.failures
+    eventually(lambda: w.metric("weir_requests_total") == load.done == len(w.access_log()),
+               f"counter, log and clients agree on {load.done}")
