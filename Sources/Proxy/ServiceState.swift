@@ -23,10 +23,15 @@ struct ServiceState {
 
 /// The balancers' view of a service: weights from the plan, loads from the endpoints.
 struct ServiceEndpoints: EndpointView {
-    unowned(unsafe) let plan: ServicePlan
+    private let table: UnsafePointer<Unmanaged<Endpoint>>
+    let count: Int
 
-    var count: Int { plan.endpoints.count }
-    func weight(_ i: Int) -> UInt32 { plan.endpoints[i].weight }
-    func load(_ i: Int) -> Int { plan.endpoints[i].load.load(ordering: .relaxed) }
+    init(plan: borrowing ServicePlan) {
+        table = plan.endpointTable
+        count = plan.endpointCount
+    }
+
+    func weight(_ i: Int) -> UInt32 { table[i]._withUnsafeGuaranteedRef { $0.weight } }
+    func load(_ i: Int) -> Int { table[i]._withUnsafeGuaranteedRef { $0.load.load(ordering: .relaxed) } }
     func isAvailable(_ i: Int) -> Bool { true }
 }

@@ -231,11 +231,14 @@ public final class FieldRules: Sendable {
 }
 
 /// A service: endpoints and how one is chosen. `id` is stable across reloads as long as the name exists.
-public final class ServicePlan: Sendable {
+public final class ServicePlan: @unchecked Sendable {
     public let id: Int
     public let name: StaticBytes
     public let algorithm: Balancer.Algorithm
     public let endpoints: [Endpoint]
+    /// The same, to be read without reference counting.
+    let endpointTable: UnsafePointer<Unmanaged<Endpoint>>
+    let endpointCount: Int
     /// Whether some names of this service have never been resolved.
     public let hasUnresolvedNames: Bool
     public let connectTimeoutMs: UInt64
@@ -257,6 +260,10 @@ public final class ServicePlan: Sendable {
         self.name = StaticBytes(name)
         self.algorithm = algorithm
         self.endpoints = endpoints
+        let table = UnsafeMutablePointer<Unmanaged<Endpoint>>.allocate(capacity: max(1, endpoints.count))
+        for (i, endpoint) in endpoints.enumerated() { table[i] = .passUnretained(endpoint) }
+        endpointTable = UnsafePointer(table)
+        endpointCount = endpoints.count
         self.hasUnresolvedNames = hasUnresolvedNames
         self.connectTimeoutMs = connectTimeoutMs
         self.idleConnectionsMax = idleConnectionsMax
@@ -265,6 +272,8 @@ public final class ServicePlan: Sendable {
         self.proxyProtocol = proxyProtocol
         self.retryBudget = retryBudget
     }
+
+    deinit { endpointTable.deallocate() }
 }
 
 /// Version of the PROXY header sent to endpoints.

@@ -276,63 +276,67 @@ extension Worker {
 
     private func pumpTunnel(_ tunnel: TunnelPointer) {
         tunnel.pointee.lastActiveMs = nowMs
-        guard move(tunnel, from: &tunnel.pointee.client, to: &tunnel.pointee.upstream, side: .client),
-            move(tunnel, from: &tunnel.pointee.upstream, to: &tunnel.pointee.client, side: .upstream)
-        else { return }
+        guard move(tunnel, .client), move(tunnel, .upstream) else { return }
         if tunnel.pointee.client.wasShut && tunnel.pointee.upstream.wasShut { close(tunnel, .none) }
     }
 
-    /// Moves one direction until the source is empty or the sink full. False: the tunnel is closed.
-    private func move(_ tunnel: TunnelPointer, from source: inout TunnelEnd, to sink: inout TunnelEnd, side: Tunnel.Side) -> Bool {
+    /// One end's place in the slab: a pointer, because `close` reaches the same memory.
+    private func end(_ tunnel: TunnelPointer, _ side: Tunnel.Side) -> UnsafeMutablePointer<TunnelEnd> {
+        let offset = side == .client ? tunnelClientOffset : tunnelUpstreamOffset
+        return UnsafeMutableRawPointer(tunnel).advanced(by: offset).assumingMemoryBound(to: TunnelEnd.self)
+    }
+
+    /// Moves what one side sends until it is empty or the other side full. False: the tunnel is closed.
+    private func move(_ tunnel: TunnelPointer, _ side: Tunnel.Side) -> Bool {
+        let source = end(tunnel, side)
+        let sink = end(tunnel, side == .client ? .upstream : .client)
         while true {
-            if !sink.output.isEmpty {
-                let error = sink.output.flush(to: sink.socket, pool: &buffers)
+            if !sink.pointee.output.isEmpty {
+                let error = sink.pointee.output.flush(to: sink.pointee.socket, pool: &buffers)
                 if error != 0 { return broke(tunnel, error, reading: false, side) }
-                if !sink.output.isEmpty { return true }
+                if !sink.pointee.output.isEmpty { return true }
             }
-            if source.pipe.count > 0 {
-                let moved = source.pipe.drain(to: sink.socket, more: false)
+            if source.pointee.pipe.count > 0 {
+                let moved = source.pointee.pipe.drain(to: sink.pointee.socket, more: false)
                 if moved < 0 {
                     if moved == -Int(EAGAIN) || moved == -Int(EINTR) { return true }
                     return broke(tunnel, Int32(-moved), reading: false, side)
                 }
-                if source.pipe.count > 0 { return true }
+                if source.pointee.pipe.count > 0 { return true }
             }
-            if source.ended {
-                if !sink.wasShut {
-                    sink.wasShut = true
-                    sink.socket.shutdownWrite()
+            if source.pointee.ended {
+                if !sink.pointee.wasShut {
+                    sink.pointee.wasShut = true
+                    sink.pointee.socket.shutdownWrite()
                 }
                 return true
             }
-            guard source.canRead else { return true }
-            let received: Int
-            if source.pipe.exists {
-                received = source.pipe.fill(from: source.socket, Int(PipePool.capacityWanted))
-            } else {
-                received = source.socket.receive(input, Self.inputBytes)
-            }
+            guard source.pointee.canRead else { return true }
+            let isSpliced = source.pointee.pipe.exists
+            let received =
+                isSpliced
+                ? source.pointee.pipe.fill(from: source.pointee.socket, Int(PipePool.capacityWanted))
+                : source.pointee.socket.receive(input, Self.inputBytes)
             if received < 0 {
-                source.canRead = false
+                source.pointee.canRead = false
                 if received == -Int(EAGAIN) || received == -Int(EINTR) { continue }
                 return broke(tunnel, Int32(-received), reading: true, side)
             }
             if received == 0 {
-                source.ended = true
+                source.pointee.ended = true
                 continue
             }
-            source.received += UInt64(received)
-            if source.pipe.exists { continue }
-            let error = sink.output.send(input, received, to: sink.socket, pool: &buffers)
+            source.pointee.received += UInt64(received)
+            if isSpliced { continue }
+            let error = sink.pointee.output.send(input, received, to: sink.pointee.socket, pool: &buffers)
             if error != 0 { return broke(tunnel, error, reading: false, side) }
             if received == Self.inputBytes {
-                source.fullReads &+= 1
-                if source.fullReads >= 2, let pipe = pipes.take() { source.pipe = pipe }
+                source.pointee.fullReads &+= 1
+                if source.pointee.fullReads >= 2, let pipe = pipes.take() { source.pointee.pipe = pipe }
             } else {
-                source.fullReads = 0
-                // A short read has emptied the socket; an end of stream behind it brings its own event
-                // only if it came later, so one more look is taken when one was announced.
-                source.canRead = source.sawEnd
+                source.pointee.fullReads = 0
+                // A short read has emptied the socket, unless its end was announced before.
+                source.pointee.canRead = source.pointee.sawEnd
             }
         }
     }

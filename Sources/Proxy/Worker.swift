@@ -83,8 +83,8 @@ public final class Worker: @unchecked Sendable {
     var upstreams: Slab<UpstreamConnection>
     var tunnels: Slab<Tunnel>
     var graveyard = Graveyard()
-    var pools: [EndpointPool] = []
-    var serviceStates: [ServiceState] = []
+    var pools = Table<EndpointPool>()
+    var serviceStates = Table<ServiceState>()
     var listening: [Listening] = []
 
     var snapshot: Snapshot
@@ -120,6 +120,9 @@ public final class Worker: @unchecked Sendable {
     let routeScratch = RouteScratch()
     /// Bytes `bufferInput` received last.
     var lastReceived = 0
+
+    let tunnelClientOffset = MemoryLayout<Tunnel>.offset(of: \.client) ?? 0
+    let tunnelUpstreamOffset = MemoryLayout<Tunnel>.offset(of: \.upstream) ?? 0
 
     let eventLog: Log
     let acceptGate = LogGate()
@@ -320,7 +323,7 @@ public final class Worker: @unchecked Sendable {
         for service in new.services {
             if let service { serviceStates[service.id].update(service, random: &random) }
         }
-        for pool in pools.indices { forgetIfGone(pool) }
+        for pool in 0..<pools.count { forgetIfGone(pool) }
         listen(to: new)
         for client in clientsOfRemovedListeners() { closeWhenQuiet(client) }
         status.generation.store(new.generation, ordering: .releasing)
@@ -390,7 +393,7 @@ public final class Worker: @unchecked Sendable {
     private func closeEverything() {
         clients.forEach { close($0) }
         tunnels.forEach { close($0, Failure(.drainDeadline, phase: .forward)) }
-        for pool in pools { closeIdle(pool) }
+        for i in 0..<pools.count { closeIdle(pools[i]) }
         stopListening()
         buryTheDead()
     }

@@ -19,12 +19,13 @@ extension Worker {
             return .finish
         }
         exchange.pointee.excluded.insert(i)
-        exchange.pointee.endpoint = service.endpoints[i]
+        exchange.pointee.endpoint = service.endpointTable[i].takeUnretainedValue()
         return .next
     }
 
     /// Picks an endpoint; when all have been tried they are all candidates again.
     func pick(_ service: ServicePlan, excluded: inout Excluded) -> Int? {
+        if service.endpointCount == 1 { return 0 }
         let endpoints = ServiceEndpoints(plan: service)
         if let i = serviceStates[service.id].balancer.pick(endpoints, excluded: excluded, using: &random) { return i }
         guard !excluded.isEmpty else { return nil }
