@@ -139,6 +139,7 @@ extension Worker {
                 close(client)
             } else if let plan = listenerPlan(client), let exchange = openExchange(client, plan) {
                 client.pointee.closeAfterResponse = true
+                client.pointee.mustLinger = true
                 fail(exchange, Failure(.requestHeadTimeout, phase: .read))
             } else {
                 close(client)
@@ -163,7 +164,7 @@ extension Worker {
     /// closing at once would answer its bytes with a reset that can overtake our response
     /// (RFC 9112 §9.6).
     func closeGracefully(_ client: ClientPointer) {
-        let maySend = client.pointee.input != nil || client.pointee.canRead || client.pointee.lingerBytes != 0
+        let maySend = client.pointee.mustLinger || client.pointee.input != nil || client.pointee.canRead
         if client.pointee.output.isEmpty && !maySend {
             close(client)
             return

@@ -64,6 +64,8 @@ struct ClientConnection {
     var input: BufferPointer?
     var output = Outbox()
     var exchange: ExchangePointer?
+    /// The client may still be sending when we close: take it off its hands for a while.
+    var mustLinger = false
     /// Bytes thrown away while lingering.
     var lingerBytes = 0
 }

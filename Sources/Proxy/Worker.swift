@@ -31,7 +31,7 @@ public final class WorkerGauges: Sendable {
     public let exchanges = Atomic<Int>(0)
     public let tunnels = Atomic<Int>(0)
     public let upstreams = Atomic<Int>(0)
-    public let idleUpstreams = Atomic<Int>(0)
+    public let pipes = Atomic<Int>(0)
     public let bufferBytes = Atomic<Int>(0)
     public let generation = Atomic<UInt64>(0)
     /// Old snapshots still held by exchanges.
@@ -198,6 +198,7 @@ public final class Worker: @unchecked Sendable {
             while let token = timers.nextExpired(nowMs: nowMs) { expired(token) }
             buryTheDead()
             metrics.cell(worker: index).turn(busyNs: nowNs &- startNs)
+            tellStatus()
             if isDraining { continueDraining() }
         }
         log?.flush()
@@ -267,6 +268,15 @@ public final class Worker: @unchecked Sendable {
         }
     }
 
+    /// Publishes what this worker holds, for status views.
+    private func tellStatus() {
+        status.exchanges.store(exchanges.count, ordering: .relaxed)
+        status.tunnels.store(tunnels.count, ordering: .relaxed)
+        status.upstreams.store(upstreams.count, ordering: .relaxed)
+        status.bufferBytes.store(buffers.bytesInUse, ordering: .relaxed)
+        status.pipes.store(pipes.inUse, ordering: .relaxed)
+    }
+
     // MARK: ticks
 
     /// Work that waits for traffic to be seen: log lines still in the buffer. Armed by what leaves
@@ -282,7 +292,6 @@ public final class Worker: @unchecked Sendable {
     private func tick() {
         tickIsArmed = false
         log?.flush()
-        status.bufferBytes.store(buffers.bytesInUse, ordering: .relaxed)
     }
 
     // MARK: the end of connections
@@ -327,6 +336,7 @@ public final class Worker: @unchecked Sendable {
         listen(to: new)
         for client in clientsOfRemovedListeners() { closeWhenQuiet(client) }
         status.generation.store(new.generation, ordering: .releasing)
+        metrics.cell(worker: index).snapshot(generation: new.generation)
     }
 
     @inline(__always)

@@ -142,6 +142,7 @@ extension Worker {
     private func reject(_ client: ClientPointer, _ plan: ListenerPlan, _ failure: Failure) {
         guard let exchange = openExchange(client, plan) else { return }
         client.pointee.closeAfterResponse = true
+        client.pointee.mustLinger = true
         fail(exchange, failure)
     }
 

@@ -45,7 +45,7 @@ extension Worker {
         closeExchange(exchange)
         if client.pointee.closeAfterResponse || !requestIsRead {
             // The rest of a request that nobody wants is on its way.
-            if !requestIsRead { client.pointee.lingerBytes = 1 }
+            if !requestIsRead { client.pointee.mustLinger = true }
             closeGracefully(client)
             return
         }
