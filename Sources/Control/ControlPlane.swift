@@ -97,7 +97,8 @@ public final class ControlPlane: Sendable {
         self.workers = workers
         state = Locked(
             State(
-                configuration: configuration, compiled: compiled, objects: objects, generation: 1, names: names,
+                configuration: configuration, compiled: compiled, objects: objects, generation: 1,
+                names: names,
                 snapshot: snapshot))
         metrics.control.reloaded(generation: 1)
     }
@@ -114,7 +115,8 @@ public final class ControlPlane: Sendable {
             }
         do throws(LogOpenError) {
             return try Telemetry.AccessLog(
-                output, format: wanted.format == .json ? .json : .text, metrics: metrics.accessLog, warnings: log)
+                output, format: wanted.format == .json ? .json : .text, metrics: metrics.accessLog,
+                warnings: log)
         } catch {
             throw ConfigurationErrors([ConfigurationError(error.description, at: wanted.origin, file: file)])
         }
@@ -133,7 +135,8 @@ public final class ControlPlane: Sendable {
 
     /// Whether every worker has taken up the first snapshot, and none is draining.
     public var isReady: Bool {
-        !state.withLock { $0.isDraining } && workers.allSatisfy { $0.status.generation.load(ordering: .acquiring) > 0 }
+        !state.withLock { $0.isDraining }
+            && workers.allSatisfy { $0.status.generation.load(ordering: .acquiring) > 0 }
     }
 
     public var isDraining: Bool { state.withLock { $0.isDraining } }
@@ -166,7 +169,9 @@ public final class ControlPlane: Sendable {
         if let accessLog { _ = accessLog.close() }
     }
 
-    public var allWorkersStopped: Bool { workers.allSatisfy { $0.status.isStopped.load(ordering: .acquiring) } }
+    public var allWorkersStopped: Bool {
+        workers.allSatisfy { $0.status.isStopped.load(ordering: .acquiring) }
+    }
 
     public func reopenLogs() { accessLog?.reopen() }
 
@@ -201,7 +206,9 @@ public final class ControlPlane: Sendable {
     // MARK: names
 
     /// The names a configuration needs, with what is already known about them.
-    private static func track(_ configuration: Configuration, keeping old: [String: TrackedName]) -> [String: TrackedName] {
+    private static func track(_ configuration: Configuration, keeping old: [String: TrackedName]) -> [String:
+        TrackedName]
+    {
         var settings = NameTracker.Settings()
         settings.ttlMinMs = UInt64(configuration.resolver.ttlMinMs)
         settings.ttlMaxMs = UInt64(configuration.resolver.ttlMaxMs)
@@ -260,8 +267,10 @@ public final class ControlPlane: Sendable {
     private func publish(_ state: inout State) {
         state.generation += 1
         let builder = SnapshotBuilder(
-            configuration: state.configuration, compiled: state.compiled, metrics: metrics, workerCount: workers.count)
-        let snapshot = builder.build(generation: state.generation, names: Self.table(state.names), &state.objects)
+            configuration: state.configuration, compiled: state.compiled, metrics: metrics,
+            workerCount: workers.count)
+        let snapshot = builder.build(
+            generation: state.generation, names: Self.table(state.names), &state.objects)
         state.snapshot = snapshot
         for worker in workers { worker.mailbox.send(.publish(snapshot)) }
     }
@@ -273,6 +282,8 @@ public final class ControlPlane: Sendable {
         case .applied(let generation, let warnings):
             metrics.control.reloaded(generation: generation)
             for warning in warnings { log.warning("\(warning)") }
+            // Whoever rotates logs by SIGHUP finds the new file in use.
+            reopenLogs()
             log.info("reloaded", ["generation": "\(generation)"])
             wake()
         case .refused(let errors):
@@ -309,7 +320,9 @@ public final class ControlPlane: Sendable {
     }
 
     /// Changes that a running process cannot follow.
-    private static func needsRestart(_ old: Configuration, _ new: Configuration, file: String) -> [ConfigurationError] {
+    private static func needsRestart(_ old: Configuration, _ new: Configuration, file: String)
+        -> [ConfigurationError]
+    {
         var errors: [ConfigurationError] = []
         func refuse(_ key: String, _ origin: Origin = .none) {
             errors.append(
@@ -327,7 +340,8 @@ public final class ControlPlane: Sendable {
     // MARK: views
 
     /// What is in effect now, for status views.
-    public func current() -> (configuration: Configuration, snapshot: Snapshot, names: [String: NameTracker]) {
+    public func current() -> (configuration: Configuration, snapshot: Snapshot, names: [String: NameTracker])
+    {
         state.withLock { ($0.configuration, $0.snapshot, $0.names.mapValues(\.tracker)) }
     }
 }

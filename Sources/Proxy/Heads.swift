@@ -56,7 +56,8 @@ extension Worker {
             writer.append("content-length: ")
             writer.append(decimal: request.contentLength)
             writer.append("\r\n")
-        case .chunked where exchange.pointee.requestBody.isDone && !exchange.pointee.requestBody.chunked.hasTrailers:
+        case .chunked
+        where exchange.pointee.requestBody.isDone && !exchange.pointee.requestBody.chunked.hasTrailers:
             // Held whole, so its length is known now.
             writer.append("content-length: ")
             writer.append(decimal: exchange.pointee.requestBody.count)
@@ -89,6 +90,8 @@ extension Worker {
             render(template, exchange, view, &writer)
             // A template without a query keeps the request's.
             if memchr(writer.base + start, 0x3f, writer.count - start) != nil { return }
+        case .prefix(let from, _) where !isWholePrefix(from, of: path):
+            if path.isEmpty { writer.append("/") } else { writer.append(path) }
         case .prefix(let from, let to):
             writer.append(to.bytes)
             let rest = UnsafeBufferPointer(rebasing: path.dropFirst(min(from.count, path.count)))
@@ -101,8 +104,17 @@ extension Worker {
         }
     }
 
+    /// Whether a path begins with whole segments: "/old" is one of "/old" and "/old/a", not of "/older".
+    private func isWholePrefix(_ prefix: StaticBytes, of path: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let base = path.baseAddress, path.count >= prefix.count,
+            memcmp(base, prefix.base, prefix.count) == 0
+        else { return false }
+        return path.count == prefix.count || prefix.bytes.last == 0x2f || path[prefix.count] == 0x2f
+    }
+
     private func writeForwarding(
-        _ exchange: ExchangePointer, _ view: RequestView, _ forwarding: ForwardingPlan, _ writer: inout ByteWriter
+        _ exchange: ExchangePointer, _ view: RequestView, _ forwarding: ForwardingPlan,
+        _ writer: inout ByteWriter
     ) {
         let client = exchange.pointee.client
         let isTrusted = exchange.pointee.peerIsTrusted
@@ -144,7 +156,8 @@ extension Worker {
     /// Copies all values of a field, joined by commas; false when there is none.
     private func copyValues(_ id: FieldID, _ view: RequestView, _ writer: inout ByteWriter) -> Bool {
         var found = false
-        for i in 0..<Int(view.head.pointee.fieldCount) where view.fields[i].id == id && !view.fields[i].isHopByHop {
+        for i in 0..<Int(view.head.pointee.fieldCount)
+        where view.fields[i].id == id && !view.fields[i].isHopByHop {
             if found { writer.append(", ") }
             writer.append(view.fields[i].value.bytes(in: view.bytes))
             found = true
@@ -170,7 +183,8 @@ extension Worker {
     }
 
     func writeResponseHead(
-        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>, _ rules: FieldRules?,
+        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>,
+        _ rules: FieldRules?,
         _ writer: inout ByteWriter
     ) {
         writeStatusLine(head.status, reason: head.reason.bytes(in: base), &writer)
@@ -207,7 +221,9 @@ extension Worker {
 
     // MARK: both
 
-    func writeRules(_ rules: FieldRules, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter) {
+    func writeRules(
+        _ rules: FieldRules, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
+    ) {
         for rule in rules.set where !equals(rule.name.base, rule.name.count, lowercase: "host") {
             writeRule(rule, exchange, view, &writer)
         }
@@ -224,13 +240,16 @@ extension Worker {
     }
 
     /// Fills a template in for this exchange.
-    func render(_ template: Template, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter) {
+    func render(
+        _ template: Template, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
+    ) {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 96) { room in
             guard let start = room.baseAddress else { return }
             let ipCount = exchange.pointee.clientAddress.write(to: start)
             RequestID(high: identity, low: exchange.pointee.sequence).write(to: start + 48)
             var context = TemplateContext(request: view)
-            context.match = UnsafeRawPointer(exchange).advanced(by: matchOffset).assumingMemoryBound(to: RouteMatch.self)
+            context.match = UnsafeRawPointer(exchange).advanced(by: matchOffset).assumingMemoryBound(
+                to: RouteMatch.self)
             context.captureNames = exchange.pointee.listener.router.captureNames
             context.clientIP = UnsafeBufferPointer(start: start, count: ipCount)
             context.requestID = UnsafeBufferPointer(start: start + 48, count: 32)
@@ -270,7 +289,8 @@ extension ByteWriter {
 
     mutating func append(_ header: ProxyHeader) {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ProxyHeader.writtenBytesMax) { room in
-            guard let start = room.baseAddress, let count = header.write(to: start, capacity: room.count) else { return }
+            guard let start = room.baseAddress, let count = header.write(to: start, capacity: room.count)
+            else { return }
             append(start, count)
         }
     }
