@@ -48,7 +48,7 @@ def judgements(results):
             limit = row.targets.get(peer)
             found.append({
                 "row": name, "against": peer, "ratio": ratio, "ratio_lowest": low, "limit": limit,
-                "verdict": verdict(ratio, low, limit) if limit else ""})
+                "verdict": verdict(ratio, low, limit) + doubt(results, name, "weir", peer) if limit else ""})
         if isinstance(row, Start) and values(results, name, "weir"):
             ms = median(results, name, "weir")
             found.append({
@@ -64,8 +64,16 @@ def judgements(results):
                 found.append({
                     "row": name, "against": base + ("" if own else f" (both {peer})"), "ratio": ratio,
                     "ratio_lowest": low, "limit": limit if own else None,
-                    "verdict": verdict(ratio, low, limit) if own else ""})
+                    "verdict": verdict(ratio, low, limit) + doubt(results, name, peer) if own else ""})
     return found
+
+
+def doubt(results, row, *peers):
+    """A remark for verdicts that rest on nothing but disturbed rounds."""
+    for peer in peers:
+        if all(sample.get("disturbed") for sample in results["rows"][row][peer]):
+            return ", but every round was disturbed"
+    return ""
 
 
 def _number(value, digits):
