@@ -113,10 +113,20 @@ class Start(Row):
 
     def measure_start(self, peer, folder, origin, context, port):
         command = peer.command(folder, port, origin, self.setup)
+        before = self.others(context.proxy_core)
         times = [
             load.client("start", port, self.path, context.proxy_core, *command)["ms"]
             for _ in range(context.start_tries)]
-        return {"requests": len(times), "ms": sorted(times)[len(times) // 2], "lowest_ms": min(times)}
+        use = max(before, self.others(context.proxy_core), key=lambda each: each["foreign"])
+        return {"requests": len(times), "ms": sorted(times)[len(times) // 2], "lowest_ms": min(times),
+                "proxy_core": use}
+
+    @staticmethod
+    def others(core):
+        """Use of the proxy's core while nothing of ours runs there: the tries are too short to be told apart."""
+        before = machine.Core(core)
+        time.sleep(0.4)
+        return machine.core_use(before, machine.Core(core), 0)
 
 
 # The targets are those of the project's first milestone (docs/performance.md).
