@@ -13,9 +13,8 @@ struct LongLivedObjects {
     private var serviceIDs: [String: Int] = [:]
     private var endpoints: [EndpointKey: Endpoint] = [:]
     private var sockets: [String: ListeningSockets] = [:]
-    private var nextEndpointID = 0
+    private let endpointIDs = EndpointIDs()
     private var nextSocketsID = 0
-    private var freeEndpointIDs: [Int] = []
 
     struct EndpointKey: Hashable {
         var service: String
@@ -40,9 +39,8 @@ struct LongLivedObjects {
     mutating func endpoint(_ key: EndpointKey, metrics: MetricsRegistry) -> Endpoint {
         if let endpoint = endpoints[key] { return endpoint }
         let endpoint = Endpoint(
-            id: nextEndpointID, address: key.address, weight: key.weight, name: key.name,
+            ids: endpointIDs, address: key.address, weight: key.weight, name: key.name,
             metrics: metrics.endpoint(key.name, service: key.service))
-        nextEndpointID += 1
         endpoints[key] = endpoint
         return endpoint
     }

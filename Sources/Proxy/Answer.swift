@@ -98,7 +98,9 @@ extension Worker {
         exchange.pointee.isLocal = true
         exchange.pointee.status = status
         exchange.pointee.headUs = UInt32(truncatingIfNeeded: (nowNs &- exchange.pointee.startNs) / 1000)
-        if !exchange.pointee.requestBody.isDone { exchange.pointee.client.pointee.closeAfterResponse = true }
+        if !exchange.pointee.requestBody.isDone || isDraining {
+            exchange.pointee.client.pointee.closeAfterResponse = true
+        }
         let phrase = reasonPhrase(status)
         writeStatusLine(
             status, reason: UnsafeBufferPointer(start: phrase.utf8Start, count: phrase.utf8CodeUnitCount),
@@ -131,7 +133,7 @@ extension Worker {
         if client.pointee.output.isEmpty {
             finish(exchange)
         } else {
-            clientTook(exchange)
+            armDeadlines(exchange)
         }
     }
 }

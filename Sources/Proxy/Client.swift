@@ -27,13 +27,22 @@ extension Worker {
         if client.pointee.canRead { serve(client) }
     }
 
+    /// Pipelined requests served in one go.
+    private static let requestsPerTurnMax: UInt32 = 32
+
     /// Serves a connection as far as its input goes. A loop, not a recursion: a finished exchange
     /// returns here for the next pipelined request.
     func serve(_ client: ClientPointer) {
         if client.pointee.isServing { return }
         client.pointee.isServing = true
         var goOn = true
+        let firstRequest = client.pointee.requests
         while goOn {
+            if client.pointee.requests &- firstRequest >= Self.requestsPerTurnMax {
+                // Others' turn; the rest of the pipeline waits for the next round of the loop.
+                goOnNextTurn(Token(kind: TokenKind.client, handle: client.pointee.handle))
+                break
+            }
             switch client.pointee.state {
             case .proxyHeader:
                 goOn = readProxyHeader(client)
@@ -53,7 +62,9 @@ extension Worker {
     /// Input while an exchange is under way: its body, or the client leaving.
     private func serveExchange(_ client: ClientPointer) -> Bool {
         guard let exchange = client.pointee.exchange else { return false }
-        if !exchange.pointee.requestBody.isDone {
+        // Answered by us, and the answer waits to be taken: what still comes is drained after it.
+        if exchange.pointee.isLocal && !client.pointee.peerEnded { return false }
+        if !exchange.pointee.requestBody.isDone && !exchange.pointee.isLocal {
             clientBodyReady(exchange)
             // Another round only when the exchange has ended and left something to serve.
             return client.pointee.exchange != exchange && client.pointee.state != .closed
@@ -92,7 +103,7 @@ extension Worker {
                 clientEnded(client, errno: error)
                 return
             }
-            if let exchange = client.pointee.exchange { clientTook(exchange) }
+            if let exchange = client.pointee.exchange { touch(client, exchange) }
             if !client.pointee.output.isEmpty { return }
         }
         guard let exchange = client.pointee.exchange else {
@@ -213,7 +224,8 @@ extension Worker {
             client.pointee.socket.close()
         }
         status.connections.subtract(1, ordering: .relaxed)
-        if let plan = listenerPlan(client) { plan.metrics.cell(worker: index).connectionEnded() }
+        client.pointee.metrics._withUnsafeGuaranteedRef { $0.cell(worker: index).connectionEnded() }
+        client.pointee.metrics.release()
         graveyard.clients.append(client.pointee.handle)
     }
 }

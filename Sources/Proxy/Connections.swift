@@ -14,6 +14,7 @@ import HTTPModel
 import Reactor
 import Resilience
 import Routing
+import Telemetry
 
 typealias ClientPointer = UnsafeMutablePointer<ClientConnection>
 typealias ExchangePointer = UnsafeMutablePointer<Exchange>
@@ -44,6 +45,8 @@ struct ClientConnection {
     let handle: Handle
     let timer: TimerID
     let listenerID: Int
+    /// The listener's counters, held while the connection exists: a reload may remove the listener.
+    let metrics: Unmanaged<ListenerMetrics>
     var state: State
     var deadline = ClientDeadline.none
     /// Edge-triggered readiness: true until a call says otherwise.

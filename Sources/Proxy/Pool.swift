@@ -35,6 +35,8 @@ extension Worker {
         let i = poolIndex(endpoint)
         guard let upstream = pools[i].first else { return nil }
         unlink(upstream, i)
+        // Its idle deadline must not run on: it would close a connection in use.
+        clearDeadline(upstream)
         endpoint.metrics.cell(worker: index).idleTaken(reused: true)
         upstream.pointee.isReused = true
         upstream.pointee.state = .busy
@@ -109,7 +111,11 @@ extension Worker {
         let i = poolIndex(endpoint)
         pools[i].connectionCount += 1
         pools[i].endpoint = endpoint
-        poller.register(socket.fd, token)
+        let refused = poller.register(socket.fd, token)
+        if refused != 0 {
+            close(upstream)
+            return .failure(SystemError(call: "epoll_ctl", code: refused))
+        }
         if error != 0 { setDeadline(upstream, .connect, afterMs: service.connectTimeoutMs) }
         return .success(upstream)
     }
@@ -177,10 +183,8 @@ extension Worker {
             return
         }
         switch deadline {
-        case .none:
+        case .none, .idle:
             break
-        case .idle:
-            close(upstream)
         case .connect:
             attemptFailed(exchange, Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT))
         case .head:

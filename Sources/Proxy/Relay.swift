@@ -157,7 +157,12 @@ extension Worker {
         case sinkFull
         case sourceEnded(Int32)
         case sinkBroke(Int32)
+        /// Enough for one turn of the loop; more can be moved at once.
+        case shareUsed
     }
+
+    /// How much one body may move before others get their turn.
+    static let turnBytesMax = 2 << 20
 
     /// Whether a body is to be spliced: it already is, or much of it is left and a pipe is to be had.
     func hasPipe(_ pipe: inout Pipe, _ reader: borrowing BodyReader) -> Bool {
@@ -178,20 +183,20 @@ extension Worker {
         -> Spliced
     {
         while true {
-            if pipe.count > 0 {
+            while pipe.count > 0 {
                 let drained = pipe.drain(to: sink, more: false)
                 if drained < 0 {
                     return drained == -Int(EAGAIN) || drained == -Int(EINTR)
                         ? .sinkFull : .sinkBroke(Int32(-drained))
                 }
                 moved += UInt64(drained)
-                if pipe.count > 0 { return .sinkFull }
             }
             if reader.isDone {
                 pipes.give(pipe)
                 pipe = .none
                 return .done
             }
+            if moved >= UInt64(Self.turnBytesMax) { return .shareUsed }
             let filled = pipe.fill(from: source, Int(min(reader.remaining, UInt64(PipePool.capacityWanted))))
             if filled < 0 {
                 return filled == -Int(EAGAIN) || filled == -Int(EINTR)

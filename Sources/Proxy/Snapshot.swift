@@ -300,13 +300,42 @@ public final class Endpoint: Sendable {
     /// Requests and L4 connections under way, over all workers.
     public let load = Atomic<Int>(0)
 
-    public init(id: Int, address: SocketAddress, weight: UInt32, name: String, metrics: EndpointMetrics) {
-        self.id = id
+    private let ids: EndpointIDs
+
+    public init(
+        ids: EndpointIDs, address: SocketAddress, weight: UInt32, name: String, metrics: EndpointMetrics
+    ) {
+        id = ids.take()
+        self.ids = ids
         self.address = address
         self.weight = weight
         self.name = StaticBytes(name)
         self.metrics = metrics
     }
+
+    deinit { ids.give(id) }
+}
+
+/// Dense ids for endpoints. An id is free again when the endpoint is gone, and with it every
+/// connection that held it, so workers may index tables by it however often names resolve anew.
+public final class EndpointIDs: Sendable {
+    private struct State {
+        var next = 0
+        var free: [Int] = []
+    }
+    private let state = Locked(State())
+
+    public init() {}
+
+    func take() -> Int {
+        state.withLock { state in
+            if let id = state.free.popLast() { return id }
+            state.next += 1
+            return state.next - 1
+        }
+    }
+
+    func give(_ id: Int) { state.withLock { $0.free.append(id) } }
 }
 
 /// Bytes that live as long as the object that holds them: names and fixed bodies, readable without

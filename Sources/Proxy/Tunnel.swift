@@ -49,6 +49,10 @@ struct Tunnel {
     var peer: IPAddress
     var peerPort: UInt16
     var endpoint: Unmanaged<Endpoint>?
+    /// Counted with its endpoint, and not yet counted off.
+    var attemptIsOpen = false
+    /// What broke one direction while the other was still being carried.
+    var failure = Failure.none
     var excluded = Excluded()
     var attempts: UInt8 = 0
     var connectUs: UInt64 = 0
@@ -95,7 +99,7 @@ extension Worker {
     private func connectTunnel(_ tunnel: TunnelPointer) {
         let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
         while true {
-            guard tunnel.pointee.excluded.count < max(service.endpoints.count, 1),
+            guard tunnel.pointee.excluded.count < max(min(service.endpointCount, Excluded.capacity), 1),
                 let i = pick(service, excluded: &tunnel.pointee.excluded)
             else {
                 close(
@@ -115,7 +119,12 @@ extension Worker {
             }
             tunnel.pointee.upstream = TunnelEnd(socket: socket)
             tunnel.pointee.state = .connecting
-            poller.register(socket.fd, Token(kind: TokenKind.tunnelUpstream, handle: tunnel.pointee.handle))
+            let refused = poller.register(
+                socket.fd, Token(kind: TokenKind.tunnelUpstream, handle: tunnel.pointee.handle))
+            if refused != 0 {
+                close(tunnel, Failure(.internalLimit, phase: .forward, errno: refused))
+                return
+            }
             if error == 0 {
                 tunnelConnected(tunnel)
             } else {
@@ -130,12 +139,16 @@ extension Worker {
         tunnel.pointee.attemptNs = nowNs
         tunnel.pointee.endpoint?.release()
         tunnel.pointee.endpoint = .passRetained(endpoint)
+        tunnel.pointee.attemptIsOpen = true
         endpoint.load.add(1, ordering: .relaxed)
         endpoint.metrics.cell(worker: index).attemptStarted()
     }
 
     private func endTunnelAttempt(_ tunnel: TunnelPointer, _ reason: Reason) {
-        guard let endpoint = tunnel.pointee.endpoint?._withUnsafeGuaranteedRef({ $0 }) else { return }
+        guard tunnel.pointee.attemptIsOpen,
+            let endpoint = tunnel.pointee.endpoint?._withUnsafeGuaranteedRef({ $0 })
+        else { return }
+        tunnel.pointee.attemptIsOpen = false
         endpoint.load.subtract(1, ordering: .relaxed)
         endpoint.metrics.cell(worker: index).attemptEnded(
             reason: reason.side == .upstream ? reason : .none, bytesSent: tunnel.pointee.client.received,
@@ -149,7 +162,7 @@ extension Worker {
             tunnel.pointee.upstream.socket.close()
             tunnel.pointee.upstream.socket = .none
         }
-        if tunnel.pointee.excluded.count < service.endpoints.count,
+        if tunnel.pointee.excluded.count < min(service.endpointCount, Excluded.capacity),
             serviceStates[service.id].budget.tryCharge(at: nowMs)
         {
             endTunnelAttempt(tunnel, failure.reason)
@@ -282,7 +295,9 @@ extension Worker {
     private func pumpTunnel(_ tunnel: TunnelPointer) {
         tunnel.pointee.lastActiveMs = nowMs
         guard move(tunnel, .client), move(tunnel, .upstream) else { return }
-        if tunnel.pointee.client.wasShut && tunnel.pointee.upstream.wasShut { close(tunnel, .none) }
+        if tunnel.pointee.client.wasShut && tunnel.pointee.upstream.wasShut {
+            close(tunnel, tunnel.pointee.failure, clean: true)
+        }
     }
 
     /// One end's place in the slab: a pointer, because `close` reaches the same memory.
@@ -295,19 +310,20 @@ extension Worker {
     private func move(_ tunnel: TunnelPointer, _ side: Tunnel.Side) -> Bool {
         let source = end(tunnel, side)
         let sink = end(tunnel, side == .client ? .upstream : .client)
+        let before = source.pointee.received
         while true {
             if !sink.pointee.output.isEmpty {
                 let error = sink.pointee.output.flush(to: sink.pointee.socket, pool: &buffers)
-                if error != 0 { return broke(tunnel, error, reading: false, side) }
+                if error != 0 { return sinkBroke(tunnel, error, side) }
                 if !sink.pointee.output.isEmpty { return true }
             }
             if source.pointee.pipe.count > 0 {
                 let moved = source.pointee.pipe.drain(to: sink.pointee.socket, more: false)
                 if moved < 0 {
                     if moved == -Int(EAGAIN) || moved == -Int(EINTR) { return true }
-                    return broke(tunnel, Int32(-moved), reading: false, side)
+                    return sinkBroke(tunnel, Int32(-moved), side)
                 }
-                if source.pointee.pipe.count > 0 { return true }
+                if source.pointee.pipe.count > 0 { continue }
             }
             if source.pointee.ended {
                 if !sink.pointee.wasShut {
@@ -316,7 +332,19 @@ extension Worker {
                 }
                 return true
             }
-            guard source.pointee.canRead else { return true }
+            guard source.pointee.canRead else {
+                // A pipe is only for bulk: a quiet direction gives it back.
+                if source.pointee.pipe.exists {
+                    pipes.give(source.pointee.pipe)
+                    source.pointee.pipe = .none
+                    source.pointee.fullReads = 1
+                }
+                return true
+            }
+            if source.pointee.received &- before >= UInt64(Self.turnBytesMax) {
+                goOnNextTurn(Token(kind: TokenKind.tunnelClient, handle: tunnel.pointee.handle))
+                return true
+            }
             let isSpliced = source.pointee.pipe.exists
             let received =
                 isSpliced
@@ -325,7 +353,7 @@ extension Worker {
             if received < 0 {
                 source.pointee.canRead = false
                 if received == -Int(EAGAIN) || received == -Int(EINTR) { continue }
-                return broke(tunnel, Int32(-received), reading: true, side)
+                return sourceBroke(tunnel, Int32(-received), side)
             }
             if received == 0 {
                 source.pointee.ended = true
@@ -334,7 +362,7 @@ extension Worker {
             source.pointee.received += UInt64(received)
             if isSpliced { continue }
             let error = sink.pointee.output.send(input, received, to: sink.pointee.socket, pool: &buffers)
-            if error != 0 { return broke(tunnel, error, reading: false, side) }
+            if error != 0 { return sinkBroke(tunnel, error, side) }
             if received == Self.inputBytes {
                 source.pointee.fullReads &+= 1
                 if source.pointee.fullReads >= 2, let pipe = pipes.take() { source.pointee.pipe = pipe }
@@ -346,25 +374,44 @@ extension Worker {
         }
     }
 
-    /// A socket of the tunnel broke: the other side gets a reset, too.
-    private func broke(_ tunnel: TunnelPointer, _ errno: Int32, reading: Bool, _ side: Tunnel.Side) -> Bool {
-        let clientBroke = (side == .client) == reading
-        close(
-            tunnel,
-            Failure(clientBroke ? .clientClosedDuringResponse : .upstreamReset, phase: .forward, errno: errno)
-        )
+    private func failure(_ errno: Int32, ofClient: Bool) -> Failure {
+        Failure(ofClient ? .clientClosedDuringResponse : .upstreamReset, phase: .forward, errno: errno)
+    }
+
+    /// Reading failed: that side is gone, and the other learns it by a reset.
+    private func sourceBroke(_ tunnel: TunnelPointer, _ errno: Int32, _ side: Tunnel.Side) -> Bool {
+        close(tunnel, failure(errno, ofClient: side == .client))
         return false
+    }
+
+    /// Writing failed: this direction is over, but what the far side sent before it left (the reason,
+    /// often) is still carried. True: the tunnel lives on for that.
+    private func sinkBroke(_ tunnel: TunnelPointer, _ errno: Int32, _ side: Tunnel.Side) -> Bool {
+        let source = end(tunnel, side)
+        let sink = end(tunnel, side == .client ? .upstream : .client)
+        tunnel.pointee.failure = failure(errno, ofClient: side == .upstream)
+        sink.pointee.output.clear(pool: &buffers)
+        if source.pointee.pipe.exists {
+            pipes.give(source.pointee.pipe)
+            source.pointee.pipe = .none
+        }
+        sink.pointee.wasShut = true
+        source.pointee.ended = true
+        source.pointee.canRead = false
+        sink.pointee.canRead = true
+        return true
     }
 
     // MARK: the end
 
-    func close(_ tunnel: TunnelPointer, _ failure: Failure) {
+    /// clean: both sides got an orderly end; otherwise they get a reset.
+    func close(_ tunnel: TunnelPointer, _ failure: Failure, clean: Bool = false) {
         guard tunnel.pointee.state != .closed else { return }
         let wasOpen = tunnel.pointee.state == .open
         tunnel.pointee.state = .closed
         recordTunnel(tunnel, failure)
         endTunnelAttempt(tunnel, failure.reason)
-        let isClean = failure.reason == .none || failure.reason == .idleTimeout
+        let isClean = clean || failure.reason == .none || failure.reason == .idleTimeout
         timers.remove(tunnel.pointee.timer)
         closeEnd(&tunnel.pointee.client, clean: isClean)
         if tunnel.pointee.upstream.socket.fd >= 0 {

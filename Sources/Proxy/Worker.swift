@@ -36,7 +36,7 @@ public final class WorkerGauges: Sendable {
     public let generation = Atomic<UInt64>(0)
     /// Old snapshots still held by exchanges.
     public let oldSnapshots = Atomic<Int>(0)
-    public let isDrained = Atomic<Bool>(false)
+    public let isDraining = Atomic<Bool>(false)
     public let isStopped = Atomic<Bool>(false)
     public init() {}
 }
@@ -134,6 +134,10 @@ public final class Worker: @unchecked Sendable {
     var isDraining = false
     var drainStartedMs: UInt64 = 0
     private var isStopping = false
+    private var unfinished: [Token] = []
+    private var drainSweepMs: UInt64 = 0
+    /// Accepting pauses when descriptors reach this number: an eighth of them is left for endpoints.
+    let acceptDescriptorMax: Int32
 
     public init(
         index: Int, snapshot: Snapshot, limits: WorkerLimits, log: AccessLogBuffer?, eventLog: Log,
@@ -156,6 +160,9 @@ public final class Worker: @unchecked Sendable {
         getentropy(&seed, 8)
         random = WorkerRandom(seed: seed)
         identity = random.next()
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        acceptDescriptorMax = Int32(clamping: limit.rlim_cur - max(limit.rlim_cur / 8, 8))
         date = DateCache()
         input = .allocate(capacity: Self.inputBytes)
         output = .allocate(capacity: outputBytes)
@@ -188,9 +195,11 @@ public final class Worker: @unchecked Sendable {
         tickTimer = timers.create(Token(kind: TokenKind.tick, handle: Handle(index: 0, generation: 0)))
         adopt(snapshot)
         while !isStopping {
-            let count = poller.wait(timeoutMs: timers.timeoutMs(nowMs: nowMs, limitMs: 60_000))
+            let timeoutMs = unfinished.isEmpty ? timers.timeoutMs(nowMs: nowMs, limitMs: 60_000) : 0
+            let count = poller.wait(timeoutMs: timeoutMs)
             updateClock()
             let startNs = nowNs
+            goOnWithUnfinished()
             for i in 0..<count {
                 let event = poller.event(i)
                 dispatch(event.token, event.readiness)
@@ -229,12 +238,24 @@ public final class Worker: @unchecked Sendable {
             guard let tunnel = tunnels.pointer(token.handle) else { return }
             tunnelReady(tunnel, readiness, side: .upstream)
         case TokenKind.listener:
-            acceptReady(Int(token.index))
+            acceptReady(token.handle)
         case TokenKind.mailbox:
             for message in mailbox.takeAll() { receive(message) }
         default:
             break
         }
+    }
+
+    // MARK: fairness
+
+    /// What used up its share of a loop turn goes on in the next one, after the events of the others.
+    func goOnNextTurn(_ token: Token) { unfinished.append(token) }
+
+    private func goOnWithUnfinished() {
+        guard !unfinished.isEmpty else { return }
+        let tokens = unfinished
+        unfinished.removeAll(keepingCapacity: true)
+        for token in tokens { dispatch(token, []) }
     }
 
     private func expired(_ token: Token) {
@@ -330,8 +351,12 @@ public final class Worker: @unchecked Sendable {
             giveUp(old)
         }
         while serviceStates.count < new.services.count { serviceStates.append(ServiceState()) }
-        for service in new.services {
-            if let service { serviceStates[service.id].update(service, random: &random) }
+        for (id, service) in new.services.enumerated() {
+            if let service {
+                serviceStates[id].update(service, random: &random)
+            } else {
+                serviceStates[id] = ServiceState()
+            }
         }
         for pool in 0..<pools.count { forgetIfGone(pool) }
         listen(to: new)
@@ -366,24 +391,33 @@ public final class Worker: @unchecked Sendable {
     /// Connections that may bring another request are closed after it; a client that is just sending
     /// one finds us still here. Idle ones get a moment before they are closed.
     static let drainIdleGraceMs: UInt64 = 1_000
+    private static let drainStepMs: UInt64 = 50
 
     private func startDraining() {
         guard !isDraining else { return }
         isDraining = true
+        status.isDraining.store(true, ordering: .releasing)
         drainStartedMs = nowMs
         acceptTheRest()
         stopListening()
-        timers.arm(acceptTimer, atMs: nowMs + Self.drainIdleGraceMs)
+        timers.arm(acceptTimer, atMs: nowMs + Self.drainStepMs)
     }
 
     private func continueDraining() {
-        if nowMs &- drainStartedMs >= Self.drainIdleGraceMs { closeIdleClients() }
-        if clients.count == 0 && tunnels.count == 0 { isStopping = true }
-        status.isDrained.store(clients.count == 0 && tunnels.count == 0, ordering: .releasing)
+        guard nowMs >= drainSweepMs else { return }
+        drainSweepMs = nowMs + Self.drainStepMs
+        timers.arm(acceptTimer, atMs: drainSweepMs)
+        let elapsedMs = nowMs &- drainStartedMs
+        if elapsedMs >= Self.drainIdleGraceMs { closeIdleClients() }
+        // A step at least: another worker may have handed a connection over just before it knew.
+        if elapsedMs >= Self.drainStepMs, clients.count == 0, tunnels.count == 0 { isStopping = true }
     }
 
     private func closeIdleClients() {
-        clients.forEach { if $0.pointee.state == .idle { close($0) } }
+        clients.forEach {
+            // One whose next request is already here is served, and told to close.
+            if $0.pointee.state == .idle, $0.pointee.socket.peek() <= 0 { close($0) }
+        }
         buryTheDead()
     }
 

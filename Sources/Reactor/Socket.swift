@@ -90,6 +90,9 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
     /// Ends our direction; the peer sees end of stream.
     public func shutdownWrite() { _ = shutdown(fd, Int32(SHUT_WR)) }
 
+    /// Ends a listening socket while its descriptor stays open: new connections are refused.
+    public func shutdownListening() { _ = shutdown(fd, Int32(SHUT_RD)) }
+
     @discardableResult
     public func set(_ level: Int32, _ option: Int32, _ value: Int32) -> Bool {
         var value = value

@@ -13,10 +13,12 @@ import Telemetry
 
 /// A listening socket this worker watches.
 struct Listening {
-    let sockets: ListeningSockets
-    let listenerID: Int
-    var isPaused: Bool
-    var isClosed = false
+    /// nil: the slot is free.
+    var sockets: ListeningSockets?
+    var listenerID: Int
+    var isPaused = false
+    /// Tells events for this occupant of the slot from those for an earlier one.
+    var generation: UInt32
 }
 
 extension Worker {
@@ -28,51 +30,71 @@ extension Worker {
 
     /// Listens where the snapshot says, and nowhere else.
     func listen(to snapshot: Snapshot) {
-        var wanted: [Int: (ListeningSockets, Int)] = [:]
+        var wanted: [Int: (sockets: ListeningSockets, listenerID: Int)] = [:]
         if !isDraining {
             for plan in snapshot.listeners {
                 guard let plan else { continue }
                 for sockets in plan.sockets { wanted[sockets.id] = (sockets, plan.id) }
             }
         }
-        for i in listening.indices where !listening[i].isClosed {
-            if wanted.removeValue(forKey: listening[i].sockets.id) == nil {
-                poller.deregister(listening[i].sockets.socket(worker: index).fd)
-                listening[i].isClosed = true
+        for i in listening.indices {
+            guard let sockets = listening[i].sockets else { continue }
+            if let kept = wanted.removeValue(forKey: sockets.id) {
+                // The same address may now belong to a listener of another name.
+                listening[i].listenerID = kept.listenerID
+            } else {
+                stopListening(i)
             }
         }
-        for (sockets, listenerID) in wanted.values {
-            listening.append(Listening(sockets: sockets, listenerID: listenerID, isPaused: false))
-            watch(listening.count - 1)
+        for new in wanted.values {
+            let i = listening.firstIndex { $0.sockets == nil } ?? listening.count
+            if i == listening.count { listening.append(Listening(listenerID: 0, generation: 0)) }
+            listening[i].sockets = new.sockets
+            listening[i].listenerID = new.listenerID
+            listening[i].isPaused = false
+            listening[i].generation &+= 1
+            watch(i)
         }
     }
 
     func stopListening() {
-        for i in listening.indices where !listening[i].isClosed {
-            poller.deregister(listening[i].sockets.socket(worker: index).fd)
-            listening[i].isClosed = true
-        }
-        listening.removeAll()
+        for i in listening.indices { stopListening(i) }
+    }
+
+    private func stopListening(_ i: Int) {
+        guard let sockets = listening[i].sockets else { return }
+        poller.deregister(sockets.socket(worker: index).fd)
+        listening[i].sockets = nil
     }
 
     private func watch(_ i: Int) {
-        let sockets = listening[i].sockets
+        guard let sockets = listening[i].sockets else { return }
         poller.registerReadable(
             sockets.socket(worker: index).fd,
-            Token(kind: TokenKind.listener, handle: Handle(index: UInt32(i), generation: 0)),
+            Token(
+                kind: TokenKind.listener,
+                handle: Handle(index: UInt32(i), generation: listening[i].generation)),
             exclusive: sockets.isShared)
     }
 
     // MARK: accepting
 
-    func acceptReady(_ i: Int) {
-        guard i < listening.count, !listening[i].isClosed else { return }
-        let socket = listening[i].sockets.socket(worker: index)
+    func acceptReady(_ handle: Handle) {
+        let i = Int(handle.index)
+        guard i < listening.count, listening[i].generation == handle.generation,
+            let sockets = listening[i].sockets
+        else { return }
+        let socket = sockets.socket(worker: index)
         let listenerID = listening[i].listenerID
         for _ in 0..<Self.acceptBatch {
             let accepted = socket.accept()
             if accepted.socket.fd >= 0 {
                 place(accepted.socket, peer: accepted.peer, port: accepted.port, listenerID: listenerID)
+                // The last descriptors are for the connections to endpoints.
+                if accepted.socket.fd >= acceptDescriptorMax {
+                    pauseAccepting(error: EMFILE)
+                    return
+                }
                 continue
             }
             switch -accepted.socket.fd {
@@ -87,21 +109,26 @@ extension Worker {
         }
     }
 
-    /// What already waits in the backlog belongs to us: take it before the socket is closed.
+    /// The end of accepting: what already waits in the backlog is taken, and then the sockets end, so
+    /// that whoever comes later is refused at once (or reaches our successor) instead of waiting.
     func acceptTheRest() {
-        for i in listening.indices where !listening[i].isClosed {
-            let socket = listening[i].sockets.socket(worker: index)
+        for i in listening.indices {
+            guard let sockets = listening[i].sockets else { continue }
+            let socket = sockets.socket(worker: index)
             while case let accepted = socket.accept(), accepted.socket.fd >= 0 {
+                status.connections.add(1, ordering: .relaxed)
                 admitConnection(
                     accepted.socket, peer: accepted.peer, port: accepted.port,
                     listenerID: listening[i].listenerID)
             }
+            socket.shutdownListening()
         }
     }
 
     private func pauseAccepting(error: Int32) {
-        for i in listening.indices where !listening[i].isClosed && !listening[i].isPaused {
-            poller.deregister(listening[i].sockets.socket(worker: index).fd)
+        for i in listening.indices where !listening[i].isPaused {
+            guard let sockets = listening[i].sockets else { continue }
+            poller.deregister(sockets.socket(worker: index).fd)
             listening[i].isPaused = true
             snapshot.listeners[listening[i].listenerID]?.metrics.cell(worker: index).acceptPaused()
         }
@@ -114,7 +141,7 @@ extension Worker {
 
     func resumeAccepting() {
         if isDraining { return }
-        for i in listening.indices where !listening[i].isClosed && listening[i].isPaused {
+        for i in listening.indices where listening[i].isPaused {
             listening[i].isPaused = false
             watch(i)
         }
@@ -126,7 +153,11 @@ extension Worker {
         if peers.count > 1, mine >= 16 {
             var least = self
             var count = mine
+            let generation = status.generation.load(ordering: .relaxed)
             for peer in peers {
+                // Only to one that knows this listener, and will still be there.
+                if peer.status.isDraining.load(ordering: .acquiring) { continue }
+                if peer.status.generation.load(ordering: .acquiring) != generation { continue }
                 let theirs = peer.status.connections.load(ordering: .relaxed)
                 if theirs < count {
                     least = peer
@@ -180,7 +211,8 @@ extension Worker {
         client.initialize(
             to: ClientConnection(
                 socket: socket, handle: handle, timer: timers.create(token), listenerID: plan.id,
-                state: plan.requiresProxyHeader ? .proxyHeader : .idle, peer: peer, peerPort: port))
+                metrics: .passRetained(plan.metrics), state: plan.requiresProxyHeader ? .proxyHeader : .idle,
+                peer: peer, peerPort: port))
         plan.metrics.cell(worker: index).connectionBegan()
         // A fresh connection owes us a head: the head deadline runs from here.
         setDeadline(client, .head, afterMs: plan.headTimeoutMs)
@@ -194,7 +226,7 @@ extension Worker {
         guard let input = bufferInput(client, capacity: 4096) else { return false }
         switch ProxyHeader.parse(input.readable, count: input.count) {
         case .needMore:
-            return false
+            return client.pointee.canRead
         case .complete(let header, let consumed):
             if header.family == .ip {
                 client.pointee.peer = header.source

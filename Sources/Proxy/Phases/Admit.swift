@@ -100,7 +100,7 @@ extension Worker {
                 continue
             }
             guard client.pointee.canRead else {
-                waitForBody(exchange)
+                armDeadlines(exchange)
                 return .wait
             }
             let received: Int
@@ -204,12 +204,9 @@ extension Worker {
         client.pointee.input = buffer
     }
 
-    func waitForBody(_ exchange: ExchangePointer) {
-        setDeadline(exchange.pointee.client, .body, afterMs: exchange.pointee.listener.bodyTimeoutMs)
-    }
-
     /// Counts bytes a client sent or took; false (and the exchange ended) when it is slower than allowed.
     func clientProgressed(_ exchange: ExchangePointer, _ count: Int) -> Bool {
+        touch(exchange.pointee.client, exchange)
         if exchange.pointee.listener.bytesPerSecondMin == 0 { return true }
         exchange.pointee.meter.progressed(bytes: count)
         if exchange.pointee.meter.verdict(at: nowMs) != .tooSlow { return true }

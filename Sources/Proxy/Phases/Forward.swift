@@ -78,6 +78,9 @@ extension Worker {
         switch errno {
         case ECONNREFUSED: Failure(.connectRefused, phase: .forward, errno: errno)
         case ETIMEDOUT: Failure(.connectTimeout, phase: .forward, errno: errno)
+        // Our own shortage says nothing about the endpoint (law 8).
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL:
+            Failure(.internalLimit, phase: .forward, errno: errno)
         default: Failure(.connectFailed, phase: .forward, errno: errno)
         }
     }
@@ -101,8 +104,13 @@ extension Worker {
                 close(upstream)
                 return
             }
-            if !readiness.isDisjoint(with: [.writable, .error, .hangUp]) {
-                connectEnded(upstream, exchange, service)
+            if readiness.isDisjoint(with: [.writable, .error, .hangUp]) { return }
+            connectEnded(upstream, exchange, service)
+            // What came with the connect brings no event of its own.
+            if upstream.pointee.state == .busy && upstream.pointee.canRead
+                && upstream.pointee.exchange == exchange
+            {
+                upstreamReadable(exchange, upstream)
             }
         case .busy:
             guard let exchange = upstream.pointee.exchange else {
@@ -129,7 +137,6 @@ extension Worker {
             return
         }
         upstream.pointee.state = .busy
-        upstream.pointee.canRead = upstream.pointee.peerEnded
         connected(upstream, exchange, service)
     }
 
@@ -203,26 +210,22 @@ extension Worker {
 
     /// The whole request is with the kernel or in the outbox; now the endpoint has to answer.
     private func requestWritten(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
-        clearDeadline(exchange.pointee.client)
         if !upstream.pointee.output.isEmpty {
-            waitForUpstreamToTake(exchange, upstream)
+            waitForUpstreamToTake(exchange)
             return
         }
         exchange.pointee.requestIsBlocked = false
         exchange.pointee.requestSentWhole = true
-        if !exchange.pointee.responseStarted, let route = exchange.pointee.route {
-            setDeadline(upstream, .head, afterMs: route.headTimeoutMs)
-        }
+        armDeadlines(exchange)
         // The client may have left meanwhile.
         let client = exchange.pointee.client
         if client.pointee.peerEnded && client.pointee.canRead { serve(client) }
     }
 
-    private func waitForUpstreamToTake(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+    private func waitForUpstreamToTake(_ exchange: ExchangePointer) {
         exchange.pointee.requestIsBlocked = true
         exchange.pointee.meter.pause(at: nowMs)
-        clearDeadline(exchange.pointee.client)
-        if let route = exchange.pointee.route { setDeadline(upstream, .write, afterMs: route.idleTimeoutMs) }
+        armDeadlines(exchange)
     }
 
     private func upstreamWritable(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
@@ -231,12 +234,12 @@ extension Worker {
             upstreamWriteBroke(exchange, upstream, error)
             return
         }
+        touch(upstream, exchange)
         if !upstream.pointee.output.isEmpty {
-            waitForUpstreamToTake(exchange, upstream)
+            waitForUpstreamToTake(exchange)
             return
         }
         exchange.pointee.requestIsBlocked = false
-        clearDeadline(upstream)
         if exchange.pointee.requestBody.isDone && exchange.pointee.requestPipe.count == 0 {
             requestWritten(exchange, upstream)
         } else {
@@ -253,11 +256,11 @@ extension Worker {
         while !exchange.pointee.requestBody.isDone || exchange.pointee.requestPipe.count > 0 {
             if exchange.pointee.discardsRequestBody {
                 // The endpoint takes no more; its response says why. The client is drained after it.
-                clearDeadline(client)
+                armDeadlines(exchange)
                 return
             }
             if !upstream.pointee.output.isEmpty {
-                waitForUpstreamToTake(exchange, upstream)
+                waitForUpstreamToTake(exchange)
                 return
             }
             let relayed: Relayed
@@ -276,7 +279,7 @@ extension Worker {
             } else {
                 guard client.pointee.canRead else {
                     exchange.pointee.meter.resume(at: nowMs)
-                    waitForBody(exchange)
+                    armDeadlines(exchange)
                     return
                 }
                 let wanted =
@@ -290,7 +293,7 @@ extension Worker {
                 relayed = relay(
                     &exchange.pointee.requestBody, input, received, chunked: exchange.pointee.upstreamChunked,
                     prefixCount: 0, to: upstream.pointee.socket, &upstream.pointee.output)
-                if relayed.consumed < received && relayed.violation == nil && relayed.errno == 0 {
+                if relayed.consumed < received && relayed.violation == nil {
                     keepInput(client, input + relayed.consumed, received - relayed.consumed)
                 }
                 if !exchange.pointee.requestBody.isDone && !clientProgressed(exchange, received) { return }
@@ -327,10 +330,15 @@ extension Worker {
                 clientEnded(client, errno: 0)
                 return .finish
             }
-            waitForBody(exchange)
+            armDeadlines(exchange)
             return .wait
         case .sinkFull:
-            waitForUpstreamToTake(exchange, upstream)
+            if moved > 0 { touch(upstream, exchange) }
+            waitForUpstreamToTake(exchange)
+            return .wait
+        case .shareUsed:
+            goOnNextTurn(Token(kind: TokenKind.client, handle: client.pointee.handle))
+            armDeadlines(exchange)
             return .wait
         case .sourceEnded(let error):
             client.pointee.peerEnded = true
@@ -362,7 +370,7 @@ extension Worker {
         exchange.pointee.requestIsBlocked = false
         exchange.pointee.discardsRequestBody = true
         exchange.pointee.writeErrno = errno
-        clearDeadline(exchange.pointee.client)
+        armDeadlines(exchange)
         upstreamReadable(exchange, upstream)
     }
 
@@ -370,6 +378,10 @@ extension Worker {
 
     /// The attempt has failed before any of a response reached the client.
     func attemptFailed(_ exchange: ExchangePointer, _ failure: Failure) {
+        if exchange.pointee.responseStarted {
+            fail(exchange, failure)
+            return
+        }
         let isReused = exchange.pointee.upstream?.pointee.isReused ?? false
         endAttempt(exchange, failure.reason)
         dropUpstream(exchange)
@@ -394,7 +406,7 @@ extension Worker {
             tryAgain(exchange, fresh: true, afterMs: 0)
         case .charged(let backoffMs):
             // Another endpoint that was never tried needs no patience after a failed connect.
-            let hasOther = exchange.pointee.excluded.count < service.endpoints.count
+            let hasOther = exchange.pointee.excluded.count < min(service.endpointCount, Excluded.capacity)
             tryAgain(exchange, fresh: false, afterMs: sent == .none && hasOther ? 0 : UInt64(backoffMs))
         }
     }
@@ -405,6 +417,7 @@ extension Worker {
         exchange.pointee.needsFreshConnection = fresh
         exchange.pointee.discardsRequestBody = false
         exchange.pointee.requestStarted = false
+        exchange.pointee.requestIsBlocked = false
         exchange.pointee.interimCount = 0
         if afterMs > 0 {
             exchange.pointee.phase = .select

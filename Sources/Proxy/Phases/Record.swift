@@ -70,6 +70,10 @@ extension Worker {
         if exchange.pointee.requestPipe.exists { pipes.give(exchange.pointee.requestPipe) }
         if exchange.pointee.timer >= 0 { timers.remove(exchange.pointee.timer) }
         if exchange.pointee.totalTimer >= 0 { timers.remove(exchange.pointee.totalTimer) }
+        exchange.pointee.timer = -1
+        exchange.pointee.totalTimer = -1
+        exchange.pointee.timerPurpose = .none
+        dropUpstream(exchange)
         giveBack(exchange.pointee.lease)
         graveyard.exchanges.append(exchange.pointee.handle)
     }

@@ -161,7 +161,6 @@ extension Worker {
         {
             return
         }
-        clearDeadline(upstream)
         let client = exchange.pointee.client
         exchange.pointee.response = head
         exchange.pointee.status = head.status
@@ -172,7 +171,7 @@ extension Worker {
             upstream.pointee.idleTimeoutMs = UInt64(head.keepAliveTimeoutSeconds - 1) * 1000
         }
         // An answer before the request was read: the rest of the request is not waited for.
-        if !exchange.pointee.requestBody.isDone { client.pointee.closeAfterResponse = true }
+        if !exchange.pointee.requestBody.isDone || isDraining { client.pointee.closeAfterResponse = true }
         let isHTTP11 = exchange.pointee.request.version >= .http11
         if head.framing == .chunked || head.framing == .untilClose {
             exchange.pointee.clientChunked = isHTTP11
@@ -226,9 +225,15 @@ extension Worker {
             let upstream = exchange.pointee.upstream
         else { return }
         let client = exchange.pointee.client
+        var moved = 0
         while !exchange.pointee.responseBody.isDone || exchange.pointee.responsePipe.count > 0 {
             if !client.pointee.output.isEmpty {
-                waitForClientToTake(exchange, upstream)
+                armDeadlines(exchange)
+                return
+            }
+            if moved >= Self.turnBytesMax {
+                goOnNextTurn(Token(kind: TokenKind.upstream, handle: upstream.pointee.handle))
+                armDeadlines(exchange)
                 return
             }
             if hasPipe(&exchange.pointee.responsePipe, exchange.pointee.responseBody) {
@@ -238,11 +243,10 @@ extension Worker {
                 }
             }
             guard upstream.pointee.canRead else {
-                if let route = exchange.pointee.route {
-                    setDeadline(upstream, .body, afterMs: route.idleTimeoutMs)
-                }
+                armDeadlines(exchange)
                 return
             }
+            moved += Self.inputBytes
             guard copyResponse(exchange, upstream) else { return }
         }
         responseComplete(exchange)
@@ -257,6 +261,7 @@ extension Worker {
             upstreamEnded(exchange, upstream)
             return false
         }
+        touch(upstream, exchange)
         let relayed = relay(
             &exchange.pointee.responseBody, input, received, chunked: exchange.pointee.clientChunked,
             prefixCount: 0, to: client.pointee.socket, &client.pointee.output)
@@ -296,22 +301,26 @@ extension Worker {
             return .next
         case .sourceEmpty:
             upstream.pointee.canRead = false
-            if moved > 0 { clearDeadline(client) }
+            if moved > 0 { touch(upstream, exchange) }
             // With the end of stream already seen, an empty source is one cut short.
             if upstream.pointee.peerEnded {
-                upstream.pointee.canRead = true
-                if upstream.pointee.socket.peek() == 0 {
+                let waiting = upstream.pointee.socket.peek()
+                if waiting == 0 {
                     upstreamEnded(exchange, upstream)
                     return .finish
                 }
-                upstream.pointee.canRead = false
+                upstream.pointee.canRead = waiting > 0
+                if waiting > 0 { return .next }
             }
-            if let route = exchange.pointee.route {
-                setDeadline(upstream, .body, afterMs: route.idleTimeoutMs)
-            }
+            armDeadlines(exchange)
             return .wait
         case .sinkFull:
-            waitForClientToTake(exchange, upstream)
+            if moved > 0 { touch(client, exchange) }
+            armDeadlines(exchange)
+            return .wait
+        case .shareUsed:
+            goOnNextTurn(Token(kind: TokenKind.upstream, handle: upstream.pointee.handle))
+            armDeadlines(exchange)
             return .wait
         case .sourceEnded(let error):
             upstream.pointee.readErrno = error
@@ -323,20 +332,9 @@ extension Worker {
         }
     }
 
-    /// The client is slower than the endpoint: reading stops until it has taken what there is.
-    private func waitForClientToTake(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
-        clearDeadline(upstream)
-        setDeadline(exchange.pointee.client, .write, afterMs: exchange.pointee.listener.writeTimeoutMs)
-    }
-
-    /// The client has taken some of what waited for it.
-    func clientTook(_ exchange: ExchangePointer) {
-        setDeadline(exchange.pointee.client, .write, afterMs: exchange.pointee.listener.writeTimeoutMs)
-    }
-
     /// The client takes bytes, and our own buffer is empty.
     func outputDrained(_ exchange: ExchangePointer) {
-        if exchange.pointee.client.pointee.deadline == .write { clearDeadline(exchange.pointee.client) }
+        armDeadlines(exchange)
         if exchange.pointee.responseDone {
             finish(exchange)
         } else if exchange.pointee.responseStarted {
@@ -381,7 +379,7 @@ extension Worker {
         if exchange.pointee.client.pointee.output.isEmpty {
             finish(exchange)
         } else {
-            clientTook(exchange)
+            armDeadlines(exchange)
         }
     }
 

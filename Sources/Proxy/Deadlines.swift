@@ -1,0 +1,84 @@
+// Which deadlines run while an exchange is under way.
+//
+// A client connection and an upstream connection have one timer each. Request and response may move at
+// the same time, so no step sets a timer for itself: every step ends in `armDeadlines`, which derives
+// both from the state. A deadline that already runs is left alone (events of the other side must not
+// renew it); `touch` starts it afresh when the peer it is about has moved bytes.
+
+import HTTPModel
+import Reactor
+import Resilience
+
+extension Worker {
+    /// Sets the deadlines that fit the exchange's state.
+    func armDeadlines(_ exchange: ExchangePointer) {
+        guard !exchange.pointee.isOver else { return }
+        let client = exchange.pointee.client
+        let clientIsBlocked = !client.pointee.output.isEmpty || exchange.pointee.responsePipe.count > 0
+        let body = exchange.pointee.requestBody
+        // After `Expect: 100-continue` was passed on, it is the endpoint that has to speak first.
+        let asksFirst =
+            exchange.pointee.request.expectsContinue && body.count == 0 && exchange.pointee.interimCount == 0
+            && exchange.pointee.requestStarted
+        let owesBody =
+            !body.isDone && !exchange.pointee.requestIsBlocked && !exchange.pointee.discardsRequestBody
+            && !exchange.pointee.isLocal
+            && (exchange.pointee.phase == .admit || exchange.pointee.requestStarted)
+            && !asksFirst
+        run(client, clientIsBlocked ? .write : owesBody ? .body : .none, exchange.pointee.listener)
+
+        guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy,
+            let route = exchange.pointee.route
+        else { return }
+        let wanted: UpstreamConnection.Deadline
+        if exchange.pointee.requestIsBlocked {
+            wanted = .write
+        } else if exchange.pointee.responseStarted {
+            wanted = clientIsBlocked ? .none : .body
+        } else {
+            wanted =
+                exchange.pointee.requestSentWhole || exchange.pointee.discardsRequestBody || asksFirst
+                ? .head : .none
+        }
+        run(upstream, wanted, route)
+    }
+
+    @inline(__always)
+    private func run(_ client: ClientPointer, _ deadline: ClientDeadline, _ plan: ListenerPlan) {
+        if client.pointee.deadline == deadline { return }
+        switch deadline {
+        case .write: setDeadline(client, .write, afterMs: plan.writeTimeoutMs)
+        case .body: setDeadline(client, .body, afterMs: plan.bodyTimeoutMs)
+        default: clearDeadline(client)
+        }
+    }
+
+    @inline(__always)
+    private func run(_ upstream: UpstreamPointer, _ deadline: UpstreamConnection.Deadline, _ route: RoutePlan)
+    {
+        if upstream.pointee.deadline == deadline { return }
+        switch deadline {
+        case .head: setDeadline(upstream, .head, afterMs: route.headTimeoutMs)
+        case .body, .write: setDeadline(upstream, deadline, afterMs: route.idleTimeoutMs)
+        default: clearDeadline(upstream)
+        }
+    }
+
+    /// The client has moved bytes.
+    func touch(_ client: ClientPointer, _ exchange: ExchangePointer) {
+        switch client.pointee.deadline {
+        case .body: setDeadline(client, .body, afterMs: exchange.pointee.listener.bodyTimeoutMs)
+        case .write: setDeadline(client, .write, afterMs: exchange.pointee.listener.writeTimeoutMs)
+        case .none, .idle, .head, .linger: break
+        }
+    }
+
+    /// The endpoint has moved bytes.
+    func touch(_ upstream: UpstreamPointer, _ exchange: ExchangePointer) {
+        guard let route = exchange.pointee.route else { return }
+        switch upstream.pointee.deadline {
+        case .body, .write: setDeadline(upstream, upstream.pointee.deadline, afterMs: route.idleTimeoutMs)
+        case .none, .connect, .head, .idle: break
+        }
+    }
+}
