@@ -106,7 +106,8 @@ private func took<Value>(_ value: Value?) throws -> Value { try #require(value) 
         #expect(live.allSatisfy { slab.pointer($0.handle) == $0.pointer && $0.pointer.pointee == $0.value })
         #expect(dead.allSatisfy { slab.pointer($0) == nil })
         var seen: [UInt64] = []
-        slab.forEach { seen.append($0.pointee) }
+        func note(_ element: UnsafeMutablePointer<UInt64>) { seen.append(element.pointee) }
+        slab.forEach(note)
         #expect(seen.sorted() == live.map(\.value).sorted())
     }
 }
