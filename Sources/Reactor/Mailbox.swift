@@ -39,7 +39,9 @@ public final class Mailbox<Message: Sendable>: Sendable {
         _ = read(eventDescriptor, &count, 8)
         return queue.withLock { queue in
             let messages = queue
-            queue.removeAll(keepingCapacity: true)
+            // Not removeAll(keepingCapacity:): the storage is shared with `messages` now, so that would
+            // allocate as much room again, after one burst for ever.
+            queue = []
             return messages
         }
     }

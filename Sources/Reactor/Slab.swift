@@ -41,7 +41,9 @@ public struct Slab<Element>: ~Copyable {
     /// A slot for a new element, uninitialised; nil when the bound is reached.
     @inlinable
     public mutating func allocate() -> (pointer: UnsafeMutablePointer<Element>, handle: Handle)? {
-        if free.isEmpty, !grow() { return nil }
+        // Chunks are whole, so the last one may have more slots than the bound allows.
+        if count >= countMax { return nil }
+        if free.isEmpty { grow() }
         let index = free.removeLast()
         took()
         let handle = Handle(index: index, generation: generations[Int(index)])
@@ -75,13 +77,11 @@ public struct Slab<Element>: ~Copyable {
     @usableFromInline mutating func gave() { count -= 1 }
 
     @usableFromInline
-    mutating func grow() -> Bool {
+    mutating func grow() {
         let first = generations.count
-        guard first < countMax else { return false }
         chunks.append(.allocate(capacity: Self.chunkCount))
         for index in (first..<first + Self.chunkCount).reversed() { free.append(UInt32(index)) }
         generations.append(contentsOf: repeatElement(1, count: Self.chunkCount))
-        return true
     }
 
     /// Calls body for every slot in use: for drains and status, not for the data path.

@@ -73,8 +73,8 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
     public func pendingError() -> Int32 {
         var error: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
-        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size)
-        return error
+        // A descriptor that cannot be asked is not a connection that stands.
+        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno
     }
 
     @inline(__always)

@@ -92,6 +92,14 @@ public struct TimerWheel: ~Copyable {
     /// How long the loop may sleep: milliseconds until a slot must be looked at, at most limitMs.
     public func timeoutMs(nowMs: UInt64, limitMs: Int32) -> Int32 {
         if heads[Int(Self.expiredList)] >= 0 { return 0 }
+        let next = nextOccupiedTick()
+        guard next != .max else { return limitMs }
+        let dueMs = next * Self.tickMs
+        return dueMs <= nowMs ? 0 : Int32(min(UInt64(limitMs), dueMs - nowMs))
+    }
+
+    /// The first tick after this one at which some slot with timers comes round; .max when there is none.
+    private func nextOccupiedTick() -> UInt64 {
         var best = UInt64.max
         for level in 0..<Self.levels where occupied[level] != 0 {
             let shift = UInt64(level) * Self.slotBits
@@ -104,18 +112,18 @@ public struct TimerWheel: ~Copyable {
             let distance = ahead != 0 ? UInt64(ahead.trailingZeroBitCount) : 64
             best = min(best, (current + distance) << shift)
         }
-        guard best != .max else { return limitMs }
-        let dueMs = best * Self.tickMs
-        return dueMs <= nowMs ? 0 : Int32(min(UInt64(limitMs), dueMs - nowMs))
+        return best
     }
 
     private mutating func advance(to target: UInt64) {
         while tick < target {
-            if occupied.allSatisfy({ $0 == 0 }) {
+            // Empty slots are jumped over: a long gap costs as much as a short one.
+            let next = nextOccupiedTick()
+            if next > target {
                 tick = target
                 return
             }
-            tick += 1
+            tick = next
             var level = 0
             repeat {
                 let slot = Int(tick >> (UInt64(level) * Self.slotBits) & 63)
@@ -142,7 +150,9 @@ public struct TimerWheel: ~Copyable {
 
     private mutating func file(_ id: TimerID) {
         // Rounded up, and at least the next tick, so that no timer is early or filed behind the hand.
-        let wanted = max((nodes[Int(id)].deadlineMs &+ Self.tickMs - 1) / Self.tickMs, tick + 1)
+        // (Not `+ tickMs - 1`: deadlines reach to the end of UInt64, "never" being the last.)
+        let deadline = nodes[Int(id)].deadlineMs
+        let wanted = max(deadline / Self.tickMs + (deadline % Self.tickMs == 0 ? 0 : 1), tick + 1)
         let distance = wanted - tick
         var level = 0
         while level < Self.levels - 1, distance >> (UInt64(level + 1) * Self.slotBits) != 0 { level += 1 }

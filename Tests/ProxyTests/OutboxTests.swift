@@ -1,0 +1,169 @@
+// Outbox: what the kernel does not take at once arrives later, whole and in order.
+
+import Glibc
+import Reactor
+import Testing
+
+@testable import Proxy
+
+/// SplitMix64, so that a failure can be repeated.
+private struct Generator: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
+
+/// A connected pair whose near end takes little at a time.
+private final class NarrowPair {
+    let near: Socket
+    let far: Socket
+
+    init() {
+        var fds: (Int32, Int32) = (-1, -1)
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        let result = withUnsafeMutablePointer(to: &fds) {
+            $0.withMemoryRebound(to: Int32.self, capacity: 2) { socketpair(AF_UNIX, type, 0, $0) }
+        }
+        precondition(result == 0, "socketpair: \(errno)")
+        near = Socket(fd: fds.0)
+        far = Socket(fd: fds.1)
+        near.set(SOL_SOCKET, SO_SNDBUF, 4096)
+    }
+
+    /// Up to `limit` bytes of what has arrived.
+    func receive(_ limit: Int) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: limit) { room, count in
+            count = max(room.baseAddress.map { far.receive($0, limit) } ?? 0, 0)
+        }
+    }
+
+    func receiveAll() -> [UInt8] {
+        var all: [UInt8] = []
+        while true {
+            let bytes = receive(65_536)
+            if bytes.isEmpty { return all }
+            all += bytes
+        }
+    }
+
+    deinit {
+        near.close()
+        far.close()
+    }
+}
+
+/// Sends the parts from memory that is overwritten afterwards, as the worker's scratch is.
+private func send(
+    _ parts: [[UInt8]], _ outbox: inout Outbox, to socket: Socket, pool: inout BufferPool
+) -> Int32 {
+    let total = parts.reduce(0) { $0 + $1.count }
+    let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: total + 1)
+    defer { memory.deallocate() }
+    var vectors: [iovec] = []
+    var offset = 0
+    for part in parts {
+        for (i, byte) in part.enumerated() { memory[offset + i] = byte }
+        vectors.append(iovec(iov_base: memory + offset, iov_len: part.count))
+        offset += part.count
+    }
+    let result = outbox.send(&vectors, vectors.count, total: total, to: socket, pool: &pool)
+    for i in 0..<total { memory[i] = 0xee }
+    return result
+}
+
+@Suite struct OutboxTests {
+    @Test func whatFitsIsNotKept() {
+        let pair = NarrowPair()
+        var pool = BufferPool()
+        var outbox = Outbox()
+        #expect(send([[1, 2], [], [3]], &outbox, to: pair.near, pool: &pool) == 0)
+        #expect(outbox.isEmpty && pool.bytesInUse == 0)
+        #expect(pair.receiveAll() == [1, 2, 3])
+    }
+
+    /// Random parts, random reading: the far side gets exactly the bytes, in order, and `count` is
+    /// always what was accepted and has not arrived at the kernel.
+    @Test(arguments: 1...UInt64(25))
+    func shortWritesKeepOrderAndBytes(seed: UInt64) throws {
+        var random = Generator(state: seed)
+        let pair = NarrowPair()
+        var pool = BufferPool()
+        var outbox = Outbox()
+        var accepted: [UInt8] = []
+        var received: [UInt8] = []
+        var keptSome = false
+        for _ in 0..<120 {
+            if outbox.count < 65_536 {
+                let parts = (0..<Int.random(in: 1...6, using: &random)).map { _ in
+                    let bits = Int.random(in: 0...14, using: &random)
+                    let count = Int.random(in: 0...(1 << bits), using: &random)
+                    let start = UInt8.random(in: 0...255, using: &random)
+                    return (0..<count).map { start &+ UInt8(truncatingIfNeeded: $0 &* 7) }
+                }
+                try #require(send(parts, &outbox, to: pair.near, pool: &pool) == 0)
+                for part in parts { accepted += part }
+            }
+            keptSome = keptSome || !outbox.isEmpty
+            if Bool.random(using: &random) {
+                received += pair.receive(Int.random(in: 1...20_000, using: &random))
+            }
+            if Bool.random(using: &random) {
+                try #require(outbox.flush(to: pair.near, pool: &pool) == 0)
+            }
+            #expect(outbox.isEmpty == (pool.bytesInUse == 0), "buffers are held for bytes only")
+        }
+        while !outbox.isEmpty {
+            let before = outbox.count
+            received += pair.receiveAll()
+            try #require(outbox.flush(to: pair.near, pool: &pool) == 0)
+            try #require(outbox.count < before, "no progress")
+        }
+        received += pair.receiveAll()
+        #expect(received == accepted)
+        #expect(keptSome, "nothing was kept: this tried nothing")
+        #expect(pool.bytesInUse == 0)
+    }
+
+    @Test func clearGivesEverythingBack() {
+        let pair = NarrowPair()
+        var pool = BufferPool()
+        var outbox = Outbox()
+        let big = [UInt8](repeating: 7, count: 200_000)
+        #expect(send([big, big], &outbox, to: pair.near, pool: &pool) == 0)
+        #expect(send([[1], big], &outbox, to: pair.near, pool: &pool) == 0)
+        #expect(!outbox.isEmpty && pool.bytesInUse >= outbox.count)
+        outbox.clear(pool: &pool)
+        #expect(outbox.isEmpty && pool.bytesInUse == 0)
+        // And it can be used again.
+        _ = pair.receiveAll()
+        #expect(send([[9]], &outbox, to: pair.near, pool: &pool) == 0)
+        #expect(pair.receiveAll() == [9])
+    }
+
+    @Test func errorsAreReportedAndNothingIsKept() {
+        let pair = NarrowPair()
+        var pool = BufferPool()
+        var outbox = Outbox()
+        _ = shutdown(pair.near.fd, Int32(SHUT_WR))
+        #expect(send([[1, 2, 3]], &outbox, to: pair.near, pool: &pool) == EPIPE)
+        #expect(send([[1], [2]], &outbox, to: pair.near, pool: &pool) == EPIPE)
+        #expect(outbox.isEmpty && pool.bytesInUse == 0)
+    }
+
+    @Test func flushReportsADeadPeer() {
+        let pair = NarrowPair()
+        var pool = BufferPool()
+        var outbox = Outbox()
+        #expect(send([[UInt8](repeating: 7, count: 100_000)], &outbox, to: pair.near, pool: &pool) == 0)
+        _ = shutdown(pair.far.fd, Int32(SHUT_RD))
+        #expect(outbox.flush(to: pair.near, pool: &pool) == EPIPE)
+        outbox.clear(pool: &pool)
+        #expect(pool.bytesInUse == 0)
+    }
+}
