@@ -1,0 +1,3 @@
+extension Configuration {
+    public static func jsonSchema() -> String { "" }
+}
