@@ -42,3 +42,61 @@ public struct ConfigurationError: Error, Sendable, Equatable {
         self.sourceLine = sourceLine
     }
 }
+
+extension ConfigurationError: CustomStringConvertible {
+    /// Several lines, without a newline at the end.
+    public var description: String {
+        var result = file
+        if line > 0 { result += ":\(line):\(column)" }
+        result += ": \(severity.rawValue): \(message)"
+        if let sourceLine, line > 0 {
+            let number = "\(line)"
+            let margin = String(repeating: " ", count: max(0, 5 - number.utf8.count))
+            result += "\n\(margin)\(number) | \(sourceLine.tabless)"
+            let width = sourceLine.unicodeScalars.count
+            let mark = min(length, max(1, width - column + 1))
+            if column <= width + 1 {
+                result += "\n      | " + String(repeating: " ", count: max(0, column - 1)) + "^"
+                result += String(repeating: "~", count: max(0, mark - 1))
+            }
+        }
+        let hints = [expectation, suggestion.map { "did you mean \"\($0)\"?" }].compactMap { $0 }
+        if !hints.isEmpty { result += "\n      " + hints.joined(separator: "; ") }
+        return result
+    }
+
+    /// By position, errors without a place first; each gets its line of the file.
+    static func sorted(_ errors: [ConfigurationError], text: [UInt8]) -> [ConfigurationError] {
+        var wanted = Set(errors.filter { $0.sourceLine == nil }.map(\.line))
+        var lines: [Int: String] = [:]
+        var number = 1
+        var start = 0
+        var index = 0
+        // One pass over the file, decoding only the lines somebody asked for.
+        while !wanted.isEmpty, index <= text.count {
+            if index == text.count || text[index] == 10 {
+                if wanted.remove(number) != nil {
+                    let line = text[start..<index].prefix(400)
+                    lines[number] = String(decoding: line.last == 13 ? line.dropLast() : line, as: UTF8.self)
+                }
+                number += 1
+                start = index + 1
+            }
+            index += 1
+        }
+        let located = errors.map { error in
+            var error = error
+            if error.sourceLine == nil { error.sourceLine = lines[error.line] }
+            return error
+        }
+        // The order of reports decides between errors at one place: sort is stable by offset.
+        return located.enumerated().sorted {
+            ($0.element.line, $0.element.column, $0.offset) < ($1.element.line, $1.element.column, $1.offset)
+        }.map(\.element)
+    }
+}
+
+extension String {
+    /// With tabs and other control characters as single spaces, so that the mark stays below its text.
+    fileprivate var tabless: String { clipped(.max) }
+}

@@ -1,0 +1,231 @@
+// The tree → the model. Runs on trees with errors too, so that cross references can be checked in the
+// same run; what could not be read keeps its default.
+
+struct ConfigurationBuilder {
+    let root: Node
+
+    func configuration() -> Configuration {
+        var result = Configuration()
+        root["workers"]?.store(&result.workers, Int.init)
+        result.listeners = (root["listeners"]?.entries ?? []).map { listener($0) }
+        result.services = (root["services"]?.entries ?? []).map { service($0) }
+        if case .list(let routes)? = root["routes"]?.content {
+            result.routes = routes.compactMap { route($0) }
+        }
+        result.trustedProxies = root["client-address"]?["trusted"]?.texts ?? []
+        if let node = root["forwarded"] {
+            node["x-forwarded"]?.bool.map { result.forwarded.xForwarded = $0 }
+            node["forwarded"]?.bool.map { result.forwarded.forwarded = $0 }
+            node["via"]?.bool.map { result.forwarded.via = $0 }
+        }
+        if let node = root["resolver"] {
+            result.resolver.servers = node["servers"]?.addresses(.resolver) ?? []
+            node["ttl-min"]?.store(&result.resolver.ttlMinMs)
+            node["ttl-max"]?.store(&result.resolver.ttlMaxMs)
+            node["timeout"]?.store(&result.resolver.timeoutMs)
+        }
+        if let node = root["telemetry"]?["access-log"], case .map = node.content {
+            result.accessLog = accessLog(node)
+        }
+        if let node = root["admin"] {
+            if node.text == "off" {
+                result.admin = nil
+            } else if let addresses = node["address"]?.addresses(.listen) {
+                result.admin?.addresses = addresses
+            }
+        }
+        root["drain"]?.store(&result.drainMs)
+        return result
+    }
+
+    private func accessLog(_ node: Node) -> AccessLog {
+        var log = AccessLog()
+        log.origin = node["path"]?.origin ?? node.origin
+        switch node["path"]?.text {
+        case "stdout"?, nil: log.destination = .stdout
+        case "stderr"?: log.destination = .stderr
+        case let path?: log.destination = .file(path)
+        }
+        node["format"]?.store(&log.format, AccessLog.Format.init(rawValue:))
+        return log
+    }
+
+    private func listener(_ entry: Node.Entry) -> Listener {
+        let node = entry.value
+        var result = Listener(name: entry.key)
+        result.addresses = node["address"]?.addresses(.listen) ?? []
+        node["protocol"]?.store(&result.protocol) { .init(rawValue: $0) }
+        result.service = node["service"]?.asText
+        node["proxy-protocol"]?.store(&result.proxyProtocol, Listener.ProxyProtocol.init(rawValue:))
+        if result.protocol == .tcp { result.timeout.idleMs = 3_600_000 }
+        if let timeout = node["timeout"] {
+            timeout["head"]?.store(&result.timeout.headMs)
+            timeout["idle"]?.store(&result.timeout.idleMs)
+            timeout["body"]?.store(&result.timeout.bodyMs)
+            timeout["write"]?.store(&result.timeout.writeMs)
+        }
+        if let rate = node["min-body-rate"]?.text {
+            if rate == "off" {
+                result.bodyRateMin = 0
+            } else if let value = try? Values.byteRate(rate) {
+                result.bodyRateMin = Int(value)
+            }
+        }
+        if let limits = node["limits"] {
+            limits["head"]?.storeSize(&result.limits.headBytes)
+            limits["fields"]?.store(&result.limits.fields, Int.init)
+            limits["target"]?.storeSize(&result.limits.targetBytes)
+            limits["connections"]?.store(&result.limits.connections, Int.init)
+            limits["requests-per-connection"]?.store(&result.limits.requestsPerConnection, Int.init)
+        }
+        return result
+    }
+
+    private func service(_ entry: Node.Entry) -> Service {
+        let node = entry.value
+        var result = Service(name: entry.key)
+        node["balance"]?.store(&result.balance, Service.Balance.init(rawValue:))
+        if case .list(let endpoints)? = node["endpoints"]?.content {
+            result.endpoints = endpoints.compactMap { element in
+                guard let text = element.asText ?? element["address"]?.asText,
+                    let address = try? Address(text, role: .endpoint)
+                else { return nil }
+                var endpoint = Endpoint(address: address)
+                element["weight"]?.store(&endpoint.weight, Int.init)
+                return endpoint
+            }
+        }
+        node["timeout"]?["connect"]?.store(&result.timeout.connectMs)
+        if let pool = node["connections"] {
+            pool["idle"]?.store(&result.connections.idle, Int.init)
+            pool["idle-timeout"]?.store(&result.connections.idleTimeoutMs)
+            pool["max"]?.store(&result.connections.max, Int.init)
+        }
+        if let budget = node["retry-budget"] {
+            if let text = budget["ratio"]?.text, let value = try? Values.perMille(text) {
+                result.retryBudget.ratioPerMille = Int(value)
+            }
+            if let text = budget["floor"]?.text, let value = try? Values.rate(text) {
+                result.retryBudget.floorPerSecond = Int(value)
+            }
+        }
+        node["proxy-protocol"]?.store(&result.proxyProtocol, Service.ProxyProtocol.init(rawValue:))
+        return result
+    }
+
+    /// Nil without an action: the file is refused then anyway.
+    private func route(_ node: Node) -> Route? {
+        guard let action = action(node) else { return nil }
+        var result = Route(name: node["name"]?.asText ?? Text("", at: node.origin), action: action)
+        result.listeners = node["listeners"]?.texts ?? []
+        if let match = node["match"] {
+            result.match.hosts = match["host"]?.texts ?? []
+            result.match.paths = match["path"]?.texts ?? []
+            result.match.methods = match["method"]?.texts ?? []
+            result.match.headers = conditions(match["headers"])
+            result.match.query = conditions(match["query"])
+            result.match.cookies = conditions(match["cookies"])
+        }
+        if let path = node["rewrite"]?["path"]?.asText {
+            result.rewrite = .path(path)
+        } else if let prefix = node["rewrite"]?["prefix"], let from = prefix["from"]?.asText {
+            result.rewrite = .prefix(from: from, to: prefix["to"]?.asText ?? Text("/"))
+        }
+        result.headers.request = changes(node["headers"]?["request"])
+        result.headers.response = changes(node["headers"]?["response"])
+        if let timeout = node["timeout"] {
+            timeout["head"]?.store(&result.timeout.headMs)
+            timeout["idle"]?.store(&result.timeout.idleMs)
+            if let text = timeout["total"]?.text { result.timeout.totalMs = try? Values.duration(text) }
+        }
+        node["retry"]?["attempts"]?.store(&result.retry.attempts, Int.init)
+        if let on = node["retry"]?["on"] {
+            result.retry.on = []
+            for text in on.texts {
+                guard let condition = Route.Retry.Condition(text.value), !result.retry.on.contains(condition)
+                else { continue }
+                result.retry.on.append(condition)
+            }
+        }
+        node["hold"]?.storeSize(&result.holdBytes)
+        return result
+    }
+
+    private func action(_ node: Node) -> Route.Action? {
+        if let service = node["service"]?.asText { return .service(service) }
+        if let redirect = node["redirect"], let to = redirect["to"]?.asText {
+            var result = Route.Redirect(to: to)
+            redirect["status"]?.store(&result.status, Int.init)
+            return .redirect(result)
+        }
+        if let respond = node["respond"], case .map = respond.content {
+            var result = Route.Response()
+            respond["status"]?.store(&result.status, Int.init)
+            if let body = respond["body"]?.asText { result.body = body }
+            if let type = respond["type"]?.asText { result.type = type }
+            return .respond(result)
+        }
+        return nil
+    }
+
+    private func conditions(_ node: Node?) -> [Match.Named] {
+        (node?.entries ?? []).compactMap { entry in
+            let value = entry.value
+            let condition: Match.Condition
+            if let text = value.asText {
+                condition = .equals(text)
+            } else if let text = value["prefix"]?.asText {
+                condition = .prefix(text)
+            } else if let text = value["regex"]?.asText {
+                condition = .regex(text)
+            } else if let present = value["present"]?.bool {
+                condition = .present(present)
+            } else {
+                return nil
+            }
+            return Match.Named(name: entry.key, condition: condition)
+        }
+    }
+
+    private func changes(_ node: Node?) -> Route.Changes {
+        var result = Route.Changes()
+        guard let node else { return result }
+        func fields(_ node: Node?) -> [Route.Changes.Field] {
+            (node?.entries ?? []).compactMap { entry in
+                entry.value.asText.map { .init(name: entry.key, value: $0) }
+            }
+        }
+        result.set = fields(node["set"])
+        result.add = fields(node["add"])
+        result.remove = node["remove"]?.texts ?? []
+        return result
+    }
+}
+
+extension Node {
+    fileprivate var asText: Text? { text.map { Text($0, at: origin) } }
+
+    fileprivate var texts: [Text] { elements.compactMap(\.asText) }
+
+    fileprivate func addresses(_ role: Address.Role) -> [Address] {
+        texts.compactMap { try? Address($0, role: role) }
+    }
+
+    /// Stores what the text reads as; leaves the place alone when it cannot be read.
+    fileprivate func store<Value>(_ place: inout Value, _ read: (String) -> Value?) {
+        if let text, let value = read(text) { place = value }
+    }
+
+    fileprivate func store(_ place: inout Int?, _ read: (String) -> Int?) {
+        if let text, let value = read(text) { place = value }
+    }
+
+    /// Stores a duration.
+    fileprivate func store(_ place: inout Int64) {
+        if let text, let value = try? Values.duration(text) { place = value }
+    }
+
+    fileprivate func storeSize(_ place: inout Int) {
+        if let text, let value = try? Values.size(text) { place = Int(value) }
+    }
+}

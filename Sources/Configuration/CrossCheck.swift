@@ -1,0 +1,191 @@
+// What no single value shows: names that lead nowhere, things given twice, keys that make no sense
+// together. Works on the model, and on the tree where it matters whether a key was written.
+
+struct CrossCheck {
+    let configuration: Configuration
+    let root: Node
+
+    func run(_ check: inout SchemaCheck) {
+        listeners(&check)
+        addresses(&check)
+        routes(&check)
+        services(&check)
+        let resolver = configuration.resolver
+        if resolver.ttlMinMs > resolver.ttlMaxMs,
+            let node = root["resolver"]?["ttl-min"] ?? root["resolver"]?["ttl-max"]
+        {
+            check.report(
+                "ttl-min is longer than ttl-max", node.origin,
+                "expected at most \(Units.duration(resolver.ttlMaxMs))")
+        }
+    }
+
+    private func dangling(_ name: Text, _ what: String, _ known: [String], _ check: inout SchemaCheck) {
+        check.report(
+            "there is no \(what) \"\(name.value.clipped(64))\"", name.origin,
+            known.isEmpty
+                ? "the file has no \(what)s"
+                : "expected one of: \(known.prefix(12).joined(separator: ", "))\(known.count > 12 ? ", …" : "")",
+            suggestion: Suggestion.nearest(to: name.value, in: known))
+    }
+
+    private func listeners(_ check: inout SchemaCheck) {
+        if let node = root["listeners"], case .map(let entries) = node.content, entries.isEmpty {
+            check.report(
+                "there is no listener", node.origin,
+                "expected at least one, such as web: { address: \":8080\" }")
+        }
+        let services = configuration.services.map(\.name.value)
+        for listener in configuration.listeners {
+            guard let node = root["listeners"]?[listener.name.value] else { continue }
+            let place = "listeners.\(listener.name.value.clipped(64))"
+            if let address = node["address"], case .list(let list) = address.content, list.isEmpty {
+                check.report("\(place) has no address", address.origin, "expected at least one address")
+            }
+            if listener.protocol == .tcp {
+                if let service = listener.service {
+                    if !services.contains(service.value) { dangling(service, "service", services, &check) }
+                } else if node["service"] == nil, case .map = node.content {
+                    check.report(
+                        "\"service\" is missing in \(place)", listener.name.origin,
+                        "a listener with protocol: tcp needs service: NAME",
+                        suggestion: services.count == 1 ? "service: \(services[0])" : nil)
+                }
+                httpOnly(node, place, &check)
+            } else if node["service"] != nil {
+                let origin = node.entries.first { $0.key.value == "service" }?.key.origin ?? node.origin
+                check.report(
+                    "\"service\" in \(place) needs protocol: tcp", origin,
+                    "requests on an HTTP listener are sent to services by routes")
+            }
+        }
+    }
+
+    private func httpOnly(_ node: Node, _ place: String, _ check: inout SchemaCheck) {
+        func refuse(_ node: Node?, _ keys: [String], _ place: String) {
+            for entry in node?.entries ?? [] where keys.contains(entry.key.value) {
+                check.report(
+                    "\"\(entry.key.value)\" in \(place) is for HTTP listeners only", entry.key.origin,
+                    "a listener with protocol: tcp does not read requests")
+            }
+        }
+        refuse(node, ["min-body-rate"], place)
+        refuse(node["timeout"], ["head", "body", "write"], place + ".timeout")
+        refuse(node["limits"], ["head", "fields", "target", "requests-per-connection"], place + ".limits")
+    }
+
+    /// The same address twice, and a single address beside ":port" for all of them.
+    private func addresses(_ check: inout SchemaCheck) {
+        var seen: [Address.Kind: (name: String, line: Int)] = [:]
+        var anyPorts: [UInt16: (name: String, line: Int)] = [:]
+        var all = configuration.listeners.flatMap { listener in
+            listener.addresses.map { ("listener \(listener.name.value)", $0) }
+        }
+        all += (configuration.admin?.addresses ?? []).map { ("admin", $0) }
+        for (name, address) in all {
+            if case .any(let port) = address.kind, anyPorts[port] == nil {
+                anyPorts[port] = (name, address.text.origin.line)
+            }
+        }
+        for (name, address) in all {
+            func report(_ other: (name: String, line: Int)) {
+                let line = other.line > 0 ? " (line \(other.line))" : ""
+                check.report(
+                    "\(address.text.value) is taken by \(other.name)\(line) already", address.text.origin,
+                    "expected an address of its own for \(name)")
+            }
+            if let other = seen[address.kind] {
+                report(other)
+            } else if case .ip(_, let port) = address.kind, let other = anyPorts[port],
+                address.text.origin.line > 0
+            {
+                report(other)
+            }
+            if seen[address.kind] == nil { seen[address.kind] = (name, address.text.origin.line) }
+        }
+    }
+
+    private func routes(_ check: inout SchemaCheck) {
+        let services = configuration.services.map(\.name.value)
+        let http = configuration.listeners.filter { $0.protocol == .http }.map(\.name.value)
+        let tcp = configuration.listeners.filter { $0.protocol == .tcp }.map(\.name.value)
+        // Names from the tree: a route whose action is wrong still takes its name.
+        var names: [String: Int] = [:]
+        if case .list(let nodes)? = root["routes"]?.content {
+            for node in nodes {
+                guard let name = node["name"], let text = name.text else { continue }
+                if let line = names[text] {
+                    check.report(
+                        "a second route named \"\(text.clipped(64))\"", name.origin,
+                        "the first is on line \(line)")
+                } else {
+                    names[text] = name.origin.line
+                }
+                for key in ["rewrite", "retry", "timeout", "hold"]
+                where node[key] != nil && node["service"] == nil
+                    && (node["redirect"] != nil || node["respond"] != nil)
+                {
+                    let origin = node.entries.first { $0.key.value == key }?.key.origin ?? node.origin
+                    check.report(
+                        "\"\(key)\" has no effect without \"service\"", origin,
+                        "expected it on routes that send requests to a service")
+                }
+            }
+        }
+        for route in configuration.routes {
+            if case .service(let name) = route.action, !services.contains(name.value) {
+                dangling(name, "service", services, &check)
+            }
+            for listener in route.listeners where !http.contains(listener.value) {
+                if tcp.contains(listener.value) {
+                    check.report(
+                        "listener \"\(listener.value)\" has protocol: tcp", listener.origin,
+                        "routes are for HTTP listeners: a tcp listener names its service itself")
+                } else {
+                    dangling(listener, "listener", http, &check)
+                }
+            }
+        }
+        if !configuration.routes.isEmpty, http.isEmpty, !tcp.isEmpty, let node = root["routes"] {
+            check.report("routes without an HTTP listener are never used", node.origin, severity: .warning)
+        }
+        if root["routes"]?.elements.isEmpty ?? true,
+            let first = configuration.listeners.first(where: { $0.protocol == .http })
+        {
+            check.report(
+                "listener \"\(first.name.value.clipped(64))\" answers every request with 404: there are no routes",
+                first.name.origin, severity: .warning)
+        }
+    }
+
+    private func services(_ check: inout SchemaCheck) {
+        var used: Set<String> = []
+        for listener in configuration.listeners { listener.service.map { _ = used.insert($0.value) } }
+        for node in root["routes"]?.elements ?? [] { node["service"]?.text.map { _ = used.insert($0) } }
+        for service in configuration.services {
+            let name = service.name.value
+            if case .list(let list)? = root["services"]?[name]?["endpoints"]?.content, list.isEmpty {
+                check.report(
+                    "service \"\(name.clipped(64))\" has no endpoints",
+                    root["services"]?[name]?["endpoints"]?.origin ?? service.name.origin,
+                    "expected at least one address")
+            }
+            if !used.contains(name) {
+                check.report(
+                    "service \"\(name.clipped(64))\" is not used", service.name.origin, severity: .warning)
+            }
+            var seen: [Address.Kind: Int] = [:]
+            for endpoint in service.endpoints {
+                let origin = endpoint.address.text.origin
+                if let line = seen[endpoint.address.kind] {
+                    check.report(
+                        "endpoint \(endpoint.address.text.value) is in service \"\(name.clipped(64))\" twice",
+                        origin,
+                        "it is on line \(line) already; give it a weight instead")
+                } else {
+                    seen[endpoint.address.kind] = origin.line
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+// The configuration language, continued: routes.
+
+extension Language {
+    static let route = Section(
+        name: "route",
+        keys: [
+            Key(
+                "name", .text(.name), required: true,
+                "What logs, metrics and `weir explain` call the route. Unique in the file.",
+                example: "name: api"),
+            Key(
+                "listeners", .oneOrMany(.text(.name)), default: "all HTTP listeners",
+                "The listeners the route is for.", example: "listeners: [web]"),
+            Key(
+                "match", .section(match), default: "{} (every request)",
+                "Which requests the route is for. All parts given have to agree.",
+                example: "match: { host: api.example.com, path: /v1/*, method: [GET, POST] }"),
+            Key("service", .text(.name), "The service the request goes to.", example: "service: api"),
+            Key(
+                "redirect", .section(redirect), "Answers with a redirect.",
+                example: "redirect: { to: \"https://{request.host}{request.uri}\" }"),
+            Key(
+                "respond", .section(respond), "Answers with a fixed response.",
+                example: "respond: { status: 404, body: nothing here }"),
+            Key(
+                "rewrite", .section(rewrite),
+                "Changes the path before it goes to the service.",
+                example: "rewrite: { prefix: { from: /v1, to: / } }"),
+            Key(
+                "headers", .section(headers),
+                "Changes of fields, in the order remove, set, add.",
+                example: "headers:\n  request: { set: { X-Tenant: blue }, remove: [X-Debug] }"),
+            Key(
+                "timeout", .section(routeTimeout), "Deadlines for the answer of an endpoint.",
+                example: "timeout: { head: 10s }"),
+            Key(
+                "retry", .section(retry),
+                "When a request is tried again, on another endpoint if there is one. Only requests that are safe to repeat are, and never after the first byte of a response went to the client.",
+                example: "retry: { attempts: 3, on: [connect, reset, 503] }"),
+            Key(
+                "hold", .size(0...16_777_216), default: "64KiB",
+                "Bytes of a request body held before an endpoint is chosen, so that the request can be tried again. Larger bodies stream.",
+                example: "hold: 256KiB"),
+        ],
+        exactlyOne: [["service", "redirect", "respond"]],
+        later: [
+            "cache", "auth", "limits", "rate-limit", "compress", "cors", "files", "waf", "mirror", "split",
+            "priority",
+            "policies",
+        ])
+
+    static let match = Section(
+        name: "match",
+        keys: [
+            Key(
+                "host", .oneOrMany(.text(.host)), default: "any",
+                "Hosts, in any case and without the port. `*.example.com` is any name below example.com.",
+                example: "host: [example.com, \"*.example.com\"]"),
+            Key(
+                "path", .oneOrMany(.text(.path)), default: "any",
+                "Paths: `/a/b` exact, `/v1/*` whole segments at the start, `/users/{id}` with a captured segment, `~^/x/(?<n>[0-9]+)$` a regular expression.",
+                example: "path: [/v1/*, /health]"),
+            Key(
+                "method", .oneOrMany(.text(.method)), default: "any",
+                "Methods, in upper case as they are sent.", example: "method: [GET, HEAD]"),
+            Key(
+                "headers", .map(condition, of: .fieldName),
+                "Conditions on request fields; names in any case.",
+                example: "headers: { X-Beta: \"1\", Authorization: { present: false } }"),
+            Key(
+                "query", .map(condition, of: .free),
+                "Conditions on query parameters.", example: "query: { version: { prefix: \"2.\" } }"),
+            Key(
+                "cookies", .map(condition, of: .free), "Conditions on cookies.",
+                example: "cookies: { group: { regex: \"^(a|b)$\" } }"),
+        ])
+
+    static let condition = Kind.either([
+        .text(.fieldValue),
+        .section(
+            Section(
+                name: "condition",
+                keys: [
+                    Key("present", .bool, "Whether it has to be there at all.", example: "present: true"),
+                    Key(
+                        "prefix", .text(.fieldValue), "How the value starts.", example: "prefix: \"Bearer \""),
+                    Key(
+                        "regex", .text(.regex), "A regular expression (PCRE2) found in the value.",
+                        example: "regex: \"^v[0-9]+$\""),
+                ],
+                exactlyOne: [["present", "prefix", "regex"]])),
+    ])
+
+    static let redirect = Section(
+        name: "redirect",
+        keys: [
+            Key(
+                "to", .text(.template), required: true, "The Location to send.",
+                example: "to: \"https://{request.host}{request.uri}\""),
+            Key(
+                "status", .choice(["301", "302", "303", "307", "308"]), default: "308", "The status to send.",
+                example: "status: 302"),
+        ])
+
+    static let respond = Section(
+        name: "respond",
+        keys: [
+            Key("status", .integer(200...599), default: "200", "The status to send.", example: "status: 404"),
+            Key(
+                "body", .text(.free), default: "\"\"", "The body to send, at most 1 MiB.",
+                example: "body: nothing here"),
+            Key(
+                "type", .text(.fieldValue), default: "text/plain; charset=utf-8", "Content-Type of the body.",
+                example: "type: application/json"),
+        ])
+
+    static let rewrite = Section(
+        name: "rewrite",
+        keys: [
+            Key(
+                "path", .text(.template),
+                "The whole new path. The query is kept unless the template has one.",
+                example: "path: \"/users/{path.id}\""),
+            Key(
+                "prefix", .section(prefixRewrite), "Exchanges whole segments at the start of the path.",
+                example: "prefix: { from: /v1, to: / }"),
+        ],
+        exactlyOne: [["path", "prefix"]])
+
+    static let prefixRewrite = Section(
+        name: "prefix",
+        keys: [
+            Key(
+                "from", .text(.prefix), required: true,
+                "What the path starts with; other paths are left alone.", example: "from: /v1"),
+            Key("to", .text(.prefix), default: "/", "What it starts with afterwards.", example: "to: /api"),
+        ])
+
+    static let headers = Section(
+        name: "headers",
+        keys: [
+            Key(
+                "request", .section(changes), "Changes of the request sent to the service.",
+                example: "request: { remove: [X-Debug] }"),
+            Key(
+                "response", .section(changes), "Changes of the response sent to the client.",
+                example: "response: { set: { X-Frame-Options: DENY } }"),
+        ])
+
+    static let changes = Section(
+        name: "changes",
+        keys: [
+            Key(
+                "set", .map(.text(.template), of: .fieldName),
+                "Fields to have exactly this value, whatever was there.",
+                example: "set: { X-Client: \"{client.ip}\" }"),
+            Key(
+                "add", .map(.text(.template), of: .fieldName), "Fields to add to what is there.",
+                example: "add: { Vary: Origin }"),
+            Key(
+                "remove", .oneOrMany(.text(.fieldName)), default: "[]", "Fields to take out.",
+                example: "remove: [Server, X-Powered-By]"),
+        ])
+
+    static let routeTimeout = Section(
+        name: "timeout",
+        keys: [
+            Key(
+                "head", .duration(1...86_400_000), default: "60s",
+                "From the request sent to the head of the response.", example: "head: 10s"),
+            Key(
+                "idle", .duration(1...86_400_000), default: "60s",
+                "Without a byte from or to the endpoint after that.", example: "idle: 5m"),
+            Key(
+                "total", .either([.word("none"), .duration(1...86_400_000)]), default: "none",
+                "From the head of the request to the last byte of the response, retries included.",
+                example: "total: 30s"),
+        ])
+
+    static let retry = Section(
+        name: "retry",
+        keys: [
+            Key(
+                "attempts", .integer(1...10), default: "2", "Tries in total; 1 is no retry.",
+                example: "attempts: 3"),
+            Key(
+                "on", .oneOrMany(.text(.retryCondition)), default: "[connect, reset]",
+                "What is tried again: `connect` (no connection), `reset` (connection closed before a response), `timeout` (no response head in time), or a status.",
+                example: "on: [connect, reset, 502, 503]"),
+        ],
+        later: ["backoff", "hedge"])
+}

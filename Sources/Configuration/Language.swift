@@ -1,0 +1,282 @@
+// The configuration language: every key with its kind, range, default, meaning and example.
+//
+// The one definition. The checks, the JSON Schema and docs/reference.md come from it; the defaults are
+// compared with those of the model by a test.
+
+enum Language {
+    private static let anyTime: ClosedRange<Int64> = 1...86_400_000
+
+    static let file = Section(
+        name: "the file",
+        keys: [
+            Key(
+                "defaults", .text(.defaultSet), default: "\"2026-1\"",
+                "Pins the set of defaults, so that a later version of Weir does not change what this file means.",
+                example: "defaults: \"2026-1\""),
+            Key(
+                "workers", .either([.word("auto"), .integer(1...1024)]), default: "auto",
+                "Number of worker threads, each with its own connections. `auto` is one per core that cpuset and cgroup quota allow.",
+                example: "workers: 4"),
+            Key(
+                "listeners", .map(.section(listener), of: .name), required: true,
+                "The addresses and protocols Weir accepts traffic on, by name.",
+                example: "listeners:\n  web: { address: \":8080\" }"),
+            Key(
+                "routes", .list(.section(route)),
+                "What to do with HTTP requests. The most specific match wins: exact host before wildcard, longer path before shorter, more conditions before fewer, then the order in the file.",
+                example: "routes:\n  - { name: all, match: { path: /* }, service: web }"),
+            Key(
+                "services", .map(.section(service), of: .name),
+                "Named pools of endpoints.",
+                example: "services:\n  web: { endpoints: [127.0.0.1:3000] }"),
+            Key(
+                "client-address", .section(clientAddress),
+                "Whose word about the address of the client is believed. It is computed once and used everywhere.",
+                example: "client-address: { trusted: [10.0.0.0/8] }"),
+            Key(
+                "forwarded", .section(forwarded),
+                "Which fields tell an endpoint about the client, and both sides about Weir.",
+                example: "forwarded: { forwarded: true }"),
+            Key(
+                "resolver", .section(resolver),
+                "How the names of endpoints become addresses. A failed answer never removes an endpoint.",
+                example: "resolver: { servers: [127.0.0.53:53] }"),
+            Key(
+                "telemetry", .section(telemetry), "What Weir records.",
+                example: "telemetry: { access-log: { path: stdout } }"),
+            Key(
+                "admin", .either([.word("off"), .section(admin)]), default: "{ address: \"127.0.0.1:9900\" }",
+                "The listener for metrics, health of Weir itself, and the admin API. It has no access control of its own: keep it on an address only operators reach.",
+                example: "admin: { address: \"127.0.0.1:9900\" }"),
+            Key(
+                "drain", .duration(0...86_400_000), default: "30s",
+                "Deadline after SIGTERM for the requests that were accepted; connections still open then are closed.",
+                example: "drain: 1m"),
+        ],
+        later: ["cache", "cluster", "certificates", "tls", "includes", "policies", "expect"])
+
+    static let listener = Section(
+        name: "listener",
+        keys: [
+            Key(
+                "address", .oneOrMany(.text(.listenAddress)), required: true,
+                "Where to listen. `:8080` is every IPv4 and IPv6 address of the machine; `unix:/path` is a Unix socket.",
+                example: "address: [\"127.0.0.1:8080\", \"[::1]:8080\"]"),
+            Key(
+                "protocol", .choice(["http", "tcp"]), default: "http",
+                "`http` reads HTTP/1.1 requests and routes each; `tcp` passes bytes to one service.",
+                example: "protocol: tcp"),
+            Key(
+                "service", .text(.name),
+                "The service connections go to. Required with `protocol: tcp`, not allowed with `http`.",
+                example: "service: postgres"),
+            Key(
+                "proxy-protocol", .choice(["off", "required"]), default: "off",
+                "With `required` every connection has to start with a PROXY protocol header (version 1 or 2), which then gives the address of the client; other connections are closed. Anybody who can connect can claim any address: use it only behind a balancer.",
+                example: "proxy-protocol: required"),
+            Key(
+                "timeout", .section(listenerTimeout),
+                "Deadlines towards the client. They measure progress, not totals.",
+                example: "timeout: { head: 5s }"),
+            Key(
+                "min-body-rate", .either([.word("off"), .byteRate(1...1_000_000_000)]), default: "240B/s",
+                "Least average rate of a request body; a slower client is cut off. HTTP only.",
+                example: "min-body-rate: 1KiB/s"),
+            Key(
+                "limits", .section(listenerLimits), "Bounds on what clients can ask for.",
+                example: "limits: { head: 16KiB }"),
+        ],
+        later: ["tls", "http2", "http3", "acme", "policies"])
+
+    static let listenerTimeout = Section(
+        name: "timeout",
+        keys: [
+            Key(
+                "head", .duration(anyTime), default: "10s",
+                "From the first byte of a request to the end of its head. HTTP only.", example: "head: 5s"),
+            Key(
+                "idle", .duration(anyTime), default: "75s",
+                "HTTP: a kept-alive connection without a request. TCP: no byte in either direction; the default is then 1h.",
+                example: "idle: 2m"),
+            Key(
+                "body", .duration(anyTime), default: "30s",
+                "Without a byte of a request body that is still to come. HTTP only.", example: "body: 10s"),
+            Key(
+                "write", .duration(anyTime), default: "30s",
+                "Without the client taking a byte of a response that waits for it. HTTP only.",
+                example: "write: 10s"),
+        ])
+
+    static let listenerLimits = Section(
+        name: "limits",
+        keys: [
+            Key(
+                "head", .size(1_024...1_048_576), default: "64KiB",
+                "Bytes of a request head, and of a trailer section; more is a 431. HTTP only.",
+                example: "head: 16KiB"),
+            Key(
+                "fields", .integer(1...10_000), default: "200",
+                "Field lines of a head or trailer section; more is a 431. HTTP only.", example: "fields: 100"),
+            Key(
+                "target", .size(64...1_048_576), default: "32KiB",
+                "Bytes of a request target; more is a 414. HTTP only.", example: "target: 8KiB"),
+            Key(
+                "connections", .integer(1...10_000_000), default: "100000",
+                "Connections open at once, over all workers.", example: "connections: 20000"),
+            Key(
+                "requests-per-connection", .integer(1...1_000_000_000), default: "10000",
+                "Requests on one connection before it is closed in an orderly way. HTTP only.",
+                example: "requests-per-connection: 1000"),
+        ])
+
+    static let clientAddress = Section(
+        name: "client-address",
+        keys: [
+            Key(
+                "trusted", .oneOrMany(.text(.cidr)), default: "[]",
+                "Proxies in front of Weir. X-Forwarded-For is read from right to left as long as the addresses are in these blocks.",
+                example: "trusted: [10.0.0.0/8, \"::1\"]")
+        ])
+
+    static let forwarded = Section(
+        name: "forwarded",
+        keys: [
+            Key(
+                "x-forwarded", .bool, default: "true",
+                "Send X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host to endpoints.",
+                example: "x-forwarded: false"),
+            Key(
+                "forwarded", .bool, default: "false", "Send Forwarded (RFC 7239) to endpoints.",
+                example: "forwarded: true"),
+            Key(
+                "via", .bool, default: "true", "Add Via (RFC 9110 §7.6.3) to requests and responses.",
+                example: "via: false"),
+        ])
+
+    static let resolver = Section(
+        name: "resolver",
+        keys: [
+            Key(
+                "servers", .oneOrMany(.text(.resolverAddress)), default: "[]",
+                "DNS servers to ask; none means those of /etc/resolv.conf.",
+                example: "servers: [127.0.0.53:53]"),
+            Key(
+                "ttl-min", .duration(100...86_400_000), default: "1s",
+                "An answer is kept at least this long, whatever its TTL.", example: "ttl-min: 5s"),
+            Key(
+                "ttl-max", .duration(100...86_400_000), default: "5m",
+                "An answer is kept at most this long, whatever its TTL.", example: "ttl-max: 1m"),
+            Key(
+                "timeout", .duration(1...60_000), default: "2s", "Deadline of one query.",
+                example: "timeout: 500ms"),
+        ])
+
+    static let telemetry = Section(
+        name: "telemetry",
+        keys: [
+            Key(
+                "access-log", .either([.word("off"), .section(accessLog)]), default: "off",
+                "One line per request. Off costs nothing.",
+                example: "access-log: { path: stdout, format: json }")
+        ],
+        later: ["traces", "metrics", "slo"])
+
+    static let accessLog = Section(
+        name: "access-log",
+        keys: [
+            Key(
+                "path", .text(.logPath), default: "stdout", "Where the lines go. Files are appended to.",
+                example: "path: /var/log/weir/access.log"),
+            Key(
+                "format", .choice(["json", "text"]), default: "json",
+                "One JSON object, or one line of text, per request.", example: "format: text"),
+        ])
+
+    static let admin = Section(
+        name: "admin",
+        keys: [
+            Key(
+                "address", .oneOrMany(.text(.listenAddress)), default: "\"127.0.0.1:9900\"",
+                "Where the admin listener listens.", example: "address: \"unix:/run/weir-admin.sock\"")
+        ],
+        later: ["auth", "tls"])
+
+    static let service = Section(
+        name: "service",
+        keys: [
+            Key(
+                "balance", .choice(["least-request", "round-robin", "random"]), default: "least-request",
+                "How the endpoint of a request is chosen. `least-request` compares two endpoints picked at random by their requests in flight; all three observe weights.",
+                example: "balance: round-robin"),
+            Key(
+                "endpoints", .list(.either([.text(.endpointAddress), .section(endpoint)])), required: true,
+                "The addresses traffic can be sent to. Names are resolved again when their TTL ends.",
+                example: "endpoints:\n  - 10.0.0.11:8080\n  - { address: app.internal:8080, weight: 2 }"),
+            Key(
+                "timeout", .section(serviceTimeout), "Deadlines towards endpoints.",
+                example: "timeout: { connect: 500ms }"),
+            Key(
+                "connections", .section(connections),
+                "The pool of connections each worker keeps per endpoint.",
+                example: "connections: { idle: 16 }"),
+            Key(
+                "retry-budget", .section(retryBudget),
+                "Bounds the retries of the whole service, so that they never multiply an overload. Tokens come from requests completed in the last 10 s.",
+                example: "retry-budget: { ratio: 10%, floor: 1/s }"),
+            Key(
+                "proxy-protocol", .choice(["off", "v1", "v2"]), default: "off",
+                "PROXY protocol header sent at the start of each connection to an endpoint. Connections are then not shared between clients.",
+                example: "proxy-protocol: v2"),
+        ],
+        later: [
+            "health", "outliers", "limits", "tls", "discovery", "sticky", "breaker", "panic", "zone", "http2",
+        ])
+
+    static let endpoint = Section(
+        name: "endpoint",
+        keys: [
+            Key(
+                "address", .text(.endpointAddress), required: true,
+                "An IP address or name with a port, or a Unix socket.", example: "address: 10.0.0.11:8080"),
+            Key(
+                "weight", .integer(1...1000), default: "1",
+                "Share of the traffic relative to the other endpoints.", example: "weight: 3"),
+        ],
+        later: ["zone", "tags", "state", "backup"])
+
+    static let serviceTimeout = Section(
+        name: "timeout",
+        keys: [
+            Key(
+                "connect", .duration(1...600_000), default: "2s", "Deadline for a connection to an endpoint.",
+                example: "connect: 500ms")
+        ],
+        later: ["handshake"])
+
+    static let connections = Section(
+        name: "connections",
+        keys: [
+            Key(
+                "idle", .integer(0...100_000), default: "64",
+                "Idle connections kept per endpoint and worker; 0 keeps none.", example: "idle: 16"),
+            Key(
+                "idle-timeout", .duration(anyTime), default: "4s",
+                "How long an idle connection is kept. Keep it below the idle timeout of the endpoint (5 s in many servers).",
+                example: "idle-timeout: 30s"),
+            Key(
+                "max", .integer(0...1_000_000), default: "0",
+                "Connections per endpoint and worker, busy ones included; 0 is no limit.", example: "max: 200"
+            ),
+        ])
+
+    static let retryBudget = Section(
+        name: "retry-budget",
+        keys: [
+            Key(
+                "ratio", .percent(0...1000), default: "20%", "Retries as a share of completed requests.",
+                example: "ratio: 10%"),
+            Key(
+                "floor", .rate(0...1_000_000), default: "3/s", "Retries that are always allowed.",
+                example: "floor: 1/s"),
+        ])
+}

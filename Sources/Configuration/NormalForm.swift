@@ -1,0 +1,156 @@
+// The effective configuration as text: every value, in a fixed order. For tests, `weir check
+// --effective` and diffs between two files.
+
+extension Configuration {
+    /// One value per line, `path: value`, in a fixed order; ends in a newline.
+    public func normalForm() -> String {
+        var form = Form()
+        form.put("defaults", defaults)
+        form.put("workers", workers.map { "\($0)" } ?? "auto")
+        form.put("drain", Units.duration(drainMs))
+        form.list("client-address.trusted", trustedProxies.map(\.value))
+        form.put(
+            "forwarded",
+            "x-forwarded=\(forwarded.xForwarded) forwarded=\(forwarded.forwarded) via=\(forwarded.via)")
+        form.list("resolver.servers", resolver.servers.map(\.normal))
+        form.put(
+            "resolver",
+            "ttl-min=\(Units.duration(resolver.ttlMinMs)) ttl-max=\(Units.duration(resolver.ttlMaxMs)) timeout=\(Units.duration(resolver.timeoutMs))"
+        )
+        form.put("access-log", accessLog.map { "\($0.destination.normal) \($0.format.rawValue)" } ?? "off")
+        form.put("admin", admin.map { $0.addresses.map(\.normal).joined(separator: " ") } ?? "off")
+        for listener in listeners { form.listener(listener) }
+        for route in routes { form.route(route) }
+        for service in services { form.service(service) }
+        return form.text
+    }
+}
+
+extension AccessLog.Destination {
+    fileprivate var normal: String {
+        switch self {
+        case .stdout: "stdout"
+        case .stderr: "stderr"
+        case .file(let path): path
+        }
+    }
+}
+
+extension Address {
+    fileprivate var normal: String {
+        switch kind {
+        case .any(let port): "any:\(port)"
+        case .ip(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .name(let host, let port): "name:\(host):\(port)"
+        case .unix(let path): "unix:\(path)"
+        }
+    }
+}
+
+private struct Form {
+    var text = ""
+
+    mutating func put(_ path: String, _ value: String) { text += "\(path): \(value)\n" }
+
+    /// Nothing for an empty list.
+    mutating func list(_ path: String, _ values: [String]) {
+        if !values.isEmpty { put(path, values.joined(separator: " ")) }
+    }
+
+    mutating func listener(_ listener: Listener) {
+        let at = "listener \(listener.name.value)"
+        let timeout = listener.timeout
+        put(at, "\(listener.protocol.rawValue) \(listener.addresses.map(\.normal).joined(separator: " "))")
+        if let service = listener.service { put("\(at) service", service.value) }
+        put("\(at) proxy-protocol", listener.proxyProtocol.rawValue)
+        put("\(at) timeout.idle", Units.duration(timeout.idleMs))
+        put("\(at) limits.connections", "\(listener.limits.connections)")
+        guard listener.protocol == .http else { return }
+        put(
+            "\(at) timeout",
+            "head=\(Units.duration(timeout.headMs)) body=\(Units.duration(timeout.bodyMs)) write=\(Units.duration(timeout.writeMs))"
+        )
+        put(
+            "\(at) min-body-rate",
+            listener.bodyRateMin == 0 ? "off" : "\(Units.size(Int64(listener.bodyRateMin)))/s")
+        put(
+            "\(at) limits",
+            "head=\(Units.size(Int64(listener.limits.headBytes))) fields=\(listener.limits.fields) target=\(Units.size(Int64(listener.limits.targetBytes))) requests-per-connection=\(listener.limits.requestsPerConnection)"
+        )
+    }
+
+    mutating func route(_ route: Route) {
+        let at = "route \(route.name.value)"
+        switch route.action {
+        case .service(let name): put(at, "service \(name.value)")
+        case .redirect(let redirect):
+            put(at, "redirect \(redirect.status) \(JSONText.quoted(redirect.to.value))")
+        case .respond(let response):
+            put(
+                at,
+                "respond \(response.status) \(JSONText.quoted(response.type.value)) \(JSONText.quoted(response.body.value))"
+            )
+        }
+        list("\(at) listeners", route.listeners.map(\.value))
+        list("\(at) host", route.match.hosts.map(\.value))
+        list("\(at) path", route.match.paths.map(\.value))
+        list("\(at) method", route.match.methods.map(\.value))
+        for (kind, conditions) in [
+            ("header", route.match.headers), ("query", route.match.query), ("cookie", route.match.cookies),
+        ] {
+            for named in conditions { put("\(at) \(kind) \(named.name.value)", named.condition.normal) }
+        }
+        switch route.rewrite {
+        case .path(let path)?: put("\(at) rewrite", "path \(JSONText.quoted(path.value))")
+        case .prefix(let from, let to)?: put("\(at) rewrite", "prefix \(from.value) -> \(to.value)")
+        case nil: break
+        }
+        for (side, changes) in [("request", route.headers.request), ("response", route.headers.response)] {
+            list("\(at) \(side) remove", changes.remove.map(\.value))
+            for field in changes.set {
+                put("\(at) \(side) set \(field.name.value)", JSONText.quoted(field.value.value))
+            }
+            for field in changes.add {
+                put("\(at) \(side) add \(field.name.value)", JSONText.quoted(field.value.value))
+            }
+        }
+        guard case .service = route.action else { return }
+        put(
+            "\(at) timeout",
+            "head=\(Units.duration(route.timeout.headMs)) idle=\(Units.duration(route.timeout.idleMs)) total=\(route.timeout.totalMs.map(Units.duration) ?? "none")"
+        )
+        put(
+            "\(at) retry",
+            "attempts=\(route.retry.attempts) on=\(route.retry.on.map(\.text).joined(separator: ","))")
+        put("\(at) hold", Units.size(Int64(route.holdBytes)))
+    }
+
+    mutating func service(_ service: Service) {
+        let at = "service \(service.name.value)"
+        put(at, service.balance.rawValue)
+        for endpoint in service.endpoints {
+            put("\(at) endpoint", "\(endpoint.address.normal) weight=\(endpoint.weight)")
+        }
+        put("\(at) timeout.connect", Units.duration(service.timeout.connectMs))
+        put(
+            "\(at) connections",
+            "idle=\(service.connections.idle) idle-timeout=\(Units.duration(service.connections.idleTimeoutMs)) max=\(service.connections.max)"
+        )
+        put(
+            "\(at) retry-budget",
+            "ratio=\(Units.percent(Int64(service.retryBudget.ratioPerMille))) floor=\(service.retryBudget.floorPerSecond)/s"
+        )
+        put("\(at) proxy-protocol", service.proxyProtocol.rawValue)
+    }
+}
+
+extension Match.Condition {
+    fileprivate var normal: String {
+        switch self {
+        case .equals(let text): "= \(JSONText.quoted(text.value))"
+        case .prefix(let text): "prefix \(JSONText.quoted(text.value))"
+        case .regex(let text): "regex \(JSONText.quoted(text.value))"
+        case .present(let present): present ? "present" : "absent"
+        }
+    }
+}

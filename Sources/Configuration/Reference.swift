@@ -1,0 +1,62 @@
+// The language as a manual: docs/reference.md is this output (a test compares them).
+//
+// Each entry has the same shape: syntax, where allowed, default, range, meaning, example.
+
+extension Configuration {
+    /// The reference manual in Markdown, ending in a newline.
+    public static func referenceMarkdown() -> String {
+        var manual = Manual()
+        manual.text = """
+            # Configuration reference
+
+            Generated from the definition of the language (`Sources/Configuration/Language.swift`); do not edit.
+
+            A configuration is one YAML document. Unknown keys, duplicate keys, wrong types and names that lead
+            nowhere are errors; `weir check -c FILE` prints all of them. `weir schema` prints a JSON Schema for
+            editors.
+
+            | value | written as |
+            |---|---|
+            | DURATION | a whole number with `ms`, `s`, `m`, `h` or `d`: `250ms`, `10s` |
+            | SIZE | a whole number with `B`, `KiB`, `MiB`, `GiB`, `kB`, `MB` or `GB`: `64KiB` |
+            | SIZE/s, NUMBER/s | a rate: `240B/s`, `3/s` |
+            | PERCENT% | `20%`, `0.5%` |
+            | NAME | letters, digits, `-` and `_`, at most 64 |
+            | TEMPLATE | a text with variables: `{client.ip}`, `{request.host}`; `{{` and `}}` stand for braces |
+
+            """
+        manual.section(Language.file, path: "")
+        return manual.text
+    }
+}
+
+private struct Manual {
+    var text = ""
+
+    mutating func section(_ section: Section, path: String) {
+        text += "\n## \(path.isEmpty ? "The file" : path)\n"
+        for group in section.exactlyOne {
+            text += "\nExactly one of \(group.map { "`\($0)`" }.joined(separator: ", ")) has to be given.\n"
+        }
+        for key in section.keys { entry(key, path) }
+        if !section.later.isEmpty {
+            text +=
+                "\nReserved for later versions: \(section.later.map { "`\($0)`" }.joined(separator: ", ")).\n"
+        }
+        for key in section.keys {
+            for (suffix, inner) in key.kind.sections {
+                self.section(inner, path: (path.isEmpty ? "" : path + ".") + key.name + suffix)
+            }
+        }
+    }
+
+    private mutating func entry(_ key: Key, _ path: String) {
+        text += "\n### \(key.name)\n\n"
+        text += "- Syntax: `\(key.name): \(key.kind.syntax)`\n"
+        text += "- Where: \(path.isEmpty ? "top level of the file" : "`\(path)`")\n"
+        text +=
+            "- Default: \(key.isRequired ? "none, required" : key.defaultText.map { "`\($0)`" } ?? "none")\n"
+        if let range = key.kind.rangeText { text += "- Range: \(range)\n" }
+        text += "\n\(key.doc)\n\n```yaml\n\(key.example)\n```\n"
+    }
+}

@@ -1,0 +1,204 @@
+// The tree against the definition of the language: unknown keys, wrong types, units and ranges.
+//
+// Every error is collected; nothing stops at the first. What a wrong value leaves behind is handled by
+// the builder, which takes the default instead (the result is then thrown away).
+
+struct SchemaCheck {
+    let file: String
+    private(set) var problems: [ConfigurationError] = []
+    /// More than this many errors in one file help nobody.
+    static let problemsMax = 200
+
+    init(file: String) { self.file = file }
+
+    mutating func report(
+        _ message: String, _ origin: Origin, _ expectation: String? = nil, suggestion: String? = nil,
+        severity: ConfigurationError.Severity = .error
+    ) {
+        guard problems.count < Self.problemsMax else { return }
+        problems.append(
+            ConfigurationError(
+                message, file: file, line: origin.line, column: origin.column, length: max(1, origin.length),
+                expectation: expectation, suggestion: suggestion, severity: severity))
+    }
+
+    /// - Parameter path: how the message names the place, "routes[0].match"; empty at the top.
+    mutating func check(_ node: Node, _ kind: Kind, path: String) {
+        switch kind {
+        case .either(let kinds): either(node, kinds, path)
+        case .section(let section): check(node, section, path)
+        case .map(let inner, let rule):
+            guard case .map(let entries) = node.content else { return mismatch(node, kind, path) }
+            for entry in entries {
+                name(entry.key, rule)
+                check(entry.value, inner, path: "\(path).\(entry.key.value.clipped(64))")
+            }
+        case .list(let inner):
+            guard case .list(let elements) = node.content else { return mismatch(node, kind, path) }
+            for (index, element) in elements.enumerated() { check(element, inner, path: "\(path)[\(index)]") }
+        case .oneOrMany(let inner):
+            guard case .list(let elements) = node.content else { return check(node, inner, path: path) }
+            for (index, element) in elements.enumerated() { check(element, inner, path: "\(path)[\(index)]") }
+        default:
+            guard let text = node.text else {
+                // A quoted or empty text is a text; nothing at all is not.
+                return mismatch(node, kind, path)
+            }
+            scalar(text, node, kind, path)
+        }
+    }
+
+    private mutating func mismatch(_ node: Node, _ kind: Kind, _ path: String) {
+        let place = path.isEmpty ? "the file" : path
+        report("\(place) is \(node.shape)", node.origin, "expected \(kind.expectation)")
+    }
+
+    private mutating func either(_ node: Node, _ kinds: [Kind], _ path: String) {
+        if let text = node.text {
+            var words: [String] = []
+            for case .word(let word) in kinds {
+                if word == text { return }
+                words.append(word)
+            }
+            for kind in kinds {
+                switch kind {
+                case .word, .section, .map, .list: continue
+                default:
+                    let before = problems.count
+                    check(node, kind, path: path)
+                    if problems.count > before, !words.isEmpty {
+                        problems[before].expectation = "expected " + Kind.either(kinds).expectation
+                    }
+                    return
+                }
+            }
+            return report(
+                "\(path) is \(node.shape)", node.origin, "expected \(Kind.either(kinds).expectation)",
+                suggestion: Suggestion.nearest(to: text, in: words))
+        }
+        for kind in kinds {
+            switch (kind, node.content) {
+            case (.section, .map), (.map, .map), (.list, .list), (.oneOrMany, .list):
+                return check(node, kind, path: path)
+            default: continue
+            }
+        }
+        mismatch(node, .either(kinds), path)
+    }
+
+    private mutating func check(_ node: Node, _ section: Section, _ path: String) {
+        guard case .map(let entries) = node.content else { return mismatch(node, .section(section), path) }
+        let place = path.isEmpty ? "" : " in \(path)"
+        let names = section.keys.map(\.name)
+        var nearMisses: Set<String> = []
+        for entry in entries {
+            let name = entry.key.value
+            if let key = section[name] {
+                check(entry.value, key.kind, path: path.isEmpty ? name : "\(path).\(name)")
+            } else if section.later.contains(name) {
+                report(
+                    "\"\(name)\"\(place) is not in this version of Weir", entry.key.origin,
+                    "expected one of: \(names.joined(separator: ", "))")
+            } else if name == "<<" {
+                report(
+                    "merge keys are not supported", entry.key.origin,
+                    "expected one of: \(names.joined(separator: ", "))")
+            } else {
+                let near = Suggestion.nearest(to: name, in: names)
+                if let near { nearMisses.insert(near) }
+                report(
+                    "unknown key \"\(name.clipped(40))\"\(place)", entry.key.origin,
+                    "expected one of: \(names.joined(separator: ", "))", suggestion: near)
+            }
+        }
+        // A key that was only misspelt has been reported; that it is missing as well is no news.
+        for key in section.keys
+        where key.isRequired && node[key.name] == nil && !nearMisses.contains(key.name) {
+            report(
+                "\"\(key.name)\" is missing\(place)", node.origin, "expected \(key.name): \(key.kind.syntax)")
+        }
+        for group in section.exactlyOne {
+            let given = entries.filter { group.contains($0.key.value) }
+            if given.isEmpty, nearMisses.isDisjoint(with: group) {
+                report(
+                    "one of \(group.joined(separator: ", ")) is missing\(place)", node.origin,
+                    "expected exactly one of: \(group.joined(separator: ", "))")
+            }
+            for extra in given.dropFirst() {
+                report(
+                    "\"\(extra.key.value)\" besides \"\(given[0].key.value)\"\(place)", extra.key.origin,
+                    "expected exactly one of: \(group.joined(separator: ", "))")
+            }
+        }
+    }
+
+    private mutating func name(_ key: Text, _ rule: TextRule) {
+        do throws(ValueProblem) { try rule.check(key) } catch {
+            report(error.message, key.origin, error.expectation, suggestion: error.suggestion)
+        }
+    }
+
+    private mutating func scalar(_ text: String, _ node: Node, _ kind: Kind, _ path: String) {
+        do throws(ValueProblem) {
+            switch kind {
+            case .text(let rule): try rule.check(Text(text, at: node.origin))
+            case .bool:
+                guard node.bool != nil else {
+                    throw ValueProblem(
+                        message: "\(path) is \(node.shape)", expectation: "expected true or false",
+                        suggestion: ["yes": "true", "on": "true", "no": "false", "off": "false"][
+                            text.lowercased()])
+                }
+            case .integer(let range):
+                guard let value = Int64(text), text.utf8.first != UInt8(ascii: "+") else {
+                    throw ValueProblem(
+                        message: "\(path) is \(node.shape)", expectation: "expected \(kind.expectation)",
+                        suggestion: Suggestion.digits(text))
+                }
+                try within(range, value, path, text, kind)
+            case .duration(let range): try within(range, try Values.duration(text), path, text, kind)
+            case .size(let range): try within(range, try Values.size(text), path, text, kind)
+            case .byteRate(let range): try within(range, try Values.byteRate(text), path, text, kind)
+            case .rate(let range): try within(range, try Values.rate(text), path, text, kind)
+            case .percent(let range): try within(range, try Values.perMille(text), path, text, kind)
+            case .choice(let words):
+                guard words.contains(text) else {
+                    throw ValueProblem(
+                        message: "\(path) is \(node.shape)", expectation: "expected \(kind.expectation)",
+                        suggestion: Suggestion.nearest(to: text, in: words))
+                }
+            default: break
+            }
+        } catch {
+            report(error.message, node.origin, error.expectation, suggestion: error.suggestion)
+        }
+    }
+
+    private func within(
+        _ range: ClosedRange<Int64>, _ value: Int64, _ path: String, _ text: String, _ kind: Kind
+    ) throws(ValueProblem) {
+        guard !range.contains(value) else { return }
+        throw ValueProblem(
+            message: "\(path): \(text.clipped(40)) is out of range",
+            expectation: kind.rangeText.map { "expected \($0)" } ?? "expected \(kind.expectation)")
+    }
+}
+
+extension Node {
+    var bool: Bool? {
+        guard case .scalar(let text, plain: true) = content else { return nil }
+        switch text {
+        case "true", "True", "TRUE": return true
+        case "false", "False", "FALSE": return false
+        default: return nil
+        }
+    }
+}
+
+extension Suggestion {
+    /// "10_000" and "10,000" → "10000".
+    static func digits(_ text: String) -> String? {
+        let kept = text.filter { $0 != "_" && $0 != "," && $0 != "'" }
+        return kept != text && Int64(kept) != nil ? kept : nil
+    }
+}

@@ -1,0 +1,169 @@
+// What the texts of the language have to look like.
+//
+// Only what can be said without compiling them; patterns and templates are compiled by the control
+// plane, which reports what is wrong with them in the same form.
+
+import Glibc
+
+extension TextRule {
+    /// Methods of RFC 9110 §9 and RFC 5789, to suggest from.
+    static let knownMethods = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT",
+    ]
+
+    /// Checks a text; throws what is wrong with it.
+    func check(_ text: Text) throws(ValueProblem) {
+        let value = text.value
+        func problem(_ message: String, suggestion: String? = nil) -> ValueProblem {
+            ValueProblem(message: message, expectation: "expected \(expectation)", suggestion: suggestion)
+        }
+        let quoted = "\"\(value.clipped(60))\""
+        switch self {
+        case .free:
+            guard value.utf8.count <= 1 << 20 else { throw problem("the text is longer than 1 MiB") }
+        case .template, .fieldValue, .regex:
+            // A line break in a field value would start another field (RFC 9110 §5.5).
+            guard !value.utf8.contains(where: { $0 == 0 || $0 == 10 || $0 == 13 }) else {
+                throw problem("a line break or NUL in the text")
+            }
+            guard value.utf8.count <= 16_384 else { throw problem("the text is longer than 16 KiB") }
+            if case .regex = self, value.isEmpty { throw problem("an empty regular expression") }
+        case .name:
+            guard
+                (1...64).contains(value.utf8.count),
+                value.utf8.allSatisfy({
+                    $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || $0 == UInt8(ascii: "-")
+                        || $0 == UInt8(ascii: "_")
+                })
+            else { throw problem("\(quoted) cannot be a name") }
+        case .host:
+            guard !value.isEmpty, !value.contains("/") else { throw problem("\(quoted) is not a host") }
+        case .path:
+            guard value.hasPrefix("/") || value.hasPrefix("~") else {
+                throw problem("\(quoted) is not a path", suggestion: value.isEmpty ? nil : "/\(value)")
+            }
+        case .prefix:
+            guard value.hasPrefix("/"), !value.contains("*"), !value.contains("?"), !value.contains("{")
+            else {
+                let bare = value.filter { $0 != "*" }
+                throw problem(
+                    "\(quoted) is not the start of a path",
+                    suggestion: value.hasSuffix("/*")
+                        ? String(value.dropLast(2)) : bare.hasPrefix("/") ? nil : "/\(bare)")
+            }
+        case .method:
+            guard Self.isToken(value) else { throw problem("\(quoted) is not a method") }
+            // Methods are case-sensitive (RFC 9110 §9.1): "get" would never match.
+            if value != value.uppercased() {
+                throw problem(
+                    "\(quoted) would never match: methods are case-sensitive", suggestion: value.uppercased())
+            }
+            if let near = Suggestion.nearest(to: value, in: Self.knownMethods), near != value,
+                near.utf8.count == value.utf8.count, Set(near.utf8) == Set(value.utf8)
+            {
+                throw problem("\(quoted) is not a method that is known", suggestion: near)
+            }
+        case .fieldName:
+            guard Self.isToken(value) else { throw problem("\(quoted) is not the name of a field") }
+        case .cidr: try Self.checkBlock(value)
+        case .listenAddress: _ = try Address(text, role: .listen)
+        case .endpointAddress: _ = try Address(text, role: .endpoint)
+        case .resolverAddress: _ = try Address(text, role: .resolver)
+        case .defaultSet:
+            guard value == "2026-1" else {
+                throw problem("\(quoted) is not a set of defaults this version knows", suggestion: "2026-1")
+            }
+        case .logPath:
+            guard value == "stdout" || value == "stderr" || value.hasPrefix("/") else {
+                throw problem(
+                    "\(quoted) is not a place for a log",
+                    suggestion: Suggestion.nearest(to: value, in: ["stdout", "stderr"]))
+            }
+        case .retryCondition:
+            guard Route.Retry.Condition(value) != nil else {
+                throw problem(
+                    "\(quoted) is not a reason to retry",
+                    suggestion: Suggestion.nearest(to: value, in: ["connect", "reset", "timeout"]))
+            }
+        }
+    }
+
+    /// token of RFC 9110 §5.6.2
+    private static func isToken(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= 256
+            && text.utf8.allSatisfy {
+                $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || "!#$%&'*+-.^_`|~".utf8.contains($0)
+            }
+    }
+
+    private static func checkBlock(_ text: String) throws(ValueProblem) {
+        let expectation = "expected \(TextRule.cidr.expectation)"
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        let host = parts.first ?? ""
+        var room = in6_addr()
+        let bits: Int
+        if Address.isIP(host, AF_INET) {
+            bits = 32
+        } else if Address.isIP(host, AF_INET6) {
+            bits = 128
+        } else {
+            throw ValueProblem(
+                message: "\"\(text.clipped(60))\" is not an address block", expectation: expectation)
+        }
+        guard parts.count <= 2 else {
+            throw ValueProblem(
+                message: "\"\(text.clipped(60))\" is not an address block", expectation: expectation)
+        }
+        guard parts.count == 2 else { return }
+        guard let prefix = Int(parts[1]), parts[1].utf8.allSatisfy({ $0 &- 48 < 10 }), prefix <= bits else {
+            throw ValueProblem(
+                message: "\"\(String(parts[1]).clipped(20))\" is not a prefix length (0 to \(bits))",
+                expectation: expectation)
+        }
+        inet_pton(bits == 32 ? AF_INET : AF_INET6, String(host), &room)
+        let wrong = withUnsafeMutableBytes(of: &room) { bytes in
+            var wrong = false
+            for index in 0..<bits / 8 {
+                let kept = max(0, min(8, prefix - index * 8))
+                let mask: UInt8 = kept == 0 ? 0 : ~UInt8(0) << UInt8(8 - kept)
+                if bytes[index] & ~mask != 0 { wrong = true }
+                bytes[index] &= mask
+            }
+            return wrong
+        }
+        guard wrong else { return }
+        // 10.1.2.3/8 is more often a slip than a way to write 10.0.0.0/8.
+        let base = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
+            inet_ntop(bits == 32 ? AF_INET : AF_INET6, &room, buffer.baseAddress, 64).map {
+                String(cString: $0)
+            }
+        }
+        throw ValueProblem(
+            message: "\"\(text.clipped(60))\" has bits set after its prefix", expectation: expectation,
+            suggestion: base.map { "\($0)/\(prefix)" })
+    }
+}
+
+extension Route.Retry.Condition {
+    init?(_ text: String) {
+        switch text {
+        case "connect": self = .connect
+        case "reset": self = .reset
+        case "timeout": self = .timeout
+        default:
+            guard text.utf8.count == 3, let status = Int(text), (500...599).contains(status) else {
+                return nil
+            }
+            self = .status(status)
+        }
+    }
+
+    var text: String {
+        switch self {
+        case .connect: "connect"
+        case .reset: "reset"
+        case .timeout: "timeout"
+        case .status(let status): "\(status)"
+        }
+    }
+}

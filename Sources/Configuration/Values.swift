@@ -1,0 +1,269 @@
+// Text → durations, sizes, rates, percentages and addresses: the values that carry a unit or a shape.
+//
+// Each reader gives the value or says what was wrong with the text and, when it can be guessed, what
+// was meant. Nothing is repaired: a number without its unit is an error with a suggestion.
+
+import Glibc
+
+/// Why a text is not the value it should be.
+struct ValueProblem: Error {
+    var message: String
+    var expectation: String?
+    var suggestion: String?
+}
+
+enum Values {
+    static let durationUnits: [(name: String, factor: Int64)] = [
+        ("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000),
+    ]
+    static let sizeUnits: [(name: String, factor: Int64)] = [
+        ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1_000), ("KB", 1_000),
+        ("MB", 1_000_000), ("GB", 1_000_000_000),
+    ]
+    static let durationExpectation = "expected a duration such as 250ms, 10s, 5m or 1h"
+    static let sizeExpectation = "expected a size such as 512B, 64KiB or 10MB"
+    static let byteRateExpectation = "expected a rate such as 240B/s or 1KiB/s"
+    static let rateExpectation = "expected a rate such as 3/s"
+    static let percentExpectation = "expected a percentage such as 20% or 0.5%"
+
+    /// "10s" → milliseconds.
+    static func duration(_ text: String) throws(ValueProblem) -> Int64 {
+        try quantity(text, durationUnits, what: "a duration", durationExpectation, fallback: "s")
+    }
+
+    /// "64KiB" → bytes.
+    static func size(_ text: String) throws(ValueProblem) -> Int64 {
+        try quantity(text, sizeUnits, what: "a size", sizeExpectation, fallback: "KiB")
+    }
+
+    /// "240B/s" → bytes per second.
+    static func byteRate(_ text: String) throws(ValueProblem) -> Int64 {
+        guard text.hasSuffix("/s") else {
+            let (number, unit) = split(text)
+            let known = sizeUnits.contains { $0.name == unit }
+            throw ValueProblem(
+                message: "\"\(text.clipped(40))\" is not a rate", expectation: byteRateExpectation,
+                suggestion: number.isEmpty || !(known || unit.isEmpty)
+                    ? nil : "\(number)\(unit.isEmpty ? "B" : unit)/s")
+        }
+        return try quantity(
+            String(text.dropLast(2)), sizeUnits, what: "a rate", byteRateExpectation, fallback: "B",
+            suffix: "/s")
+    }
+
+    /// "3/s" → events per second.
+    static func rate(_ text: String) throws(ValueProblem) -> Int64 {
+        let (number, unit) = split(text)
+        guard unit == "/s", let value = Int64(number) else {
+            throw ValueProblem(
+                message: "\"\(text.clipped(40))\" is not a rate", expectation: rateExpectation,
+                suggestion: unit.isEmpty && !number.isEmpty ? "\(number)/s" : nil)
+        }
+        return value
+    }
+
+    /// "20%" → 200 parts per thousand.
+    static func perMille(_ text: String) throws(ValueProblem) -> Int64 {
+        let problem = ValueProblem(
+            message: "\"\(text.clipped(40))\" is not a percentage", expectation: percentExpectation,
+            suggestion: Int64(text) != nil ? "\(text)%" : nil)
+        guard text.hasSuffix("%") else { throw problem }
+        let parts = text.dropLast().split(separator: ".", omittingEmptySubsequences: false)
+        guard (1...2).contains(parts.count), parts.allSatisfy({ isDigits($0) && $0.utf8.count <= 4 }),
+            let whole = Int64(parts[0])
+        else { throw problem }
+        guard parts.count == 2 else { return whole * 10 }
+        guard parts[1].utf8.count == 1, let tenth = Int64(parts[1]) else { throw problem }
+        return whole * 10 + tenth
+    }
+
+    private static func isDigits(_ text: Substring) -> Bool {
+        !text.isEmpty && text.utf8.allSatisfy { $0 &- 48 < 10 }
+    }
+
+    private static func split(_ text: String) -> (number: String, unit: String) {
+        let digits = text.utf8.prefix { $0 &- 48 < 10 }.count
+        return (
+            String(decoding: text.utf8.prefix(digits), as: UTF8.self),
+            String(decoding: text.utf8.dropFirst(digits), as: UTF8.self)
+        )
+    }
+
+    private static func quantity(
+        _ text: String, _ units: [(name: String, factor: Int64)], what: String, _ expectation: String,
+        fallback: String, suffix: String = ""
+    ) throws(ValueProblem) -> Int64 {
+        let (number, unit) = split(text)
+        let written = "\"\((text + suffix).clipped(40))\""
+        guard !number.isEmpty else {
+            throw ValueProblem(message: "\(written) is not \(what)", expectation: expectation)
+        }
+        guard let factor = units.first(where: { $0.name == unit })?.factor else {
+            let near =
+                Suggestion.nearest(to: unit, in: units.map(\.name))
+                ?? units.first { $0.name.lowercased() == unit.lowercased() }?.name
+            throw ValueProblem(
+                message: unit.isEmpty
+                    ? "\(written) has no unit" : "\"\(unit.clipped(20))\" is not a unit of \(what)",
+                expectation: expectation,
+                suggestion: unit.isEmpty
+                    ? number + fallback + suffix : near.map { number + $0 + suffix })
+        }
+        guard let value = Int64(number), !value.multipliedReportingOverflow(by: factor).overflow else {
+            throw ValueProblem(message: "\(written) is too large", expectation: expectation)
+        }
+        return value * factor
+    }
+}
+
+extension Address {
+    /// What kind of address a place takes.
+    enum Role: Sendable {
+        /// ":port", "ip:port", "unix:/path"
+        case listen
+        /// "name:port", "ip:port", "unix:/path"
+        case endpoint
+        /// "ip:port", port 53 when left out
+        case resolver
+
+        var expectation: String {
+            switch self {
+            case .listen:
+                "expected an address such as \":8080\", \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:/run/weir.sock\""
+            case .endpoint:
+                "expected an address such as 10.0.0.11:8080, app.internal:8080, \"[2001:db8::1]:8080\" or \"unix:/run/app.sock\""
+            case .resolver: "expected an address such as 127.0.0.53:53"
+            }
+        }
+    }
+
+    init(_ text: Text, role: Role) throws(ValueProblem) {
+        let value = text.value
+        func problem(_ message: String, suggestion: String? = nil) -> ValueProblem {
+            ValueProblem(message: message, expectation: role.expectation, suggestion: suggestion)
+        }
+        if value.hasPrefix("unix:") {
+            let path = String(value.dropFirst(5))
+            guard role != .resolver else { throw problem("a resolver cannot be a Unix socket") }
+            guard path.hasPrefix("/") else { throw problem("the path of a Unix socket must be absolute") }
+            guard path.utf8.count <= 107, !path.utf8.contains(0) else {
+                throw problem("the path of a Unix socket has at most 107 bytes")
+            }
+            self.init(kind: .unix(path: path), text: text)
+            return
+        }
+        for scheme in ["http://", "https://", "tcp://"] where value.hasPrefix(scheme) {
+            let rest = value.dropFirst(scheme.count)
+            throw problem(
+                "an address has no scheme", suggestion: String(rest.prefix { $0 != "/" }))
+        }
+        var host = Substring(value)
+        var portText = Substring()
+        if value.hasPrefix("[") {
+            guard let close = value.firstIndex(of: "]") else { throw problem("\"[\" without \"]\"") }
+            host = value[value.index(after: value.startIndex)..<close]
+            let rest = value[value.index(after: close)...]
+            guard rest.hasPrefix(":") || (role == .resolver && rest.isEmpty) else {
+                throw problem("\"\(value.clipped(60))\" has no port")
+            }
+            portText = rest.dropFirst()
+            guard Self.isIP(host, AF_INET6) else {
+                throw problem("\"\(String(host).clipped(60))\" is not an IPv6 address")
+            }
+        } else {
+            let colons = value.utf8.count { $0 == UInt8(ascii: ":") }
+            if colons > 1 { throw problem("an IPv6 address is written in brackets") }
+            guard let colon = value.lastIndex(of: ":") else {
+                if role == .resolver, Self.isIP(host, AF_INET) {
+                    self.init(kind: .ip(host: String(host), port: 53), text: text)
+                    return
+                }
+                throw problem(
+                    "\"\(value.clipped(60))\" has no port",
+                    suggestion: role == .listen && UInt16(value) != nil ? ":\(value)" : nil)
+            }
+            host = value[..<colon]
+            portText = value[value.index(after: colon)...]
+        }
+        var port: UInt16 = 53
+        if !(role == .resolver && portText.isEmpty) {
+            guard portText.utf8.allSatisfy({ $0 &- 48 < 10 }), let number = UInt16(portText), number > 0
+            else {
+                throw problem("\"\(String(portText).clipped(20))\" is not a port (1 to 65535)")
+            }
+            port = number
+        }
+        if host.isEmpty || host == "*" {
+            guard role == .listen else { throw problem("\"\(value.clipped(60))\" has no host") }
+            guard host.isEmpty else { throw problem("\"*\" is not an address", suggestion: ":\(port)") }
+            self.init(kind: .any(port: port), text: text)
+        } else if Self.isIP(host, AF_INET) || Self.isIP(host, AF_INET6) {
+            self.init(kind: .ip(host: String(host), port: port), text: text)
+        } else if role == .endpoint {
+            guard Self.isName(host) else {
+                throw problem("\"\(String(host).clipped(60))\" is not an address or a host name")
+            }
+            self.init(kind: .name(host: host.lowercased(), port: port), text: text)
+        } else {
+            throw problem(
+                host == "localhost"
+                    ? "a name cannot be used here"
+                    : "\"\(String(host).clipped(60))\" is not an IP address",
+                suggestion: host == "localhost" ? "127.0.0.1:\(port)" : nil)
+        }
+    }
+
+    static func isIP(_ text: Substring, _ family: Int32) -> Bool {
+        var room = in6_addr()
+        return inet_pton(family, String(text), &room) == 1
+    }
+
+    /// Labels of letters, digits, "-" and "_", at most 63 bytes each, 253 in all; the last label is not
+    /// a number, so that a mistyped IPv4 address does not become a name to look up.
+    static func isName(_ text: Substring) -> Bool {
+        guard text.utf8.count <= 253 else { return false }
+        let labels = (text.hasSuffix(".") ? text.dropLast() : text)
+            .split(separator: ".", omittingEmptySubsequences: false)
+        guard let last = labels.last, !last.utf8.allSatisfy({ $0 &- 48 < 10 }) else { return false }
+        return labels.allSatisfy { label in
+            (1...63).contains(label.utf8.count) && !label.hasPrefix("-") && !label.hasSuffix("-")
+                && label.utf8.allSatisfy {
+                    $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || $0 == UInt8(ascii: "-")
+                        || $0 == UInt8(ascii: "_")
+                }
+        }
+    }
+}
+
+enum Suggestion {
+    /// The candidate that is nearest in edits (insert, delete, exchange, swap of neighbours), if it is
+    /// near enough to be probably meant: at most a third of the length, at least one edit.
+    static func nearest(to word: String, in candidates: [String]) -> String? {
+        guard word.utf8.count <= 64 else { return nil }
+        var best: (name: String, distance: Int)?
+        for candidate in candidates {
+            let allowed = max(1, max(word.utf8.count, candidate.utf8.count) / 3)
+            let distance = distance(Array(word.lowercased().utf8), Array(candidate.lowercased().utf8))
+            if distance <= allowed, distance < candidate.utf8.count, distance < best?.distance ?? .max {
+                best = (candidate, distance)
+            }
+        }
+        return best?.name
+    }
+
+    private static func distance(_ a: [UInt8], _ b: [UInt8]) -> Int {
+        var older: [Int] = []
+        var previous = Array(0...b.count)
+        for i in a.indices {
+            var row = [i + 1]
+            for j in b.indices {
+                var cost = min(previous[j] + (a[i] == b[j] ? 0 : 1), previous[j + 1] + 1, row[j] + 1)
+                if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { cost = min(cost, older[j - 1] + 1) }
+                row.append(cost)
+            }
+            older = previous
+            previous = row
+        }
+        return previous[b.count]
+    }
+}
