@@ -65,6 +65,8 @@ public final class ControlPlane: Sendable {
     public let workers: [Worker]
     public let metrics: MetricsRegistry
     public let log: Log
+    /// Bounds of each worker.
+    public let workerLimits = WorkerLimits()
     public let startedMs: UInt64
     private let source: any ConfigurationSource
     private let accessLog: Telemetry.AccessLog?
@@ -109,7 +111,7 @@ public final class ControlPlane: Sendable {
         for index in 0..<count {
             workers.append(
                 Worker(
-                    index: index, snapshot: snapshot, limits: WorkerLimits(), log: accessLog?.makeBuffer(),
+                    index: index, snapshot: snapshot, limits: workerLimits, log: accessLog?.makeBuffer(),
                     eventLog: log, metrics: metrics.workers))
         }
         Worker.introduce(workers)

@@ -81,7 +81,8 @@ public struct Explainer: Sendable {
         _ view: RequestView, _ peer: IPAddress, _ listener: Listener, _ result: inout ListenerExplanation
     ) {
         let client = ClientAddress(
-            peer: peer, request: view, trusted: configuration.trustedProxies.compactMap { AddressBlock($0.value) })
+            peer: peer, request: view,
+            trusted: configuration.trustedProxies.compactMap { AddressBlock($0.value) })
         result.client = ClientExplanation(address: "\(client.address)", text: Self.text(client, peer))
         if view.head.pointee.method == .connect {
             result.outcome = .refused(Self.refusal(.connectNotSupported, "CONNECT is not supported"))
@@ -104,7 +105,9 @@ public struct Explainer: Sendable {
         let route = configuration.routes[index]
         if case .service = route.action, view.head.pointee.wantsUpgrade {
             result.outcome = .refused(
-                Self.refusal(.upgradeNotSupported, "route \"\(route.name.value)\" matches, but upgrades are not supported"))
+                Self.refusal(
+                    .upgradeNotSupported,
+                    "route \"\(route.name.value)\" matches, but upgrades are not supported"))
             return
         }
         let exchange = ExplainedExchange(
@@ -146,7 +149,8 @@ public struct Explainer: Sendable {
         case (.service(let name), _):
             return .service(service(name, exchange))
         case (.redirect(let redirect), _):
-            return .redirect(status: redirect.status, location: redirect.to.value, line: redirect.to.origin.line)
+            return .redirect(
+                status: redirect.status, location: redirect.to.value, line: redirect.to.origin.line)
         }
     }
 
@@ -199,7 +203,8 @@ public struct Explainer: Sendable {
         case .untrusted: "told by trusted proxies; the peer is \(peer)"
         case .allTrusted:
             client.isFromPeer
-                ? "the peer, a trusted proxy that names no client" : "the first of trusted proxies; the peer is \(peer)"
+                ? "the peer, a trusted proxy that names no client"
+                : "the first of trusted proxies; the peer is \(peer)"
         case .hidden: "as far as trusted proxies tell: one hides the address before it"
         case .malformed: "as far as trusted proxies tell: what stands before it cannot be read"
         case .tooManyHops: "the walk ended after \(ClientAddress.hopsMax) trusted proxies"
@@ -247,7 +252,8 @@ private struct ExplainedExchange {
     var captures: [RouteExplanation.Capture] {
         (0..<Int(match.captureCount)).map { i in
             RouteExplanation.Capture(
-                name: router.captureName(match.captures[i]), value: match.captures[i].range.text(in: view.bytes))
+                name: router.captureName(match.captures[i]),
+                value: match.captures[i].range.text(in: view.bytes))
         }
     }
 
@@ -261,7 +267,8 @@ private struct ExplainedExchange {
 
     func target() -> String {
         written { writer in
-            UpstreamTarget.write(view.head.pointee, view.bytes, compiled.rewrite, into: &writer) { template, writer in
+            UpstreamTarget.write(view.head.pointee, view.bytes, compiled.rewrite, into: &writer) {
+                template, writer in
                 render(template, &writer)
             }
         }
@@ -301,7 +308,8 @@ private struct ExplainedExchange {
     private func render(_ template: Template, _ writer: inout ByteWriter) {
         withUnsafePointer(to: match) { match in
             let texts = [
-                client.description, route.name.value, service, "<request-id>", service.isEmpty ? "" : "<endpoint>",
+                client.description, route.name.value, service, "<request-id>",
+                service.isEmpty ? "" : "<endpoint>",
             ].map(StaticBytes.init(_:))
             withExtendedLifetime(texts) {
                 var context = TemplateContext(request: view)
@@ -342,9 +350,12 @@ private enum Settings {
             one("timeout.connect", service.timeout.connectMs, usual.timeout.connectMs, duration),
             one("connections.idle", service.connections.idle, usual.connections.idle) { "\($0)" },
             one(
-                "connections.idle-timeout", service.connections.idleTimeoutMs, usual.connections.idleTimeoutMs,
+                "connections.idle-timeout", service.connections.idleTimeoutMs,
+                usual.connections.idleTimeoutMs,
                 duration),
-            one("connections.max", service.connections.max, usual.connections.max) { $0 == 0 ? "none" : "\($0)" },
+            one("connections.max", service.connections.max, usual.connections.max) {
+                $0 == 0 ? "none" : "\($0)"
+            },
             one("retry-budget", service.retryBudget, usual.retryBudget) {
                 "\($0.ratioPerMille / 10)% of requests and \($0.floorPerSecond)/s"
             },
@@ -370,7 +381,8 @@ private enum Settings {
     /// With the largest unit that divides it.
     private static func duration(_ ms: Int64) -> String {
         if ms == 0 { return "0s" }
-        for (unit, name) in [(3_600_000, "h"), (60_000, "m"), (1_000, "s")] as [(Int64, String)] where ms % unit == 0 {
+        for (unit, name) in [(3_600_000, "h"), (60_000, "m"), (1_000, "s")] as [(Int64, String)]
+        where ms % unit == 0 {
             return "\(ms / unit)\(name)"
         }
         return "\(ms)ms"

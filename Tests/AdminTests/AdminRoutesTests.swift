@@ -1,3 +1,5 @@
+import Configuration
+import Control
 import Foundation
 import Resilience
 import Telemetry
@@ -19,6 +21,13 @@ final class FixedSource: AdminSource {
     func reload() -> ReloadResult { result }
     func isReady() -> Bool { ready }
 
+    func explain(_ question: ExplainQuestion) -> Explanation {
+        var configuration = Configuration()
+        configuration.listeners = [Listener(name: Text("web"))]
+        let (compiled, _) = CompiledRoutes.compile(configuration, file: "weir.yaml")
+        return Explainer(configuration, compiled, file: "weir.yaml").explain(question)
+    }
+
     func status() -> StatusSnapshot {
         let registry = MetricsRegistry(workers: 2, build: BuildInfo(version: "1"))
         let route = registry.route("a \"quoted\"", service: "web")
@@ -34,7 +43,7 @@ final class FixedSource: AdminSource {
         status.pid = 42
         status.uptimeSeconds = 3_700
         status.configuration.generation = 3
-        status.configuration.held = [HeldSnapshot(generation: 2, requests: 5)]
+        status.configuration.held = [HeldSnapshot(generation: 2)]
         status.configuration.lastReload = result
         status.workers = registry.workers.values().map { WorkerStatus(metrics: $0, connections: 1) }
         status.listeners = [
@@ -142,7 +151,7 @@ func json(_ bytes: [UInt8]) throws -> [String: Any] {
         #expect(object["state"] as? String == "draining")
         let configuration = try #require(object["configuration"] as? [String: Any])
         let held = try #require((configuration["held_snapshots"] as? [[String: Any]])?.first)
-        #expect(held["requests"] as? Int == 5)
+        #expect(held["generation"] as? Int == 2)
         let route = try #require((object["routes"] as? [[String: Any]])?.first)
         #expect(route["name"] as? String == "a \"quoted\"")
         #expect((route["requests"] as? [String: Int])?["5xx"] == 1)
