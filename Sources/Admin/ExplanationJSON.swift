@@ -119,6 +119,7 @@ extension ServiceExplanation {
                 }
             }
             $0.member("target", target)
+            $0.member("rewritten", isRewritten)
             $0.member("rewrite_line", rewriteLine)
             $0.member("settings", settings) { $1.write(&$0) }
         }

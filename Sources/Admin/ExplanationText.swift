@@ -79,7 +79,7 @@ extension Explanation {
             }
             out += row("endpoint", text + place(endpoint.line))
         }
-        let note = service.rewriteLine == 0 ? "  (as received)" : "  (rewritten)" + place(service.rewriteLine)
+        let note = service.isRewritten ? "  (rewritten)" + place(service.rewriteLine) : "  (as received)"
         return out + row("target", service.target + note)
     }
 

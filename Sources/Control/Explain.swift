@@ -169,7 +169,8 @@ public struct Explainer: Sendable {
                     address: endpoint.address.text.value, weight: endpoint.weight,
                     line: endpoint.address.text.origin.line, resolved: resolved)
             },
-            target: exchange.target(), rewriteLine: exchange.rewriteLine, settings: Settings.of(service))
+            target: exchange.target(), isRewritten: exchange.route.rewrite != nil,
+            rewriteLine: exchange.rewriteLine, settings: Settings.of(service))
     }
 
     // MARK: refusals

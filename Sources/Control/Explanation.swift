@@ -124,7 +124,8 @@ public struct ServiceExplanation: Sendable, Equatable {
     public var endpoints: [EndpointExplanation]
     /// The request target as the endpoint gets it.
     public var target: String
-    /// The line of the rewrite; 0: no rewrite.
+    public var isRewritten: Bool
+    /// The line of the rewrite.
     public var rewriteLine: Int
     public var settings: [SettingExplanation]
 }
