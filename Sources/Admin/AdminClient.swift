@@ -109,7 +109,9 @@ public enum AdminClient {
         }
         if result == .incomplete { return nil }
         // Anything may listen on a port; what it says is not to be taken for Weir's word.
-        guard result == .complete, isWeir, head.framing == .length || head.framing == .none else { throw .badAnswer }
+        guard result == .complete, isWeir, head.framing == .length || head.framing == .none else {
+            throw .badAnswer
+        }
         let length = head.framing == .none ? 0 : head.contentLength
         guard length <= UInt64(answerBytesMax) else { throw .badAnswer }
         let end = Int(head.byteCount) + Int(length)
@@ -121,7 +123,10 @@ public enum AdminClient {
     private static func says(
         _ server: String, _ base: UnsafePointer<UInt8>, _ fields: UnsafePointer<Field>, _ count: Int
     ) -> Bool {
-        (0..<count).contains { fields[$0].name.text(in: base).lowercased() == "server" && fields[$0].value.text(in: base) == server }
+        (0..<count).contains {
+            fields[$0].name.text(in: base).lowercased() == "server"
+                && fields[$0].value.text(in: base) == server
+        }
     }
 
     private static func wait(_ socket: Socket, _ events: Int32, _ deadlineNs: UInt64) throws(AdminClientError)

@@ -135,7 +135,7 @@ enum Dashboard {
           const shown = (value, form = number) => value === null ? "–" : form(value);
           const c = now.configuration;
           const held = c.held_snapshots.map(h => "generation " + h.generation + " still in use");
-          byId("summary").textContent = [now.version + " (" + now.commit + ")", now.state, "up " + duration(now.uptime_seconds),
+          byId("summary").textContent = [now.version + (now.commit === "unknown" ? "" : " (" + now.commit + ")"), now.state, "up " + duration(now.uptime_seconds),
             "configuration " + c.generation + (c.file ? " from " + c.file : ""), ...held].join(" · ");
           byId("summary").className = now.state === "ready" ? "" : "warn";
 
@@ -162,7 +162,8 @@ enum Dashboard {
             const oldEndpoints = index((oldServices.get(service.name) || {}).endpoints, e => e.address);
             return [title, table([
               ["Endpoint", e => e.address, "left"],
-              ["Name", e => e.resolved_from ? [e.resolved_from + (e.stale_since_us ? " (stale)" : ""), e.stale_since_us ? "warn" : "dim"] : "", "left"],
+              ...(service.endpoints.some(e => e.resolved_from) ? [["Name", e => e.resolved_from
+                ? [e.resolved_from + (e.stale_since_us ? " (stale)" : ""), e.stale_since_us ? "warn" : "dim"] : "", "left"]] : []),
               ["Weight", e => e.weight], ["In flight", e => number(e.active)], ["Idle", e => number(e.idle)],
               ["Attempts/s", e => shown(rate(e.attempts, (oldEndpoints.get(e.address) || {}).attempts))],
               ["Attempts", e => number(e.attempts)],

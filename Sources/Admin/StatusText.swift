@@ -8,7 +8,7 @@ extension StatusSnapshot {
         var out = ""
         if wanted == nil {
             out +=
-                "weir \(version) (\(commit))  pid \(pid)  \(state.rawValue)  up \(Self.duration(uptimeSeconds))\n"
+                "weir \(version)\(commit == "unknown" ? "" : " (\(commit))")  pid \(pid)  \(state.rawValue)  up \(Self.duration(uptimeSeconds))\n"
             out += "configuration \(configuration.file.isEmpty ? "-" : configuration.file)"
             out += "  generation \(configuration.generation)\n"
             for held in configuration.held {
@@ -18,7 +18,8 @@ extension StatusSnapshot {
             out += "\n" + listenerTable() + "\n" + routeTable()
         }
         for service in services where wanted == nil || wanted == service.name {
-            out += "\nservice \(service.name)  \(service.balance)\n"
+            out += out.isEmpty ? "" : "\n"
+            out += "service \(service.name)  \(service.balance)\n"
             if !service.endpoints.isEmpty { out += Self.endpointTable(service.endpoints) }
             for name in service.unresolved {
                 out += "  \(name.name) not resolved yet"

@@ -118,7 +118,8 @@ public final class ControlPlane: Sendable {
         self.workers = workers
         state = Locked(
             State(
-                configuration: configuration, compiled: compiled, objects: objects, generation: 1, names: names,
+                configuration: configuration, compiled: compiled, objects: objects, generation: 1,
+                names: names,
                 snapshot: snapshot))
         metrics.control.reloaded(generation: 1)
     }
@@ -135,7 +136,8 @@ public final class ControlPlane: Sendable {
             }
         do throws(LogOpenError) {
             return try Telemetry.AccessLog(
-                output, format: wanted.format == .json ? .json : .text, metrics: metrics.accessLog, warnings: log)
+                output, format: wanted.format == .json ? .json : .text, metrics: metrics.accessLog,
+                warnings: log)
         } catch {
             throw ConfigurationErrors([ConfigurationError(error.description, at: wanted.origin, file: file)])
         }
@@ -154,7 +156,8 @@ public final class ControlPlane: Sendable {
 
     /// Whether every worker has taken up the first snapshot, and none is draining.
     public var isReady: Bool {
-        !state.withLock { $0.isDraining } && workers.allSatisfy { $0.status.generation.load(ordering: .acquiring) > 0 }
+        !state.withLock { $0.isDraining }
+            && workers.allSatisfy { $0.status.generation.load(ordering: .acquiring) > 0 }
     }
 
     public var isDraining: Bool { state.withLock { $0.isDraining } }
@@ -187,7 +190,9 @@ public final class ControlPlane: Sendable {
         if let accessLog { _ = accessLog.close() }
     }
 
-    public var allWorkersStopped: Bool { workers.allSatisfy { $0.status.isStopped.load(ordering: .acquiring) } }
+    public var allWorkersStopped: Bool {
+        workers.allSatisfy { $0.status.isStopped.load(ordering: .acquiring) }
+    }
 
     public func reopenLogs() { accessLog?.reopen() }
 
@@ -222,7 +227,9 @@ public final class ControlPlane: Sendable {
     // MARK: names
 
     /// The names a configuration needs, with what is already known about them.
-    private static func track(_ configuration: Configuration, keeping old: [String: TrackedName]) -> [String: TrackedName] {
+    private static func track(_ configuration: Configuration, keeping old: [String: TrackedName]) -> [String:
+        TrackedName]
+    {
         var settings = NameTracker.Settings()
         settings.ttlMinMs = UInt64(configuration.resolver.ttlMinMs)
         settings.ttlMaxMs = UInt64(configuration.resolver.ttlMaxMs)
@@ -281,10 +288,13 @@ public final class ControlPlane: Sendable {
     private func publish(_ state: inout State) {
         state.generation += 1
         let builder = SnapshotBuilder(
-            configuration: state.configuration, compiled: state.compiled, metrics: metrics, workerCount: workers.count)
-        let snapshot = builder.build(generation: state.generation, names: Self.table(state.names), &state.objects)
+            configuration: state.configuration, compiled: state.compiled, metrics: metrics,
+            workerCount: workers.count)
+        let snapshot = builder.build(
+            generation: state.generation, names: Self.table(state.names), &state.objects)
         state.replaced.removeAll { $0.snapshot == nil }
-        state.replaced.append(ReplacedSnapshot(generation: state.snapshot.generation, snapshot: state.snapshot))
+        state.replaced.append(
+            ReplacedSnapshot(generation: state.snapshot.generation, snapshot: state.snapshot))
         state.snapshot = snapshot
         for worker in workers { worker.mailbox.send(.publish(snapshot)) }
     }
@@ -342,7 +352,9 @@ public final class ControlPlane: Sendable {
     }
 
     /// Changes that a running process cannot follow.
-    private static func needsRestart(_ old: Configuration, _ new: Configuration, file: String) -> [ConfigurationError] {
+    private static func needsRestart(_ old: Configuration, _ new: Configuration, file: String)
+        -> [ConfigurationError]
+    {
         var errors: [ConfigurationError] = []
         func refuse(_ key: String, _ origin: Origin = .none) {
             errors.append(
@@ -360,7 +372,8 @@ public final class ControlPlane: Sendable {
     // MARK: views
 
     /// What is in effect now, for status views.
-    public func current() -> (configuration: Configuration, snapshot: Snapshot, names: [String: NameTracker]) {
+    public func current() -> (configuration: Configuration, snapshot: Snapshot, names: [String: NameTracker])
+    {
         state.withLock { ($0.configuration, $0.snapshot, $0.names.mapValues(\.tracker)) }
     }
 
@@ -379,6 +392,7 @@ public final class ControlPlane: Sendable {
         let (configuration, compiled, snapshot, names) = state.withLock {
             ($0.configuration, $0.compiled, $0.snapshot, $0.names.mapValues(\.tracker))
         }
-        return Explainer(configuration, compiled, file: source.name, live: (snapshot, names)).explain(question)
+        return Explainer(configuration, compiled, file: source.name, live: (snapshot, names)).explain(
+            question)
     }
 }

@@ -23,7 +23,8 @@ enum ListenerSockets {
                 case .failure(let error):
                     errors.append(
                         ConfigurationError(
-                            "cannot listen on \(address.text.value) (\(error))", at: address.text.origin, file: file,
+                            "cannot listen on \(address.text.value) (\(error))", at: address.text.origin,
+                            file: file,
                             expectation: hint(error.code)))
                 }
             }
@@ -43,7 +44,9 @@ enum ListenerSockets {
         }
     }
 
-    private static func open(_ address: Address, workers: Int, id: Int) -> Result<ListeningSockets, SystemError> {
+    private static func open(_ address: Address, workers: Int, id: Int) -> Result<
+        ListeningSockets, SystemError
+    > {
         switch address.kind {
         case .any(let port):
             // IPv6 with IPv4 mapped into it, or IPv4 alone where there is no IPv6.
@@ -54,7 +57,9 @@ enum ListenerSockets {
             }
             return result
         case .ip(let host, let port):
-            guard let ip = IPAddress(host) else { return .failure(SystemError(call: "address", code: EINVAL)) }
+            guard let ip = IPAddress(host) else {
+                return .failure(SystemError(call: "address", code: EINVAL))
+            }
             return perWorker(.ip(ip, port: port), workers: workers, id: id)
         case .unix(let path):
             return unix(path, id: id)
@@ -63,7 +68,9 @@ enum ListenerSockets {
         }
     }
 
-    private static func perWorker(_ address: SocketAddress, workers: Int, id: Int) -> Result<ListeningSockets, SystemError> {
+    private static func perWorker(_ address: SocketAddress, workers: Int, id: Int) -> Result<
+        ListeningSockets, SystemError
+    > {
         // With SO_REUSEPORT another process of the same user could share the port unnoticed: a first
         // socket without it finds out whether the address is free.
         switch Socket.listen(on: address, dualStack: true, reusePort: false, backlog: 1) {

@@ -34,7 +34,9 @@ public struct CompiledRoutes: Sendable {
     public var routes: [Compiled] = []
 
     /// Compiles all routes; every error of every route is reported.
-    public static func compile(_ configuration: Configuration, file: String) -> (CompiledRoutes, [ConfigurationError]) {
+    public static func compile(_ configuration: Configuration, file: String) -> (
+        CompiledRoutes, [ConfigurationError]
+    ) {
         var errors: [ConfigurationError] = []
         var compiled = CompiledRoutes()
         for route in configuration.routes {
@@ -121,14 +123,17 @@ private struct RouteCompiler {
     }
 
     private func condition(
-        _ source: Condition.Source, _ named: Match.Named, _ rule: inout RouteRule, _ errors: inout [ConfigurationError]
+        _ source: Condition.Source, _ named: Match.Named, _ rule: inout RouteRule,
+        _ errors: inout [ConfigurationError]
     ) {
         switch named.condition {
         case .present(let wanted): rule.conditions.append(Condition(source, .present, isNegated: !wanted))
         case .equals(let text): rule.conditions.append(Condition(source, .equals(text.value)))
         case .prefix(let text): rule.conditions.append(Condition(source, .prefix(text.value)))
         case .regex(let text):
-            if let expression = checked(text, &errors, { text throws(PatternError) in try RegularExpression(text) }) {
+            if let expression = checked(
+                text, &errors, { text throws(PatternError) in try RegularExpression(text) })
+            {
                 rule.conditions.append(Condition(source, .expression(expression)))
             }
         }
@@ -138,10 +143,13 @@ private struct RouteCompiler {
         if changes.isEmpty { return nil }
         func compile(_ fields: [Route.Changes.Field]) -> [FieldRules.Rule] {
             fields.compactMap { field in
-                checked(field.value, &errors, Template.parse).map { FieldRules.Rule(name: field.name.value, value: $0) }
+                checked(field.value, &errors, Template.parse).map {
+                    FieldRules.Rule(name: field.name.value, value: $0)
+                }
             }
         }
-        return FieldRules(set: compile(changes.set), add: compile(changes.add), remove: changes.remove.map(\.value))
+        return FieldRules(
+            set: compile(changes.set), add: compile(changes.add), remove: changes.remove.map(\.value))
     }
 
     /// Parses a text, turning what is wrong with it into an error at its place.
@@ -250,7 +258,9 @@ struct SnapshotBuilder {
                 floorPerSecond: Double(service.retryBudget.floorPerSecond) / Double(workerCount)))
     }
 
-    private func plan(_ route: Route, _ compiled: CompiledRoutes.Compiled, _ objects: inout LongLivedObjects) -> RoutePlan {
+    private func plan(_ route: Route, _ compiled: CompiledRoutes.Compiled, _ objects: inout LongLivedObjects)
+        -> RoutePlan
+    {
         let action: RouteAction
         var serviceName = "-"
         switch compiled.action {
@@ -273,10 +283,12 @@ struct SnapshotBuilder {
             }
         }
         return RoutePlan(
-            name: route.name.value, action: action, rewrite: compiled.rewrite, requestRules: compiled.requestRules,
+            name: route.name.value, action: action, rewrite: compiled.rewrite,
+            requestRules: compiled.requestRules,
             responseRules: compiled.responseRules, headTimeoutMs: UInt64(route.timeout.headMs),
             idleTimeoutMs: UInt64(route.timeout.idleMs), totalTimeoutMs: UInt64(route.timeout.totalMs ?? 0),
-            retry: RetryPolicy(attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
+            retry: RetryPolicy(
+                attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
             holdBytes: route.holdBytes, metrics: metrics.route(route.name.value, service: serviceName))
     }
 
@@ -296,7 +308,8 @@ struct SnapshotBuilder {
         }
         return ListenerPlan(
             id: objects.listenerID(name), name: name, traffic: traffic, sockets: sockets, router: router,
-            routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, headLimits: Self.headLimits(listener),
+            routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required,
+            headLimits: Self.headLimits(listener),
             headTimeoutMs: UInt64(listener.timeout.headMs), idleTimeoutMs: UInt64(listener.timeout.idleMs),
             bodyTimeoutMs: UInt64(listener.timeout.bodyMs), writeTimeoutMs: UInt64(listener.timeout.writeMs),
             bytesPerSecondMin: UInt64(listener.bodyRateMin),

@@ -8,7 +8,8 @@ import Testing
 @Suite struct ExplainTests {
     /// Routes on lines 10, 20, …; one listener "web" on line 2.
     func explain(
-        _ method: String = "GET", _ url: String, headers: [(String, String)] = [], client: String = "192.0.2.9",
+        _ method: String = "GET", _ url: String, headers: [(String, String)] = [],
+        client: String = "192.0.2.9",
         routes: [Route], _ change: (inout Configuration) -> Void = { _ in }
     ) throws -> ListenerExplanation {
         var configuration = Configuration()
@@ -16,7 +17,8 @@ import Testing
         configuration.routes = routes
         var service = Service(name: Text("api", at: Origin(line: 40, column: 3)))
         service.endpoints = [
-            Endpoint(address: Address(kind: .ip(host: "10.0.0.1", port: 80), text: Text("10.0.0.1:80")), weight: 3)
+            Endpoint(
+                address: Address(kind: .ip(host: "10.0.0.1", port: 80), text: Text("10.0.0.1:80")), weight: 3)
         ]
         configuration.services = [service]
         change(&configuration)
@@ -110,7 +112,9 @@ import Testing
         var route = route("all", paths: ["/u/{id}"])
         route.rewrite = .path(Text("/users/{path.id}"))
         route.headers.request.set = [
-            .init(name: Text("X-Who", at: Origin(line: 14, column: 9)), value: Text("{client.ip} {request.header.x-in}"))
+            .init(
+                name: Text("X-Who", at: Origin(line: 14, column: 9)),
+                value: Text("{client.ip} {request.header.x-in}"))
         ]
         route.headers.request.remove = [Text("X-Debug", at: Origin(line: 15, column: 9))]
         route.headers.response.add = [.init(name: Text("X-Id"), value: Text("{request.id} {service}"))]
@@ -126,7 +130,8 @@ import Testing
     }
 
     @Test func redirectsShowTheirLocation() throws {
-        let redirect = Route.Redirect(to: Text("https://{request.host}{request.uri}", at: Origin(line: 11, column: 9)))
+        let redirect = Route.Redirect(
+            to: Text("https://{request.host}{request.uri}", at: Origin(line: 11, column: 9)))
         let result = try explain("GET", "http://a.example/x?y=1", routes: [route("up", .redirect(redirect))])
         #expect(
             try routed(result).action
@@ -166,7 +171,9 @@ import Testing
         let none = try refused(explain("GET", "/b", routes: routes))
         #expect(none.status == 404)
         #expect(none.reason == "route-not-found")
-        #expect(try refused(explain("CONNECT", "a.example:443", routes: routes)).reason == "connect-not-supported")
+        #expect(
+            try refused(explain("CONNECT", "a.example:443", routes: routes)).reason == "connect-not-supported"
+        )
     }
 
     @Test func theClientIsFoundThroughTrustedProxies() throws {
@@ -199,7 +206,8 @@ import Testing
         configuration.listeners[2].service = Text("api")
         configuration.routes = [elsewhere, route("all")]
         let (compiled, _) = CompiledRoutes.compile(configuration, file: "f")
-        let explanation = Explainer(configuration, compiled, file: "f").explain(.init(method: "GET", url: "/x"))
+        let explanation = Explainer(configuration, compiled, file: "f").explain(
+            .init(method: "GET", url: "/x"))
         #expect(explanation.listeners.map(\.name) == ["web", "other"])
         #expect(try explanation.listeners.map { try routed($0).name } == ["all", "elsewhere"])
     }

@@ -298,3 +298,12 @@ def test_dashboard(weir, origin):
     script = admin_get(running, "/dashboard.js").text
     for member in set(re.findall(r"\bnow\.([a-z_]+)", script)) - {"at", "totals"}:
         assert member in status, member
+
+
+def test_the_admin_address_is_not_shared(weir, origin, tmp_path):
+    running = weir(proxy_to(origin))
+    path = config_file(tmp_path, {**proxy_to(origin, listener={"address": f"127.0.0.1:{free_port()}"}),
+                                  "admin": running.config["admin"]})
+    result = run("run", "-c", path)
+    assert result.returncode == 1 and "cannot listen on" in result.stderr
+    assert running.config["admin"]["address"] in result.stderr
