@@ -316,6 +316,8 @@ public final class ControlPlane: Sendable {
         case .applied(let generation, let warnings):
             metrics.control.reloaded(generation: generation)
             for warning in warnings { log.warning("\(warning)") }
+            // Whoever rotates logs by SIGHUP finds the new file in use.
+            reopenLogs()
             log.info("reloaded", ["generation": "\(generation)"])
             wake()
         case .refused(let errors):

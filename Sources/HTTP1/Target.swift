@@ -45,6 +45,11 @@ struct TargetReader {
             let byte = bytes[at]
             if byte == UInt8(ascii: "%") {
                 try checkPercent(at)
+                if isEncodedSeparator(at) {
+                    // Endpoints that decode before they resolve see a separator here.
+                    if at > segment, isDotSegment(segment, at) { throw .malformed(.dotSegment, segment) }
+                    segment = at &+ 3
+                }
                 at &+= 3
                 continue
             }
@@ -61,6 +66,14 @@ struct TargetReader {
         if bytes[at] == UInt8(ascii: "?") { return try readQuery(at, into: &head) }
         if bytes[at] != UInt8(ascii: " ") { throw unexpected(at) }
         return at
+    }
+
+    /// Whether the escape at this place stands for "/" or "\\".
+    private func isEncodedSeparator(_ at: Int) -> Bool {
+        let high = bytes[at &+ 1]
+        let low = bytes[at &+ 2] | 0x20
+        return high == UInt8(ascii: "2") && low == UInt8(ascii: "f")
+            || high == UInt8(ascii: "5") && low == UInt8(ascii: "c")
     }
 
     /// Reads from the question mark to the space behind the target.

@@ -11,7 +11,8 @@ import Telemetry
 extension Worker {
     /// A response from the configuration.
     func answer(
-        _ exchange: ExchangePointer, status: UInt16, location: Template?, contentType: StaticBytes?, body: StaticBytes?
+        _ exchange: ExchangePointer, status: UInt16, location: Template?, contentType: StaticBytes?,
+        body: StaticBytes?
     ) {
         var writer = ByteWriter(output, capacity: outputBytes)
         beginAnswer(exchange, status, &writer)
@@ -100,13 +101,15 @@ extension Worker {
         if !exchange.pointee.requestBody.isDone { exchange.pointee.client.pointee.closeAfterResponse = true }
         let phrase = reasonPhrase(status)
         writeStatusLine(
-            status, reason: UnsafeBufferPointer(start: phrase.utf8Start, count: phrase.utf8CodeUnitCount), &writer)
+            status, reason: UnsafeBufferPointer(start: phrase.utf8Start, count: phrase.utf8CodeUnitCount),
+            &writer)
         writer.append("server: weir\r\n")
         writeDate(&writer)
     }
 
     private func endAnswer(
-        _ exchange: ExchangePointer, _ status: UInt16, _ body: UnsafeBufferPointer<UInt8>?, _ writer: inout ByteWriter
+        _ exchange: ExchangePointer, _ status: UInt16, _ body: UnsafeBufferPointer<UInt8>?,
+        _ writer: inout ByteWriter
     ) {
         let hasBody = status != 204 && status != 304
         if hasBody {

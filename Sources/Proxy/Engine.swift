@@ -53,7 +53,8 @@ extension Worker {
     /// The exchange's own timer: back-off before another attempt, or the hold's patience.
     func setTimer(_ exchange: ExchangePointer, _ purpose: ExchangeTimer, afterMs: UInt64) {
         if exchange.pointee.timer < 0 {
-            exchange.pointee.timer = timers.create(Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
+            exchange.pointee.timer = timers.create(
+                Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
         }
         exchange.pointee.timerPurpose = purpose
         timers.arm(exchange.pointee.timer, atMs: nowMs &+ afterMs)
@@ -78,7 +79,8 @@ extension Worker {
     }
 
     func setTotalDeadline(_ exchange: ExchangePointer, afterMs: UInt64) {
-        exchange.pointee.totalTimer = timers.create(Token(kind: TokenKind.exchangeTotal, handle: exchange.pointee.handle))
+        exchange.pointee.totalTimer = timers.create(
+            Token(kind: TokenKind.exchangeTotal, handle: exchange.pointee.handle))
         timers.arm(exchange.pointee.totalTimer, atMs: nowMs &+ afterMs)
     }
 
@@ -89,7 +91,8 @@ extension Worker {
     /// What header rules, redirects and logs may ask about a request.
     func view(_ exchange: ExchangePointer) -> RequestView? {
         guard let head = exchange.pointee.head, let fields = exchange.pointee.fields else { return nil }
-        let request = UnsafeRawPointer(exchange).advanced(by: requestOffset).assumingMemoryBound(to: RequestHead.self)
+        let request = UnsafeRawPointer(exchange).advanced(by: requestOffset).assumingMemoryBound(
+            to: RequestHead.self)
         return RequestView(bytes: UnsafePointer(head.base), head: request, fields: UnsafePointer(fields))
     }
 }

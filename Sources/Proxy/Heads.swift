@@ -58,7 +58,8 @@ extension Worker {
             writer.append("content-length: ")
             writer.append(decimal: request.contentLength)
             writer.append("\r\n")
-        case .chunked where exchange.pointee.requestBody.isDone && !exchange.pointee.requestBody.chunked.hasTrailers:
+        case .chunked
+        where exchange.pointee.requestBody.isDone && !exchange.pointee.requestBody.chunked.hasTrailers:
             // Held whole, so its length is known now.
             writer.append("content-length: ")
             writer.append(decimal: exchange.pointee.requestBody.count)
@@ -75,7 +76,8 @@ extension Worker {
     }
 
     private func writeForwarding(
-        _ exchange: ExchangePointer, _ view: RequestView, _ forwarding: ForwardingPlan, _ writer: inout ByteWriter
+        _ exchange: ExchangePointer, _ view: RequestView, _ forwarding: ForwardingPlan,
+        _ writer: inout ByteWriter
     ) {
         let client = exchange.pointee.client
         let isTrusted = exchange.pointee.peerIsTrusted
@@ -117,7 +119,8 @@ extension Worker {
     /// Copies all values of a field, joined by commas; false when there is none.
     private func copyValues(_ id: FieldID, _ view: RequestView, _ writer: inout ByteWriter) -> Bool {
         var found = false
-        for i in 0..<Int(view.head.pointee.fieldCount) where view.fields[i].id == id && !view.fields[i].isHopByHop {
+        for i in 0..<Int(view.head.pointee.fieldCount)
+        where view.fields[i].id == id && !view.fields[i].isHopByHop {
             if found { writer.append(", ") }
             writer.append(view.fields[i].value.bytes(in: view.bytes))
             found = true
@@ -143,7 +146,8 @@ extension Worker {
     }
 
     func writeResponseHead(
-        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>, _ rules: FieldRules?,
+        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>,
+        _ rules: FieldRules?,
         _ writer: inout ByteWriter
     ) {
         writeStatusLine(head.status, reason: head.reason.bytes(in: base), &writer)
@@ -180,7 +184,9 @@ extension Worker {
 
     // MARK: both
 
-    func writeRules(_ rules: FieldRules, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter) {
+    func writeRules(
+        _ rules: FieldRules, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
+    ) {
         for rule in rules.set where !equals(rule.name.base, rule.name.count, lowercase: "host") {
             writeRule(rule, exchange, view, &writer)
         }
@@ -197,13 +203,16 @@ extension Worker {
     }
 
     /// Fills a template in for this exchange.
-    func render(_ template: Template, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter) {
+    func render(
+        _ template: Template, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
+    ) {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 96) { room in
             guard let start = room.baseAddress else { return }
             let ipCount = exchange.pointee.clientAddress.write(to: start)
             RequestID(high: identity, low: exchange.pointee.sequence).write(to: start + 48)
             var context = TemplateContext(request: view)
-            context.match = UnsafeRawPointer(exchange).advanced(by: matchOffset).assumingMemoryBound(to: RouteMatch.self)
+            context.match = UnsafeRawPointer(exchange).advanced(by: matchOffset).assumingMemoryBound(
+                to: RouteMatch.self)
             context.captureNames = exchange.pointee.listener.router.captureNames
             context.clientIP = UnsafeBufferPointer(start: start, count: ipCount)
             context.requestID = UnsafeBufferPointer(start: start + 48, count: 32)
@@ -243,7 +252,8 @@ extension ByteWriter {
 
     mutating func append(_ header: ProxyHeader) {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ProxyHeader.writtenBytesMax) { room in
-            guard let start = room.baseAddress, let count = header.write(to: start, capacity: room.count) else { return }
+            guard let start = room.baseAddress, let count = header.write(to: start, capacity: room.count)
+            else { return }
             append(start, count)
         }
     }

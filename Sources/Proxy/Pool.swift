@@ -44,7 +44,8 @@ extension Worker {
     /// Puts a connection whose response is complete into its pool, or closes it.
     func release(_ upstream: UpstreamPointer, reusable: Bool) {
         upstream.pointee.exchange = nil
-        guard reusable, !upstream.pointee.peerEnded, !upstream.pointee.canRead, upstream.pointee.output.isEmpty,
+        guard reusable, !upstream.pointee.peerEnded, !upstream.pointee.canRead,
+            upstream.pointee.output.isEmpty,
             upstream.pointee.input == nil, !upstream.pointee.writeFailed, upstream.pointee.idleTimeoutMs > 0,
             upstream.pointee.serviceID < snapshot.services.count,
             let service = snapshot.services[upstream.pointee.serviceID],
@@ -103,7 +104,8 @@ extension Worker {
             to: UpstreamConnection(
                 socket: socket, handle: handle, timer: timers.create(token),
                 endpoint: .passRetained(endpoint), serviceID: service.id,
-                state: error == 0 ? .busy : .connecting, idleTimeoutMs: service.idleTimeoutMs, startNs: nowNs))
+                state: error == 0 ? .busy : .connecting, idleTimeoutMs: service.idleTimeoutMs, startNs: nowNs)
+        )
         let i = poolIndex(endpoint)
         pools[i].connectionCount += 1
         pools[i].endpoint = endpoint

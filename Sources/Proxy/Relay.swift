@@ -84,7 +84,8 @@ extension Worker {
             if total > 0 {
                 let hasFirst = parts[0].iov_len > 0
                 result.errno = outbox.send(
-                    hasFirst ? parts : parts + 1, hasFirst ? partCount : partCount - 1, total: total, to: socket,
+                    hasFirst ? parts : parts + 1, hasFirst ? partCount : partCount - 1, total: total,
+                    to: socket,
                     pool: &buffers)
                 result.sent += total
                 if result.errno != 0 { return result }
@@ -96,7 +97,8 @@ extension Worker {
     /// The next run of payload within the block; nil when the block or the body is used up.
     @inline(__always)
     private func nextRun(
-        _ reader: inout BodyReader, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ result: inout Relayed
+        _ reader: inout BodyReader, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int,
+        _ result: inout Relayed
     ) -> (offset: Int, count: Int)? {
         let left = count - result.consumed
         if reader.isDone || left == 0 { return nil }
@@ -155,23 +157,32 @@ extension Worker {
         case sinkFull
         case sourceEnded(Int32)
         case sinkBroke(Int32)
-        /// No pipe to be had: copy.
-        case unavailable
     }
 
-    /// Moves a body of known length through a pipe until one side has enough.
-    func splice(_ reader: inout BodyReader, from source: Socket, to sink: Socket, _ pipe: inout Pipe, _ moved: inout UInt64)
+    /// Whether a body is to be spliced: it already is, or much of it is left and a pipe is to be had.
+    func hasPipe(_ pipe: inout Pipe, _ reader: borrowing BodyReader) -> Bool {
+        if pipe.exists { return true }
+        guard reader.framing == .length, reader.remaining >= Self.spliceBytesMin, let taken = pipes.take()
+        else {
+            return false
+        }
+        pipe = taken
+        return true
+    }
+
+    /// Moves a body of known length through its pipe until one side has enough.
+    func splice(
+        _ reader: inout BodyReader, from source: Socket, to sink: Socket, _ pipe: inout Pipe,
+        _ moved: inout UInt64
+    )
         -> Spliced
     {
-        if !pipe.exists {
-            guard let taken = pipes.take() else { return .unavailable }
-            pipe = taken
-        }
         while true {
             if pipe.count > 0 {
                 let drained = pipe.drain(to: sink, more: false)
                 if drained < 0 {
-                    return drained == -Int(EAGAIN) || drained == -Int(EINTR) ? .sinkFull : .sinkBroke(Int32(-drained))
+                    return drained == -Int(EAGAIN) || drained == -Int(EINTR)
+                        ? .sinkFull : .sinkBroke(Int32(-drained))
                 }
                 moved += UInt64(drained)
                 if pipe.count > 0 { return .sinkFull }
@@ -183,7 +194,8 @@ extension Worker {
             }
             let filled = pipe.fill(from: source, Int(min(reader.remaining, UInt64(PipePool.capacityWanted))))
             if filled < 0 {
-                return filled == -Int(EAGAIN) || filled == -Int(EINTR) ? .sourceEmpty : .sourceEnded(Int32(-filled))
+                return filled == -Int(EAGAIN) || filled == -Int(EINTR)
+                    ? .sourceEmpty : .sourceEnded(Int32(-filled))
             }
             if filled == 0 { return .sourceEnded(0) }
             reader.took(filled)

@@ -215,15 +215,20 @@ public final class FieldRules: Sendable {
 
     /// Whether a field that arrived is dropped (because it is removed or replaced).
     func drops(_ name: UnsafePointer<UInt8>, _ count: Int) -> Bool {
-        for rule in set where equalIgnoringASCIICase(name, count, rule.name.base, rule.name.count) { return true }
-        for removed in remove where equalIgnoringASCIICase(name, count, removed.base, removed.count) { return true }
+        for rule in set where equalIgnoringASCIICase(name, count, rule.name.base, rule.name.count) {
+            return true
+        }
+        for removed in remove where equalIgnoringASCIICase(name, count, removed.base, removed.count) {
+            return true
+        }
         return false
     }
 
     /// The replacement for a field by name, if there is one.
     func replacement(for name: StaticString) -> Template? {
         for rule in set
-        where equalIgnoringASCIICase(name.utf8Start, name.utf8CodeUnitCount, rule.name.base, rule.name.count) {
+        where equalIgnoringASCIICase(name.utf8Start, name.utf8CodeUnitCount, rule.name.base, rule.name.count)
+        {
             return rule.value
         }
         return nil

@@ -76,9 +76,12 @@ extension Worker {
         let token = Token(kind: TokenKind.tunnelClient, handle: handle)
         tunnel.initialize(
             to: Tunnel(
-                handle: handle, timer: timers.create(token), listenerID: plan.id, service: .passUnretained(service),
-                listener: plan, lease: takeLease(), state: plan.requiresProxyHeader ? .proxyHeader : .connecting,
-                client: TunnelEnd(socket: socket), peer: peer, peerPort: port, startNs: nowNs, sequence: sequence,
+                handle: handle, timer: timers.create(token), listenerID: plan.id,
+                service: .passUnretained(service),
+                listener: plan, lease: takeLease(),
+                state: plan.requiresProxyHeader ? .proxyHeader : .connecting,
+                client: TunnelEnd(socket: socket), peer: peer, peerPort: port, startNs: nowNs,
+                sequence: sequence,
                 lastActiveMs: nowMs))
         plan.metrics.cell(worker: index).connectionBegan()
         poller.register(socket.fd, token)
@@ -97,7 +100,9 @@ extension Worker {
             else {
                 close(
                     tunnel,
-                    Failure(service.hasUnresolvedNames && service.endpoints.isEmpty ? .nameUnresolved : .noEndpoint, phase: .select))
+                    Failure(
+                        service.hasUnresolvedNames && service.endpoints.isEmpty
+                            ? .nameUnresolved : .noEndpoint, phase: .select))
                 return
             }
             tunnel.pointee.excluded.insert(i)
@@ -346,7 +351,8 @@ extension Worker {
         let clientBroke = (side == .client) == reading
         close(
             tunnel,
-            Failure(clientBroke ? .clientClosedDuringResponse : .upstreamReset, phase: .forward, errno: errno))
+            Failure(clientBroke ? .clientClosedDuringResponse : .upstreamReset, phase: .forward, errno: errno)
+        )
         return false
     }
 
@@ -393,7 +399,8 @@ extension Worker {
         serviceStates[service.id].budget.completed(at: nowMs)
         tunnel.pointee.listener.unrouted.cell(worker: index).requestEnded(
             status: 0, totalUs: totalUs, firstByteUs: 0, bytesIn: tunnel.pointee.client.received,
-            bytesOut: tunnel.pointee.upstream.received, reason: failure.reason, attempts: tunnel.pointee.attempts)
+            bytesOut: tunnel.pointee.upstream.received, reason: failure.reason,
+            attempts: tunnel.pointee.attempts)
         guard let log else { return }
         var record = RequestRecord()
         record.startUs = Clock.wallUs() &- totalUs
@@ -410,7 +417,9 @@ extension Worker {
         record.listener = tunnel.pointee.listener.name.bytes
         record.service = service.name.bytes
         record.worker = UInt16(index)
-        if let endpoint = tunnel.pointee.endpoint { record.endpoint = endpoint._withUnsafeGuaranteedRef { $0.name.bytes } }
+        if let endpoint = tunnel.pointee.endpoint {
+            record.endpoint = endpoint._withUnsafeGuaranteedRef { $0.name.bytes }
+        }
         log.append(record)
         wantTick()
     }

@@ -183,7 +183,8 @@ public final class Worker: @unchecked Sendable {
     public func run() {
         poller.registerReadable(
             mailbox.descriptor, Token(kind: TokenKind.mailbox, handle: Handle(index: 0, generation: 0)))
-        acceptTimer = timers.create(Token(kind: TokenKind.acceptPause, handle: Handle(index: 0, generation: 0)))
+        acceptTimer = timers.create(
+            Token(kind: TokenKind.acceptPause, handle: Handle(index: 0, generation: 0)))
         tickTimer = timers.create(Token(kind: TokenKind.tick, handle: Handle(index: 0, generation: 0)))
         adopt(snapshot)
         while !isStopping {
@@ -201,8 +202,8 @@ public final class Worker: @unchecked Sendable {
             tellStatus()
             if isDraining { continueDraining() }
         }
-        log?.flush()
         closeEverything()
+        log?.flush()
         status.isStopped.store(true, ordering: .releasing)
     }
 

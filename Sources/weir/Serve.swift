@@ -28,7 +28,9 @@ enum Serve {
         let mailbox = Mailbox<Void>()
         let control: ControlPlane
         do throws(ConfigurationErrors) {
-            control = try ControlPlane(configuration, source: source, build: Weir.build, log: log) { mailbox.wake() }
+            control = try ControlPlane(configuration, source: source, build: Weir.build, log: log) {
+                mailbox.wake()
+            }
         } catch {
             report(error.errors)
             return ExitCode.failed
@@ -52,7 +54,8 @@ enum Serve {
 
     private static func report(_ errors: [ConfigurationError]) {
         for error in errors { printError("\(error)") }
-        printError("weir: not started: \(errors.count) error\(errors.count == 1 ? "" : "s") in the configuration")
+        printError(
+            "weir: not started: \(errors.count) error\(errors.count == 1 ? "" : "s") in the configuration")
     }
 
     private static func startAdmin(
@@ -65,19 +68,23 @@ enum Serve {
         for address in admin.addresses {
             let text = address.text.value
             guard let listenAddress = address.socketAddress else {
-                return .failure(ConfigurationErrors([
-                    ConfigurationError("cannot listen on \(text)", file: source.name, line: address.text.origin.line, column: address.text.origin.column)
-                ]))
+                return .failure(
+                    ConfigurationErrors([
+                        ConfigurationError(
+                            "cannot listen on \(text)", file: source.name, line: address.text.origin.line,
+                            column: address.text.origin.column)
+                    ]))
             }
             do throws(SystemError) {
                 servers.append(try AdminServer(address: listenAddress, source: view, log: log))
             } catch {
-                return .failure(ConfigurationErrors([
-                    ConfigurationError(
-                        "cannot listen on \(text) for the admin API (\(error))", file: source.name,
-                        line: address.text.origin.line, column: address.text.origin.column,
-                        expectation: "another address in admin.address, or `admin: off`")
-                ]))
+                return .failure(
+                    ConfigurationErrors([
+                        ConfigurationError(
+                            "cannot listen on \(text) for the admin API (\(error))", file: source.name,
+                            line: address.text.origin.line, column: address.text.origin.column,
+                            expectation: "another address in admin.address, or `admin: off`")
+                    ]))
             }
         }
         for server in servers { server.start() }
@@ -93,12 +100,15 @@ enum Serve {
             [
                 "version": Weir.build.version, "workers": "\(control.workers.count)",
                 "listeners": listeners.joined(separator: ","),
-                "admin": configuration.admin.map { $0.addresses.map(\.text.value).joined(separator: ",") } ?? "off",
+                "admin": configuration.admin.map { $0.addresses.map(\.text.value).joined(separator: ",") }
+                    ?? "off",
             ])
     }
 
     /// The main thread's loop, until the workers have stopped.
-    private static func wait(_ control: ControlPlane, _ signals: SignalDescriptor, _ mailbox: Mailbox<Void>, _ log: Log) {
+    private static func wait(
+        _ control: ControlPlane, _ signals: SignalDescriptor, _ mailbox: Mailbox<Void>, _ log: Log
+    ) {
         var reportedConnections = -1
         while !control.allWorkersStopped {
             let nextMs = control.tick()
@@ -107,7 +117,9 @@ enum Serve {
             if control.isDraining {
                 timeoutMs = min(timeoutMs, 20)
                 let connections = control.connectionCount
-                if connections != reportedConnections, reportedConnections < 0 || connections == 0 || nowMs % 1000 < 20 {
+                if connections != reportedConnections,
+                    reportedConnections < 0 || connections == 0 || nowMs % 1000 < 20
+                {
                     reportedConnections = connections
                     log.info("draining", ["connections": "\(connections)"])
                 }
@@ -141,7 +153,9 @@ enum Serve {
     /// As many descriptors as the system grants us: two per proxied connection, and pipes.
     private static func raiseDescriptorLimit() {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0,
+            limit.rlim_cur < limit.rlim_max
+        else { return }
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
@@ -166,7 +180,9 @@ struct ProxySource: ConfigurationSource {
         func address(_ text: String) -> Address {
             let parts = text.split(separator: ":", omittingEmptySubsequences: false)
             let port = UInt16(parts[parts.count - 1]) ?? 0
-            return Address(kind: parts[0].isEmpty ? .any(port: port) : .ip(host: String(parts[0]), port: port), text: Text(text))
+            return Address(
+                kind: parts[0].isEmpty ? .any(port: port) : .ip(host: String(parts[0]), port: port),
+                text: Text(text))
         }
         var configuration = Configuration()
         configuration.workers = 1
@@ -174,12 +190,12 @@ struct ProxySource: ConfigurationSource {
         l.addresses = [address(listen)]
         configuration.listeners = [l]
         if endpoints.first == "respond" {
-        configuration.routes = [Route(name: Text("all"), action: .respond(Route.Response()))]
+            configuration.routes = [Route(name: Text("all"), action: .respond(Route.Response()))]
         } else {
-        configuration.routes = [Route(name: Text("all"), action: .service(Text("upstream")))]
-        var s = Service(name: Text("upstream"))
-        s.endpoints = endpoints.map { Endpoint(address: address($0)) }
-        configuration.services = [s]
+            configuration.routes = [Route(name: Text("all"), action: .service(Text("upstream")))]
+            var s = Service(name: Text("upstream"))
+            s.endpoints = endpoints.map { Endpoint(address: address($0)) }
+            configuration.services = [s]
         }
         return .success((configuration, []))
     }

@@ -120,6 +120,8 @@ let malformedRequests: [MalformedRequest] = [
     target("/%2e", .dotSegment, 1), target("/%2E%2e/x", .dotSegment, 1),
     target("/.%2e/", .dotSegment, 1), target("/a/%2e./", .dotSegment, 3),
     target("/a/..;/b", .dotSegment, 3), target("/a/..;x=1/b", .dotSegment, 3),
+    target("/a/..%2fb", .dotSegment, 3), target("/a%2F..", .dotSegment, 5),
+    target("/a/%2e%2e%5Cb", .dotSegment, 3),
     target("/a/.;", .dotSegment, 3), target("http://a/../b", .dotSegment, 9),
     // Field lines
     line(": x", .fieldNameMissing, 0), line("X Y: z", .whitespaceBeforeColon, 1),

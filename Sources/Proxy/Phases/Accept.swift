@@ -106,7 +106,8 @@ extension Worker {
             snapshot.listeners[listening[i].listenerID]?.metrics.cell(worker: index).acceptPaused()
         }
         eventLog.limited(
-            acceptGate, nowMs: nowMs, .warning, "accept paused: no descriptor left, connections wait in the backlog",
+            acceptGate, nowMs: nowMs, .warning,
+            "accept paused: no descriptor left, connections wait in the backlog",
             ["error": String(cString: strerror(error))])
         timers.arm(acceptTimer, atMs: nowMs + Self.acceptPauseMs)
     }
@@ -203,7 +204,8 @@ extension Worker {
             client.pointee.state = .idle
             return true
         case .malformed(let position):
-            rejectConnection(client, Failure(.proxyHeaderMalformed, phase: .accept, position: Int32(position)))
+            rejectConnection(
+                client, Failure(.proxyHeaderMalformed, phase: .accept, position: Int32(position)))
             return false
         }
     }

@@ -94,6 +94,7 @@ extension Worker {
             if let waiting = client.pointee.input {
                 let (consumed, error) = holdBytes(exchange, waiting.readable, waiting.count, route.holdBytes)
                 consumeInput(client, consumed)
+                exchange.pointee.bytesIn += UInt64(consumed)
                 if let error { return refuseBody(exchange, error) }
                 if exchange.pointee.holdIsOver { return .next }
                 continue
@@ -105,15 +106,18 @@ extension Worker {
             let received: Int
             if exchange.pointee.requestBody.framing == .length {
                 // Straight to where it stays.
-                received = receive(client, into: held.writable, min(held.room, Int(exchange.pointee.requestBody.remaining)))
+                received = receive(
+                    client, into: held.writable, min(held.room, Int(exchange.pointee.requestBody.remaining)))
                 if received > 0 {
                     held.pointee.end += UInt32(received)
                     exchange.pointee.requestBody.took(received)
+                    exchange.pointee.bytesIn += UInt64(received)
                 }
             } else {
                 received = receive(client, into: input, Self.inputBytes)
                 if received > 0 {
                     let (consumed, error) = holdBytes(exchange, input, received, route.holdBytes)
+                    exchange.pointee.bytesIn += UInt64(consumed)
                     if let error { return refuseBody(exchange, error) }
                     if consumed < received { keepInput(client, input + consumed, received - consumed) }
                     if exchange.pointee.holdIsOver { return .next }
@@ -121,8 +125,9 @@ extension Worker {
             }
             if client.pointee.exchange != exchange { return .finish }
             if received > 0 {
-                exchange.pointee.bytesIn += UInt64(received)
-                if !clientProgressed(exchange, received) { return .finish }
+                if !exchange.pointee.requestBody.isDone && !clientProgressed(exchange, received) {
+                    return .finish
+                }
             }
             held = exchange.pointee.held ?? held
         }
@@ -177,7 +182,8 @@ extension Worker {
         fail(
             exchange,
             Failure(
-                .requestBodyMalformed, phase: exchange.pointee.phase, position: Int32(truncatingIfNeeded: error.at),
+                .requestBodyMalformed, phase: exchange.pointee.phase,
+                position: Int32(truncatingIfNeeded: error.at),
                 detail: error.violation.rawValue))
         return .finish
     }

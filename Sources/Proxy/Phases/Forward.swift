@@ -16,12 +16,15 @@ import Telemetry
 
 extension Worker {
     func forward(_ exchange: ExchangePointer) -> PhaseResult {
-        guard let endpoint = exchange.pointee.endpoint, let service = exchange.pointee.service else { return .finish }
+        guard let endpoint = exchange.pointee.endpoint, let service = exchange.pointee.service else {
+            return .finish
+        }
         beginAttempt(exchange, endpoint)
         if !exchange.pointee.needsFreshConnection {
             while let idle = takeIdle(endpoint) {
                 // A request that must not be repeated is worth asking the kernel first.
-                if !exchange.pointee.request.method.isIdempotent && idle.pointee.socket.peek() != -Int(EAGAIN) {
+                if !exchange.pointee.request.method.isIdempotent && idle.pointee.socket.peek() != -Int(EAGAIN)
+                {
                     close(idle)
                     continue
                 }
@@ -98,20 +101,28 @@ extension Worker {
                 close(upstream)
                 return
             }
-            if !readiness.isDisjoint(with: [.writable, .error, .hangUp]) { connectEnded(upstream, exchange, service) }
+            if !readiness.isDisjoint(with: [.writable, .error, .hangUp]) {
+                connectEnded(upstream, exchange, service)
+            }
         case .busy:
             guard let exchange = upstream.pointee.exchange else {
                 close(upstream)
                 return
             }
-            if readiness.contains(.writable) && exchange.pointee.requestIsBlocked { upstreamWritable(exchange, upstream) }
-            if upstream.pointee.state == .busy && upstream.pointee.canRead && upstream.pointee.exchange == exchange {
+            if readiness.contains(.writable) && exchange.pointee.requestIsBlocked {
+                upstreamWritable(exchange, upstream)
+            }
+            if upstream.pointee.state == .busy && upstream.pointee.canRead
+                && upstream.pointee.exchange == exchange
+            {
                 upstreamReadable(exchange, upstream)
             }
         }
     }
 
-    private func connectEnded(_ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan) {
+    private func connectEnded(
+        _ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan
+    ) {
         let error = upstream.pointee.socket.pendingError()
         if error != 0 {
             attemptFailed(exchange, connectFailure(error))
@@ -132,7 +143,8 @@ extension Worker {
 
     // MARK: the request out
 
-    private func sendRequest(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ service: ServicePlan) {
+    private func sendRequest(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ service: ServicePlan)
+    {
         var writer = ByteWriter(output, capacity: outputBytes)
         if let version = service.proxyProtocol, !upstream.pointee.isReused {
             writeProxyHeader(version, exchange.pointee.client, &writer)
@@ -149,7 +161,9 @@ extension Worker {
                 writeChunkHeader(held.count, &writer)
                 let headBytes = writer.count
                 writer.append("\r\n")
-                if exchange.pointee.requestBody.isDone { writeLastChunk(exchange.pointee.requestBody, &writer) }
+                if exchange.pointee.requestBody.isDone {
+                    writeLastChunk(exchange.pointee.requestBody, &writer)
+                }
                 parts[1] = iovec(iov_base: held.readable, iov_len: held.count)
                 parts[0] = iovec(iov_base: output, iov_len: headBytes)
                 parts[2] = iovec(iov_base: output + headBytes, iov_len: writer.count - headBytes)
@@ -179,7 +193,9 @@ extension Worker {
         }
     }
 
-    private func writeProxyHeader(_ version: ProxyProtocolVersion, _ client: ClientPointer, _ writer: inout ByteWriter) {
+    private func writeProxyHeader(
+        _ version: ProxyProtocolVersion, _ client: ClientPointer, _ writer: inout ByteWriter
+    ) {
         let source = SocketAddress.ip(client.pointee.peer, port: client.pointee.peerPort)
         let destination = client.pointee.socket.localAddress() ?? .unix(path: "")
         writer.append(ProxyHeader(source: source, destination: destination, version: version.rawValue))
@@ -252,10 +268,7 @@ extension Worker {
                     chunked: exchange.pointee.upstreamChunked, prefixCount: 0, to: upstream.pointee.socket,
                     &upstream.pointee.output)
                 consumeInput(client, relayed.consumed)
-            } else if exchange.pointee.requestPipe.exists
-                || (exchange.pointee.requestBody.framing == .length
-                    && exchange.pointee.requestBody.remaining >= Self.spliceBytesMin)
-            {
+            } else if hasPipe(&exchange.pointee.requestPipe, exchange.pointee.requestBody) {
                 switch spliceRequest(exchange, upstream) {
                 case .next: continue
                 case .wait, .finish: return
@@ -268,7 +281,8 @@ extension Worker {
                 }
                 let wanted =
                     exchange.pointee.requestBody.framing == .length
-                    ? Int(min(UInt64(Self.inputBytes), exchange.pointee.requestBody.remaining)) : Self.inputBytes
+                    ? Int(min(UInt64(Self.inputBytes), exchange.pointee.requestBody.remaining))
+                    : Self.inputBytes
                 let received = receive(client, into: input, wanted)
                 if client.pointee.exchange != exchange || exchange.pointee.upstream != upstream { return }
                 if received <= 0 { continue }
@@ -279,9 +293,9 @@ extension Worker {
                 if relayed.consumed < received && relayed.violation == nil && relayed.errno == 0 {
                     keepInput(client, input + relayed.consumed, received - relayed.consumed)
                 }
-                exchange.pointee.bytesIn += UInt64(received)
                 if !exchange.pointee.requestBody.isDone && !clientProgressed(exchange, received) { return }
             }
+            exchange.pointee.bytesIn += UInt64(relayed.consumed)
             if let (violation, at) = relayed.violation {
                 _ = refuseBody(exchange, (violation, at))
                 return
@@ -304,16 +318,6 @@ extension Worker {
         exchange.pointee.bytesIn += moved
         switch result {
         case .done:
-            return .next
-        case .unavailable:
-            // Without a pipe: read at most what is left below the threshold next time round.
-            let received = receive(client, into: input, Self.inputBytes)
-            if client.pointee.exchange != exchange { return .finish }
-            if received <= 0 {
-                waitForBody(exchange)
-                return .wait
-            }
-            keepInput(client, input, received)
             return .next
         case .sourceEmpty:
             client.pointee.canRead = false
@@ -349,7 +353,8 @@ extension Worker {
 
     /// The endpoint has stopped taking the request. It may have answered first (a 413, say): that
     /// answer is what the client should see, so it is looked for before the attempt counts as failed.
-    private func upstreamWriteBroke(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ errno: Int32) {
+    private func upstreamWriteBroke(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ errno: Int32)
+    {
         upstream.pointee.writeFailed = true
         upstream.pointee.output.clear(pool: &buffers)
         upstream.pointee.canRead = true
@@ -372,7 +377,8 @@ extension Worker {
             fail(exchange, failure)
             return
         }
-        let sent: Sent = !exchange.pointee.requestStarted ? .none : exchange.pointee.requestSentWhole ? .all : .partial
+        let sent: Sent =
+            !exchange.pointee.requestStarted ? .none : exchange.pointee.requestSentWhole ? .all : .partial
         let facts = AttemptFacts(
             isIdempotent: exchange.pointee.request.method.isIdempotent, sent: sent,
             isReplayable: exchange.pointee.isReplayable, isReusedConnection: isReused,

@@ -26,7 +26,9 @@ extension Worker {
 
     /// An offer to go on in HTTP/2 may be ignored (RFC 9110 §7.8): the request is served as it is.
     private func asksForH2C(_ exchange: ExchangePointer) -> Bool {
-        guard let view = view(exchange), let value = view.field(named: "upgrade"), let base = value.baseAddress else {
+        guard let view = view(exchange), let value = view.field(named: "upgrade"),
+            let base = value.baseAddress
+        else {
             return false
         }
         return equals(base, value.count, lowercase: "h2c")

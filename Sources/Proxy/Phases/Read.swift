@@ -31,7 +31,9 @@ extension Worker {
         } else if client.pointee.input != nil {
             guard let input = bufferInput(client, capacity: plan.headBytesMax + 1) else { return false }
             // A head can only have become complete, or wrong, with a line end.
-            if input.count <= plan.headBytesMax, memchr(input.writable - lastReceived, 10, lastReceived) == nil {
+            if input.count <= plan.headBytesMax,
+                memchr(input.writable - lastReceived, 10, lastReceived) == nil
+            {
                 return client.pointee.canRead
             }
             base = input.readable
@@ -86,11 +88,13 @@ extension Worker {
         let fieldOffset = (headBytes + 7) & ~7
         let kept = buffers.take(fieldOffset + fieldCount * MemoryLayout<Field>.stride)
         kept.append(base, headBytes)
-        let fields = UnsafeMutableRawPointer(kept.base + fieldOffset).bindMemory(to: Field.self, capacity: fieldCount)
+        let fields = UnsafeMutableRawPointer(kept.base + fieldOffset).bindMemory(
+            to: Field.self, capacity: fieldCount)
         fields.update(from: fieldScratch, count: fieldCount)
         exchange.pointee.head = kept
         exchange.pointee.fields = fields
         exchange.pointee.request = head
+        exchange.pointee.bytesIn = UInt64(headBytes)
         exchange.pointee.requestBody.begin(head.framing, length: head.contentLength)
 
         // What follows the head: the body, or the next request.
@@ -121,7 +125,8 @@ extension Worker {
             to: Exchange(
                 handle: handle, client: client, lease: takeLease(), listener: plan,
                 meter: ProgressMeter(
-                    bytesPerSecondMin: plan.bytesPerSecondMin, windowMs: Self.rateWindowMs, startingAt: nowMs)))
+                    bytesPerSecondMin: plan.bytesPerSecondMin, windowMs: Self.rateWindowMs, startingAt: nowMs)
+            ))
         plan.metrics.cell(worker: index).requestBegan()
         exchange.pointee.sequence = sequence
         exchange.pointee.startNs = nowNs

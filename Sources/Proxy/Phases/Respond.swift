@@ -26,7 +26,9 @@ extension Worker {
     // MARK: the head
 
     private func readResponseHead(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
-        while upstream.pointee.canRead && upstream.pointee.exchange == exchange && !exchange.pointee.responseStarted {
+        while upstream.pointee.canRead && upstream.pointee.exchange == exchange
+            && !exchange.pointee.responseStarted
+        {
             let base: UnsafeMutablePointer<UInt8>
             let count: Int
             if let buffer = upstream.pointee.input {
@@ -58,7 +60,8 @@ extension Worker {
         let error = upstream.pointee.readErrno
         let failure: Failure
         if error != 0 || upstream.pointee.writeFailed {
-            failure = Failure(.upstreamReset, phase: .forward, errno: error != 0 ? error : exchange.pointee.writeErrno)
+            failure = Failure(
+                .upstreamReset, phase: .forward, errno: error != 0 ? error : exchange.pointee.writeErrno)
         } else {
             failure = Failure(.upstreamClosed, phase: .forward)
         }
@@ -67,7 +70,8 @@ extension Worker {
 
     /// Takes interim heads and the final one out of a block of bytes.
     private func takeHeads(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>, _ count: Int
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
+        _ count: Int
     ) {
         var offset = 0
         while offset < count {
@@ -94,7 +98,9 @@ extension Worker {
             case .malformed(let violation, let at):
                 failUpstream(
                     exchange,
-                    Failure(.upstreamMalformedHead, phase: .respond, position: Int32(at), detail: violation.rawValue))
+                    Failure(
+                        .upstreamMalformedHead, phase: .respond, position: Int32(at),
+                        detail: violation.rawValue))
                 return
             case .tooLarge:
                 failUpstream(exchange, Failure(.upstreamHeadTooLarge, phase: .respond))
@@ -109,7 +115,8 @@ extension Worker {
     }
 
     private func keepPartialHead(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
+        _ count: Int
     ) {
         let old = upstream.pointee.input
         if let old, old.room > 0, old.readable == bytes { return }
@@ -120,7 +127,9 @@ extension Worker {
     }
 
     /// 1xx heads go through to clients that know them (RFC 9110 §15.2). False: the exchange is over.
-    private func passInterim(_ exchange: ExchangePointer, _ base: UnsafeMutablePointer<UInt8>, _ head: ResponseHead) -> Bool {
+    private func passInterim(
+        _ exchange: ExchangePointer, _ base: UnsafeMutablePointer<UInt8>, _ head: ResponseHead
+    ) -> Bool {
         exchange.pointee.interimCount += 1
         if exchange.pointee.interimCount > Self.interimMax {
             failUpstream(
@@ -141,12 +150,15 @@ extension Worker {
     }
 
     private func respond(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>, _ count: Int,
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
+        _ count: Int,
         _ head: ResponseHead
     ) {
         guard let route = exchange.pointee.route, let service = exchange.pointee.service else { return }
         exchange.pointee.phase = .respond
-        if head.status >= 500, route.retry.statuses.contains(head.status), retryStatus(exchange, route, service, head.status) {
+        if head.status >= 500, route.retry.statuses.contains(head.status),
+            retryStatus(exchange, route, service, head.status)
+        {
             return
         }
         clearDeadline(upstream)
@@ -184,10 +196,14 @@ extension Worker {
             buffers.give(buffer)
             upstream.pointee.input = nil
         }
+        // Wrong from the first bytes of the body: the head is not out yet, so this can still be a 502.
+        if relayed.violation != nil && relayed.sent == 0 { exchange.pointee.responseStarted = false }
         if checkRelayed(exchange, upstream, relayed, extra: extra) { pumpResponseBody(exchange) }
     }
 
-    private func retryStatus(_ exchange: ExchangePointer, _ route: RoutePlan, _ service: ServicePlan, _ status: UInt16) -> Bool {
+    private func retryStatus(
+        _ exchange: ExchangePointer, _ route: RoutePlan, _ service: ServicePlan, _ status: UInt16
+    ) -> Bool {
         let facts = AttemptFacts(
             isIdempotent: exchange.pointee.request.method.isIdempotent, sent: .all,
             isReplayable: exchange.pointee.isReplayable,
@@ -206,7 +222,8 @@ extension Worker {
 
     /// Moves the response body on, as far as both sides let it.
     func pumpResponseBody(_ exchange: ExchangePointer) {
-        guard exchange.pointee.responseStarted, !exchange.pointee.responseDone, let upstream = exchange.pointee.upstream
+        guard exchange.pointee.responseStarted, !exchange.pointee.responseDone,
+            let upstream = exchange.pointee.upstream
         else { return }
         let client = exchange.pointee.client
         while !exchange.pointee.responseBody.isDone || exchange.pointee.responsePipe.count > 0 {
@@ -214,17 +231,16 @@ extension Worker {
                 waitForClientToTake(exchange, upstream)
                 return
             }
-            if exchange.pointee.responsePipe.exists
-                || (exchange.pointee.responseBody.framing == .length
-                    && exchange.pointee.responseBody.remaining >= Self.spliceBytesMin)
-            {
+            if hasPipe(&exchange.pointee.responsePipe, exchange.pointee.responseBody) {
                 switch spliceResponse(exchange, upstream) {
                 case .next: continue
                 case .wait, .finish: return
                 }
             }
             guard upstream.pointee.canRead else {
-                if let route = exchange.pointee.route { setDeadline(upstream, .body, afterMs: route.idleTimeoutMs) }
+                if let route = exchange.pointee.route {
+                    setDeadline(upstream, .body, afterMs: route.idleTimeoutMs)
+                }
                 return
             }
             guard copyResponse(exchange, upstream) else { return }
@@ -278,8 +294,6 @@ extension Worker {
         switch result {
         case .done:
             return .next
-        case .unavailable:
-            return copyResponse(exchange, upstream) ? .next : .finish
         case .sourceEmpty:
             upstream.pointee.canRead = false
             if moved > 0 { clearDeadline(client) }
@@ -292,7 +306,9 @@ extension Worker {
                 }
                 upstream.pointee.canRead = false
             }
-            if let route = exchange.pointee.route { setDeadline(upstream, .body, afterMs: route.idleTimeoutMs) }
+            if let route = exchange.pointee.route {
+                setDeadline(upstream, .body, afterMs: route.idleTimeoutMs)
+            }
             return .wait
         case .sinkFull:
             waitForClientToTake(exchange, upstream)
@@ -352,11 +368,15 @@ extension Worker {
         if let upstream = exchange.pointee.upstream {
             exchange.pointee.upstream = nil
             // A connection that would have to be read once more to know is asked now.
-            if upstream.pointee.canRead && !upstream.pointee.peerEnded && upstream.pointee.socket.peek() == -Int(EAGAIN) {
+            if upstream.pointee.canRead && !upstream.pointee.peerEnded
+                && upstream.pointee.socket.peek() == -Int(EAGAIN)
+            {
                 upstream.pointee.canRead = false
             }
             clearDeadline(upstream)
-            release(upstream, reusable: exchange.pointee.response.allowsKeepAlive && exchange.pointee.requestSentWhole)
+            release(
+                upstream,
+                reusable: exchange.pointee.response.allowsKeepAlive && exchange.pointee.requestSentWhole)
         }
         if exchange.pointee.client.pointee.output.isEmpty {
             finish(exchange)
@@ -371,7 +391,9 @@ extension Worker {
     }
 
     /// Receives from an endpoint: bytes, 0 at the end (readErrno says how), -1 nothing now.
-    private func receive(_ upstream: UpstreamPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int) -> Int {
+    private func receive(_ upstream: UpstreamPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int)
+        -> Int
+    {
         let received = upstream.pointee.socket.receive(into, capacity)
         if received > 0 {
             if received < capacity && !upstream.pointee.peerEnded { upstream.pointee.canRead = false }

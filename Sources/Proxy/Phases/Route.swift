@@ -8,6 +8,9 @@ extension Worker {
     func route(_ exchange: ExchangePointer) -> PhaseResult {
         guard let view = view(exchange) else { return .finish }
         if exchange.pointee.request.method == .connect {
+            // What follows was meant for the tunnel, not for us.
+            exchange.pointee.client.pointee.closeAfterResponse = true
+            exchange.pointee.client.pointee.mustLinger = true
             fail(exchange, Failure(.connectNotSupported, phase: .route))
             return .finish
         }
@@ -24,7 +27,9 @@ extension Worker {
         exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { snapshot in
             let route = snapshot.routes[index]
             exchange.pointee.route = route
-            if case .forward(let serviceID) = route.action { exchange.pointee.service = snapshot.services[serviceID] }
+            if case .forward(let serviceID) = route.action {
+                exchange.pointee.service = snapshot.services[serviceID]
+            }
         }
         return .next
     }

@@ -27,7 +27,9 @@ extension Worker {
     func pick(_ service: ServicePlan, excluded: inout Excluded) -> Int? {
         if service.endpointCount == 1 { return 0 }
         let endpoints = ServiceEndpoints(plan: service)
-        if let i = serviceStates[service.id].balancer.pick(endpoints, excluded: excluded, using: &random) { return i }
+        if let i = serviceStates[service.id].balancer.pick(endpoints, excluded: excluded, using: &random) {
+            return i
+        }
         guard !excluded.isEmpty else { return nil }
         excluded = Excluded()
         return serviceStates[service.id].balancer.pick(endpoints, excluded: excluded, using: &random)
