@@ -103,7 +103,7 @@ public struct Explainer: Sendable {
         }
         let index = Int(indexes[Int(match.route)])
         let route = configuration.routes[index]
-        if case .service = route.action, view.head.pointee.wantsUpgrade {
+        if case .service = route.action, view.head.pointee.wantsUpgrade, !view.asksForH2C {
             result.outcome = .refused(
                 Self.refusal(
                     .upgradeNotSupported,

@@ -176,6 +176,15 @@ import Testing
         )
     }
 
+    @Test func upgradesAreRefusedButOffersOfHTTP2Ignored() throws {
+        func upgrade(_ to: String) throws -> ListenerExplanation {
+            try explain(
+                "GET", "/", headers: [("Connection", "upgrade"), ("Upgrade", to)], routes: [route("all")])
+        }
+        #expect(try refused(upgrade("websocket")).reason == "upgrade-not-supported")
+        #expect(try routed(upgrade("h2c")).name == "all")
+    }
+
     @Test func theClientIsFoundThroughTrustedProxies() throws {
         let headers = [("X-Forwarded-For", "203.0.113.5, 10.0.0.2")]
         let trusting = try explain("GET", "/", headers: headers, client: "10.0.0.1", routes: [route("all")]) {
