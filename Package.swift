@@ -45,11 +45,17 @@ let package = Package(
         .target(name: "Configuration", dependencies: ["CYAML", "CPCRE2"]),
         .target(
             name: "Control",
-            dependencies: ["CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing"]),
+            dependencies: [
+                "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing", "HTTPModel", "HTTP1",
+                "Resilience", "Balancing",
+            ]),
 
         // Floor 6: what shows and asks
         .target(
-            name: "Admin", dependencies: ["Control", "Telemetry", "Reactor", "HTTPModel", "HTTP1"]),
+            name: "Admin",
+            dependencies: [
+                "Control", "Configuration", "Proxy", "Telemetry", "Reactor", "HTTPModel", "HTTP1",
+            ]),
         .executableTarget(
             name: "weir",
             dependencies: ["Admin", "Control", "Configuration", "Proxy", "Telemetry", "Reactor"]),
@@ -63,13 +69,13 @@ let package = Package(
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
-        .testTarget(name: "ControlTests", dependencies: ["Control", "Reactor"]),
+        .testTarget(name: "ControlTests", dependencies: ["Control", "Configuration", "Reactor"]),
         .testTarget(
             name: "ProxyTests",
             dependencies: [
                 "Proxy", "HTTPModel", "HTTP1", "Reactor", "Resilience", "Routing", "Telemetry",
             ]),
-        .testTarget(name: "AdminTests", dependencies: ["Admin"]),
+        .testTarget(name: "AdminTests", dependencies: ["Admin", "Control", "Configuration"]),
         // The house itself: imports against the floors, ARCHITECTURE.md, banned calls, documented keys.
         .testTarget(name: "HouseTests", dependencies: ["Configuration", "Resilience"]),
     ]

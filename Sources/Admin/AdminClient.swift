@@ -96,20 +96,37 @@ public enum AdminClient {
         guard !input.isEmpty else { return nil }
         let parser = ResponseParser()
         var head = ResponseHead()
+        var isWeir = false
         let result = withUnsafeTemporaryAllocation(of: Field.self, capacity: parser.limits.fieldsMax) {
             fields in
             input.withUnsafeBufferPointer { bytes -> HeadResult in
                 guard let base = bytes.baseAddress, let table = fields.baseAddress else { return .incomplete }
-                return parser.parse(base, count: bytes.count, requestMethod: .get, fields: table, into: &head)
+                let result = parser.parse(
+                    base, count: bytes.count, requestMethod: .get, fields: table, into: &head)
+                if result == .complete { isWeir = says("weir", base, table, Int(head.fieldCount)) }
+                return result
             }
         }
         if result == .incomplete { return nil }
-        guard result == .complete, head.framing == .length || head.framing == .none else { throw .badAnswer }
+        // Anything may listen on a port; what it says is not to be taken for Weir's word.
+        guard result == .complete, isWeir, head.framing == .length || head.framing == .none else {
+            throw .badAnswer
+        }
         let length = head.framing == .none ? 0 : head.contentLength
         guard length <= UInt64(answerBytesMax) else { throw .badAnswer }
         let end = Int(head.byteCount) + Int(length)
         guard input.count >= end else { return nil }
         return AdminAnswer(status: head.status, body: Array(input[Int(head.byteCount)..<end]))
+    }
+
+    /// Whether the Server field has this value.
+    private static func says(
+        _ server: String, _ base: UnsafePointer<UInt8>, _ fields: UnsafePointer<Field>, _ count: Int
+    ) -> Bool {
+        (0..<count).contains {
+            fields[$0].name.text(in: base).lowercased() == "server"
+                && fields[$0].value.text(in: base) == server
+        }
     }
 
     private static func wait(_ socket: Socket, _ events: Int32, _ deadlineNs: UInt64) throws(AdminClientError)

@@ -214,7 +214,7 @@ final class AdminConnection {
 
     /// The page loads nothing from elsewhere, runs only its own script and may not be framed.
     private static let commonFields =
-        "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+        "Server: weir\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
         + "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "
         + "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
         + "Cross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: no-referrer\r\n\r\n"

@@ -5,6 +5,7 @@
 //   GET  /healthz           200 while the process lives
 //   GET  /readyz            200 when new traffic is welcome, else 503
 //   GET  /api/v1/status     StatusSnapshot as JSON; ?format=text for the command line, &service=NAME
+//   GET  /api/v1/explain    Explanation of a request, ?method=…&url=… (ExplainTarget.swift); ?format=text
 //   POST /api/v1/reload     ReloadResult; 200 when it serves, 422 when it was refused; ?format=text
 //
 // HEAD is answered wherever GET is.
@@ -23,11 +24,11 @@ struct AdminRequest {
     /// X-Weir-Request is present.
     var hasMarker = false
 
-    /// A query parameter without percent-decoding.
+    /// A query parameter, percent-decoded; nil also when it cannot be.
     func parameter(_ name: String) -> String? {
         for pair in query.split(separator: "&") {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if parts.count == 2, parts[0] == name { return String(parts[1]) }
+            if parts.count == 2, parts[0] == name { return ExplainTarget.decode(parts[1]) }
         }
         return nil
     }
@@ -96,11 +97,20 @@ struct AdminRoutes: Sendable {
         case "/api/v1/status":
             return get(request) {
                 let status = source.status()
+                if let name = request.parameter("service"),
+                    !status.services.contains(where: { $0.name == name })
+                {
+                    let known = status.services.map(\.name).joined(separator: ", ")
+                    return AdminResponse(
+                        404, "There is no service '\(name)'. Services: \(known.isEmpty ? "none" : known).\n")
+                }
                 if request.parameter("format") == "text" {
                     return AdminResponse(200, status.text(service: request.parameter("service")))
                 }
-                return AdminResponse(200, contentType: Self.json, status.json())
+                return AdminResponse(
+                    200, contentType: Self.json, status.json(service: request.parameter("service")))
             }
+        case ExplainTarget.path: return get(request) { explain(request) }
         case "/api/v1/reload": return reload(request)
         default: return AdminResponse(404, "Nothing is here. See /, /metrics, /api/v1/status.\n")
         }
@@ -111,6 +121,16 @@ struct AdminRoutes: Sendable {
         var response = AdminResponse(405, "Only GET and HEAD.\n")
         response.allow = "GET, HEAD"
         return response
+    }
+
+    private func explain(_ request: AdminRequest) -> AdminResponse {
+        switch ExplainTarget.question(request.query) {
+        case .failure(let error): return AdminResponse(400, "\(error.text)\n")
+        case .success(let question):
+            let explanation = source.explain(question)
+            if request.parameter("format") == "text" { return AdminResponse(200, explanation.text()) }
+            return AdminResponse(200, contentType: Self.json, explanation.json())
+        }
     }
 
     private func reload(_ request: AdminRequest) -> AdminResponse {

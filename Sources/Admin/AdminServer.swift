@@ -29,7 +29,7 @@ public final class AdminServer: Sendable {
     public init(
         address: SocketAddress, source: any AdminSource, log: Log, allowedHosts: [String] = []
     ) throws(SystemError) {
-        switch Socket.listen(on: address, dualStack: true, backlog: 512) {
+        switch Socket.listen(on: address, dualStack: true, reusePort: false, backlog: 512) {
         case .success(let socket): listener = socket
         case .failure(let error): throw error
         }

@@ -134,8 +134,8 @@ enum Dashboard {
           const rate = (a, b) => seconds && b !== undefined && a >= b ? (a - b) / seconds : null;
           const shown = (value, form = number) => value === null ? "–" : form(value);
           const c = now.configuration;
-          const held = c.held_snapshots.map(h => "generation " + h.generation + " still used by " + h.requests);
-          byId("summary").textContent = [now.version + " (" + now.commit + ")", now.state, "up " + duration(now.uptime_seconds),
+          const held = c.held_snapshots.map(h => "generation " + h.generation + " still in use");
+          byId("summary").textContent = [now.version + (now.commit === "unknown" ? "" : " (" + now.commit + ")"), now.state, "up " + duration(now.uptime_seconds),
             "configuration " + c.generation + (c.file ? " from " + c.file : ""), ...held].join(" · ");
           byId("summary").className = now.state === "ready" ? "" : "warn";
 
@@ -162,14 +162,16 @@ enum Dashboard {
             const oldEndpoints = index((oldServices.get(service.name) || {}).endpoints, e => e.address);
             return [title, table([
               ["Endpoint", e => e.address, "left"],
-              ["Name", e => e.resolved_from ? [e.resolved_from + (e.stale_since_us ? " (stale)" : ""), e.stale_since_us ? "warn" : "dim"] : "", "left"],
+              ...(service.endpoints.some(e => e.resolved_from) ? [["Name", e => e.resolved_from
+                ? [e.resolved_from + (e.stale_since_us ? " (stale)" : ""), e.stale_since_us ? "warn" : "dim"] : "", "left"]] : []),
               ["Weight", e => e.weight], ["In flight", e => number(e.active)], ["Idle", e => number(e.idle)],
               ["Attempts/s", e => shown(rate(e.attempts, (oldEndpoints.get(e.address) || {}).attempts))],
               ["Attempts", e => number(e.attempts)],
               ["Reused", e => e.attempts ? Math.round(100 * e.connections_reused / e.attempts) + " %" : "–"],
               ["Connect p99", e => quantile(e.connect, 0.99)],
               ["Failures", e => [failures(e.failures), total(e.failures) ? "bad" : "dim"], "left"],
-            ], service.endpoints)];
+            ], service.endpoints), ...service.unresolved.map(n => element("p", n.name + " not resolved yet"
+              + (n.failures ? ": " + n.last_failure + ", " + n.failures + " times" : ""), "warn"))];
           }));
 
           const oldRoutes = index(before && before.routes, r => key(r.name, r.service));

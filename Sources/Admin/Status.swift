@@ -4,6 +4,7 @@
 // made from it and from nothing else. Member names here are the member names of the JSON, in
 // snake_case (StatusJSON.swift).
 
+import Control
 import Telemetry
 
 /// Everything Weir believes, at one moment.
@@ -48,16 +49,11 @@ public struct ConfigurationStatus: Sendable, Equatable {
     public init() {}
 }
 
-/// A replaced snapshot and how many users keep it.
+/// A replaced snapshot that requests or L4 connections still use.
 public struct HeldSnapshot: Sendable, Equatable {
     public var generation: UInt64
-    /// Requests and L4 connections still using it.
-    public var requests: Int
 
-    public init(generation: UInt64, requests: Int) {
-        self.generation = generation
-        self.requests = requests
-    }
+    public init(generation: UInt64) { self.generation = generation }
 }
 
 public struct WorkerStatus: Sendable, Equatable {
@@ -104,6 +100,8 @@ public struct ServiceStatus: Sendable, Equatable {
     /// "round-robin", "random", "least-request".
     public var balance: String
     public var endpoints: [EndpointStatus]
+    /// Names that have never been resolved: they have no endpoint yet.
+    public var unresolved: [UnresolvedName] = []
 
     public init(name: String, balance: String, endpoints: [EndpointStatus]) {
         self.name = name
@@ -126,6 +124,22 @@ public struct EndpointStatus: Sendable, Equatable {
         self.weight = weight
         self.resolvedFrom = resolvedFrom
         self.staleSinceUs = staleSinceUs
+    }
+}
+
+/// A name of an endpoint that DNS has not answered yet.
+public struct UnresolvedName: Sendable, Equatable {
+    /// As configured, with the port.
+    public var name: String
+    /// Questions that failed.
+    public var failures: Int
+    /// Why the last one failed; empty while the first is under way.
+    public var lastFailure: String
+
+    public init(name: String, failures: Int, lastFailure: String) {
+        self.name = name
+        self.failures = failures
+        self.lastFailure = lastFailure
     }
 }
 
@@ -191,4 +205,6 @@ public protocol AdminSource: Sendable {
     func reload() -> ReloadResult
     /// Whether new traffic should be sent here: started and not draining.
     func isReady() -> Bool
+    /// What a request would meet. Sends nothing.
+    func explain(_ question: ExplainQuestion) -> Explanation
 }

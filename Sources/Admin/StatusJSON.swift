@@ -6,8 +6,8 @@
 import Telemetry
 
 extension StatusSnapshot {
-    /// The body of GET /api/v1/status.
-    public func json() -> [UInt8] {
+    /// The body of GET /api/v1/status. `service` limits the services to the one of that name.
+    public func json(service wanted: String? = nil) -> [UInt8] {
         var json = JSONWriter()
         json.object {
             $0.member("version", version)
@@ -21,7 +21,7 @@ extension StatusSnapshot {
             $0.member("workers", workers) { $1.write(&$0) }
             $0.member("listeners", listeners) { $1.write(&$0) }
             $0.member("routes", routes) { $1.write(&$0) }
-            $0.member("services", services) { $1.write(&$0) }
+            $0.member("services", services.filter { wanted == nil || wanted == $0.name }) { $1.write(&$0) }
             $0.member("limits", limits) { json, limit in
                 json.object {
                     $0.member("name", limit.name)
@@ -69,7 +69,6 @@ extension ConfigurationStatus {
             $0.member("held_snapshots", held) { json, held in
                 json.object {
                     $0.member("generation", held.generation)
-                    $0.member("requests", held.requests)
                 }
             }
             $0.key("last_reload")
@@ -143,6 +142,13 @@ extension ServiceStatus {
             $0.member("name", name)
             $0.member("balance", balance)
             $0.member("endpoints", endpoints) { $1.write(&$0) }
+            $0.member("unresolved", unresolved) { json, name in
+                json.object {
+                    $0.member("name", name.name)
+                    $0.member("failures", name.failures)
+                    $0.member("last_failure", name.lastFailure)
+                }
+            }
         }
     }
 }

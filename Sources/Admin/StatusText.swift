@@ -8,18 +8,23 @@ extension StatusSnapshot {
         var out = ""
         if wanted == nil {
             out +=
-                "weir \(version) (\(commit))  pid \(pid)  \(state.rawValue)  up \(Self.duration(uptimeSeconds))\n"
+                "weir \(version)\(commit == "unknown" ? "" : " (\(commit))")  pid \(pid)  \(state.rawValue)  up \(Self.duration(uptimeSeconds))\n"
             out += "configuration \(configuration.file.isEmpty ? "-" : configuration.file)"
             out += "  generation \(configuration.generation)\n"
             for held in configuration.held {
-                out += "  generation \(held.generation) still used by \(held.requests)\n"
+                out += "  generation \(held.generation) still in use\n"
             }
             if let last = configuration.lastReload, !last.ok { out += "last " + last.text() }
             out += "\n" + listenerTable() + "\n" + routeTable()
         }
         for service in services where wanted == nil || wanted == service.name {
-            out += "\nservice \(service.name)  \(service.balance)\n"
-            out += Self.endpointTable(service.endpoints)
+            out += out.isEmpty ? "" : "\n"
+            out += "service \(service.name)  \(service.balance)\n"
+            if !service.endpoints.isEmpty { out += Self.endpointTable(service.endpoints) }
+            for name in service.unresolved {
+                out += "  \(name.name) not resolved yet"
+                out += name.failures == 0 ? "\n" : ": \(name.lastFailure), \(name.failures) times\n"
+            }
         }
         if wanted == nil, !limits.isEmpty {
             out += "\n"
@@ -109,15 +114,16 @@ extension ReloadResult {
 
 /// Columns as wide as their widest cell, two spaces between.
 enum TextTable {
+    /// - Parameter header: empty for a table without one.
     static func render(_ header: [String], _ rows: [[String]]) -> String {
-        var widths = header.map(\.count)
+        var widths = header.isEmpty ? rows.first?.map(\.count) ?? [] : header.map(\.count)
         for row in rows {
             for (i, cell) in row.enumerated() where i < widths.count {
                 widths[i] = max(widths[i], cell.count)
             }
         }
         var out = ""
-        for row in [header] + rows {
+        for row in (header.isEmpty ? [] : [header]) + rows {
             var line = ""
             for (i, cell) in row.enumerated() where i < widths.count {
                 line += cell + String(repeating: " ", count: widths[i] - cell.count + 2)

@@ -19,6 +19,15 @@ public enum ReloadOutcome: Sendable {
     case refused([ConfigurationError])
 }
 
+/// A reload and when it was.
+public struct ReloadRecord: Sendable {
+    public var outcome: ReloadOutcome
+    /// What serves after it.
+    public var generation: UInt64
+    /// Wall clock, microseconds since 1970.
+    public var atUs: UInt64
+}
+
 /// Reads a configuration: from a file again, or a fixed one.
 public protocol ConfigurationSource: Sendable {
     /// As errors name it.
@@ -38,6 +47,15 @@ public final class ControlPlane: Sendable {
         var isDraining = false
         var drainDeadlineMs: UInt64 = .max
         var snapshot: Snapshot
+        /// Replaced snapshots somebody may still use.
+        var replaced: [ReplacedSnapshot] = []
+        /// When the configuration took effect, wall clock.
+        var loadedUs = Clock.wallUs()
+        var lastReload: ReloadRecord?
+    }
+    struct ReplacedSnapshot: Sendable {
+        let generation: UInt64
+        weak var snapshot: Snapshot?
     }
     struct TrackedName: Sendable {
         var tracker: NameTracker
@@ -47,12 +65,15 @@ public final class ControlPlane: Sendable {
     public let workers: [Worker]
     public let metrics: MetricsRegistry
     public let log: Log
+    /// Bounds of each worker.
+    public let workerLimits = WorkerLimits()
     public let startedMs: UInt64
     private let source: any ConfigurationSource
     private let accessLog: Telemetry.AccessLog?
     private let resolver: Resolver
     private let threads = Locked<[RunningThread]>([])
     private let state: Locked<State>
+    private let reloading = Locked<Void>(())
     private let wake: @Sendable () -> Void
 
     /// Builds everything for a configuration without starting it.
@@ -90,7 +111,7 @@ public final class ControlPlane: Sendable {
         for index in 0..<count {
             workers.append(
                 Worker(
-                    index: index, snapshot: snapshot, limits: WorkerLimits(), log: accessLog?.makeBuffer(),
+                    index: index, snapshot: snapshot, limits: workerLimits, log: accessLog?.makeBuffer(),
                     eventLog: log, metrics: metrics.workers))
         }
         Worker.introduce(workers)
@@ -271,14 +292,27 @@ public final class ControlPlane: Sendable {
             workerCount: workers.count)
         let snapshot = builder.build(
             generation: state.generation, names: Self.table(state.names), &state.objects)
+        state.replaced.removeAll { $0.snapshot == nil }
+        state.replaced.append(
+            ReplacedSnapshot(generation: state.snapshot.generation, snapshot: state.snapshot))
         state.snapshot = snapshot
         for worker in workers { worker.mailbox.send(.publish(snapshot)) }
     }
 
     /// Reads the configuration again and puts it into effect, all of it or none. Any thread.
-    public func reload() -> ReloadOutcome {
-        let result = load()
-        switch result {
+    public func reload() -> ReloadRecord {
+        // One at a time: of two that overlap, the one that read the file last must win.
+        let record = reloading.withLock { _ in
+            let outcome = load()
+            let atUs = Clock.wallUs()
+            return state.withLock { state in
+                if case .applied = outcome { state.loadedUs = atUs }
+                let record = ReloadRecord(outcome: outcome, generation: state.generation, atUs: atUs)
+                state.lastReload = record
+                return record
+            }
+        }
+        switch record.outcome {
         case .applied(let generation, let warnings):
             metrics.control.reloaded(generation: generation)
             for warning in warnings { log.warning("\(warning)") }
@@ -291,7 +325,7 @@ public final class ControlPlane: Sendable {
             for error in errors { log.error("\(error)") }
             log.error("reload refused, the old configuration stays in effect", ["errors": "\(errors.count)"])
         }
-        return result
+        return record
     }
 
     private func load() -> ReloadOutcome {
@@ -343,5 +377,24 @@ public final class ControlPlane: Sendable {
     public func current() -> (configuration: Configuration, snapshot: Snapshot, names: [String: NameTracker])
     {
         state.withLock { ($0.configuration, $0.snapshot, $0.names.mapValues(\.tracker)) }
+    }
+
+    /// When the configuration in effect was loaded (wall clock, microseconds since 1970), the last
+    /// reload by whatever way, and the generations of replaced snapshots still in use, oldest first.
+    public func history() -> (loadedUs: UInt64, lastReload: ReloadRecord?, held: [UInt64]) {
+        let result = state.withLock { state in
+            (state.loadedUs, state.lastReload, state.replaced.filter { $0.snapshot != nil }.map(\.generation))
+        }
+        metrics.control.oldSnapshots(held: result.2.count)
+        return result
+    }
+
+    /// What a request would meet now.
+    public func explain(_ question: ExplainQuestion) -> Explanation {
+        let (configuration, compiled, snapshot, names) = state.withLock {
+            ($0.configuration, $0.compiled, $0.snapshot, $0.names.mapValues(\.tracker))
+        }
+        return Explainer(configuration, compiled, file: source.name, live: (snapshot, names)).explain(
+            question)
     }
 }

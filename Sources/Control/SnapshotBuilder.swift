@@ -301,10 +301,6 @@ struct SnapshotBuilder {
         if listener.protocol == .tcp, let service = listener.service {
             traffic = .tcp(serviceID: objects.serviceID(service.value))
         }
-        var limits = HeadLimits()
-        limits.bytesMax = listener.limits.headBytes
-        limits.fieldsMax = min(listener.limits.fields, Worker.fieldsMax)
-        limits.targetBytesMax = listener.limits.targetBytes
         var sockets: [ListeningSockets] = []
         for address in listener.addresses {
             kept.insert(address.text.value)
@@ -313,7 +309,7 @@ struct SnapshotBuilder {
         return ListenerPlan(
             id: objects.listenerID(name), name: name, traffic: traffic, sockets: sockets, router: router,
             routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required,
-            headLimits: limits,
+            headLimits: Self.headLimits(listener),
             headTimeoutMs: UInt64(listener.timeout.headMs), idleTimeoutMs: UInt64(listener.timeout.idleMs),
             bodyTimeoutMs: UInt64(listener.timeout.bodyMs), writeTimeoutMs: UInt64(listener.timeout.writeMs),
             bytesPerSecondMin: UInt64(listener.bodyRateMin),
@@ -321,5 +317,14 @@ struct SnapshotBuilder {
             requestsPerConnectionMax: UInt32(clamping: listener.limits.requestsPerConnection),
             metrics: metrics.listener(name),
             unrouted: metrics.route("-", service: listener.service?.value ?? "-"))
+    }
+
+    /// The bounds of a request head on a listener.
+    static func headLimits(_ listener: Listener) -> HeadLimits {
+        var limits = HeadLimits()
+        limits.bytesMax = listener.limits.headBytes
+        limits.fieldsMax = min(listener.limits.fields, Worker.fieldsMax)
+        limits.targetBytesMax = listener.limits.targetBytes
+        return limits
     }
 }

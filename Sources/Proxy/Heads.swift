@@ -21,7 +21,9 @@ extension Worker {
         let rules = route.requestRules
         writer.append(request.methodName.bytes(in: view.bytes))
         writer.append(0x20)
-        writeTarget(exchange, view, request, route, &writer)
+        UpstreamTarget.write(request, view.bytes, route.rewrite, into: &writer) { template, writer in
+            render(template, exchange, view, &writer)
+        }
         writer.append(" HTTP/1.1\r\nhost: ")
         if let host = rules?.replacement(for: "host") {
             render(host, exchange, view, &writer)
@@ -71,45 +73,6 @@ extension Worker {
             writer.append("expect: 100-continue\r\n")
         }
         writer.append("\r\n")
-    }
-
-    private func writeTarget(
-        _ exchange: ExchangePointer, _ view: RequestView, _ request: RequestHead, _ route: RoutePlan,
-        _ writer: inout ByteWriter
-    ) {
-        let path = request.path.bytes(in: view.bytes)
-        switch route.rewrite {
-        case nil:
-            if request.targetForm == .asterisk {
-                writer.append("*")
-                return
-            }
-            if path.isEmpty { writer.append("/") } else { writer.append(path) }
-        case .target(let template):
-            let start = writer.count
-            render(template, exchange, view, &writer)
-            // A template without a query keeps the request's.
-            if memchr(writer.base + start, 0x3f, writer.count - start) != nil { return }
-        case .prefix(let from, _) where !isWholePrefix(from, of: path):
-            if path.isEmpty { writer.append("/") } else { writer.append(path) }
-        case .prefix(let from, let to):
-            writer.append(to.bytes)
-            let rest = UnsafeBufferPointer(rebasing: path.dropFirst(min(from.count, path.count)))
-            if to.count == 0 && rest.first != 0x2f { writer.append("/") }
-            writer.append(rest)
-        }
-        if request.hasQuery {
-            writer.append(0x3f)
-            writer.append(request.query.bytes(in: view.bytes))
-        }
-    }
-
-    /// Whether a path begins with whole segments: "/old" is one of "/old" and "/old/a", not of "/older".
-    private func isWholePrefix(_ prefix: StaticBytes, of path: UnsafeBufferPointer<UInt8>) -> Bool {
-        guard let base = path.baseAddress, path.count >= prefix.count,
-            memcmp(base, prefix.base, prefix.count) == 0
-        else { return false }
-        return path.count == prefix.count || prefix.bytes.last == 0x2f || path[prefix.count] == 0x2f
     }
 
     private func writeForwarding(

@@ -6,22 +6,37 @@ import Control
 
 enum Check {
     static func run(_ path: String, _ format: OutputFormat) -> Int32 {
-        let source = FileSource(name: path)
-        switch source.load() {
+        switch load(path) {
         case .failure(let failure):
-            return report(path, failure.errors)
-        case .success(let (configuration, warnings)):
-            for warning in warnings { printError("\(warning)") }
-            let (_, errors) = CompiledRoutes.compile(configuration, file: path)
-            if !errors.isEmpty { return report(path, errors) }
-            print("\(path): ok")
-            return ExitCode.ok
+            return report(CheckReport(file: path, problems: failure.errors), format)
+        case .success(let (_, _, warnings)):
+            return report(CheckReport(file: path, problems: warnings), format)
         }
     }
 
-    private static func report(_ path: String, _ errors: [ConfigurationError]) -> Int32 {
-        for error in errors { printError("\(error)") }
-        printError("\(path): \(errors.count) error\(errors.count == 1 ? "" : "s")")
-        return ExitCode.failed
+    /// A file as `weir run` would take it: read, checked and with its routes compiled.
+    static func load(
+        _ path: String
+    ) -> Result<(Configuration, CompiledRoutes, warnings: [ConfigurationError]), ConfigurationErrors> {
+        switch FileSource(name: path).load() {
+        case .failure(let failure):
+            return .failure(failure)
+        case .success(let (configuration, warnings)):
+            let (compiled, errors) = CompiledRoutes.compile(configuration, file: path)
+            if !errors.isEmpty { return .failure(ConfigurationErrors(warnings + errors)) }
+            return .success((configuration, compiled, warnings))
+        }
+    }
+
+    /// Text: what is wrong goes to standard error, "ok" to standard output. JSON: all to standard output.
+    static func report(_ report: CheckReport, _ format: OutputFormat) -> Int32 {
+        switch format {
+        case .json:
+            print(String(decoding: report.json(), as: UTF8.self))
+        case .text:
+            for problem in report.problems { printError("\(problem)") }
+            if report.isOk { print(report.summary) } else { printError(report.summary) }
+        }
+        return report.isOk ? ExitCode.ok : ExitCode.failed
     }
 }

@@ -1,4 +1,7 @@
+import Configuration
+import Control
 import Foundation
+import Reactor
 import Resilience
 import Telemetry
 import Testing
@@ -19,6 +22,13 @@ final class FixedSource: AdminSource {
     func reload() -> ReloadResult { result }
     func isReady() -> Bool { ready }
 
+    func explain(_ question: ExplainQuestion) -> Explanation {
+        var configuration = Configuration()
+        configuration.listeners = [Listener(name: Text("web"))]
+        let (compiled, _) = CompiledRoutes.compile(configuration, file: "weir.yaml")
+        return Explainer(configuration, compiled, file: "weir.yaml").explain(question)
+    }
+
     func status() -> StatusSnapshot {
         let registry = MetricsRegistry(workers: 2, build: BuildInfo(version: "1"))
         let route = registry.route("a \"quoted\"", service: "web")
@@ -34,7 +44,7 @@ final class FixedSource: AdminSource {
         status.pid = 42
         status.uptimeSeconds = 3_700
         status.configuration.generation = 3
-        status.configuration.held = [HeldSnapshot(generation: 2, requests: 5)]
+        status.configuration.held = [HeldSnapshot(generation: 2)]
         status.configuration.lastReload = result
         status.workers = registry.workers.values().map { WorkerStatus(metrics: $0, connections: 1) }
         status.listeners = [
@@ -142,7 +152,7 @@ func json(_ bytes: [UInt8]) throws -> [String: Any] {
         #expect(object["state"] as? String == "draining")
         let configuration = try #require(object["configuration"] as? [String: Any])
         let held = try #require((configuration["held_snapshots"] as? [[String: Any]])?.first)
-        #expect(held["requests"] as? Int == 5)
+        #expect(held["generation"] as? Int == 2)
         let route = try #require((object["routes"] as? [[String: Any]])?.first)
         #expect(route["name"] as? String == "a \"quoted\"")
         #expect((route["requests"] as? [String: Int])?["5xx"] == 1)
@@ -161,7 +171,7 @@ func json(_ bytes: [UInt8]) throws -> [String: Any] {
     @Test func statusAsText() {
         let all = String(decoding: ask("GET", "/api/v1/status", query: "format=text").body, as: UTF8.self)
         #expect(all.contains("up 1h 1m"))
-        #expect(all.contains("generation 2 still used by 5"))
+        #expect(all.contains("generation 2 still in use"))
         #expect(all.contains("connect-refused=1"))
         #expect(all.contains("from web.internal (stale)"))
         #expect(all.contains("file-descriptors  50    200  25 %"))
@@ -169,8 +179,8 @@ func json(_ bytes: [UInt8]) throws -> [String: Any] {
             decoding: ask("GET", "/api/v1/status", query: "format=text&service=web").body, as: UTF8.self)
         #expect(one.contains("10.0.0.1:80"))
         #expect(!one.contains("LISTENER"))
-        let none = ask("GET", "/api/v1/status", query: "format=text&service=nope").body
-        #expect(none.isEmpty)
+        #expect(one.hasPrefix("service web"))
+        #expect(ask("GET", "/api/v1/status", query: "format=text&service=nope").status == 404)
     }
 
     @Test func dashboardLoadsNothingFromElsewhere() {
@@ -198,5 +208,86 @@ func json(_ bytes: [UInt8]) throws -> [String: Any] {
         #expect(object["text"] as? String == text)
         #expect(object["large"] as? UInt64 == .max)
         #expect(writer.bytes.allSatisfy { $0 >= 0x20 && $0 != 0x7f })
+    }
+}
+
+@Suite struct AdminExplainTests {
+    func ask(_ query: String) -> AdminResponse {
+        AdminRoutes(source: FixedSource(), allowedHosts: []).respond(
+            to: AdminRequest(method: "GET", path: "/api/v1/explain", query: query, host: "localhost"))
+    }
+
+    @Test func theQuestionComesThroughTheQueryUnchanged() throws {
+        var question = ExplainQuestion(method: "GET", url: "http://a.example/x?y=1&z=%2F+é")
+        question.headers = [.init(name: "X-A", value: "b: c & d"), .init(name: "X-B", value: "")]
+        let target = ExplainTarget.target(question, .json)
+        let query = try #require(target.split(separator: "?", maxSplits: 1).last)
+        #expect(target.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f })
+        #expect(try ExplainTarget.question(String(query)).get() == question)
+    }
+
+    @Test(arguments: [
+        ("", "url is missing"), ("method=GET", "url is missing"),
+        ("url=/&client=x", "client: expected an IP address"),
+        ("url=/&header=X", "header: expected 'Name: value'"),
+        ("url=/%0d%0aX:1", "url has a line end or NUL in it"),
+        ("url=/%4", "'url=/%4' is not percent-encoded"), ("url=/%ff", "'url=/%ff' is not percent-encoded"),
+        ("url=/&metod=GET", "there is no parameter 'metod'"),
+    ])
+    func wrongQuestionsAreNamed(_ query: String, _ text: String) {
+        #expect(ask(query).status == 400)
+        #expect(String(decoding: ask(query).body, as: UTF8.self) == text + "\n")
+    }
+
+    @Test func answersAsJSONAndText() throws {
+        let answer = try json(ask("url=/a").body)
+        let listener = try #require((answer["listeners"] as? [[String: Any]])?.first)
+        let refused = try #require(listener["refused"] as? [String: Any])
+        #expect(refused["reason"] as? String == "route-not-found")
+        let text = String(decoding: ask("url=/a&format=text").body, as: UTF8.self)
+        #expect(text.contains("answer    404 route-not-found, made by Weir"))
+    }
+
+    @Test func unknownServicesAreNamed() {
+        let answer = AdminRoutes(source: FixedSource(), allowedHosts: []).respond(
+            to: AdminRequest(method: "GET", path: "/api/v1/status", query: "service=wbe", host: "localhost"))
+        #expect(answer.status == 404)
+        #expect(String(decoding: answer.body, as: UTF8.self) == "There is no service 'wbe'. Services: web.\n")
+    }
+}
+
+@Suite struct CheckReportTests {
+    @Test func everyProblemIsInTheJSON() throws {
+        let error = ConfigurationError(
+            "unknown key \"servce\"", file: "w.yaml", line: 3, column: 5, length: 6, suggestion: "service")
+        let warning = ConfigurationError("odd", file: "w.yaml", line: 9, column: 1, severity: .warning)
+        let report = CheckReport(file: "w.yaml", problems: [error, warning])
+        #expect(report.summary == "w.yaml: 1 error, 1 warning")
+        let parsed = try json(report.json())
+        #expect(parsed["ok"] as? Bool == false)
+        let problems = try #require(parsed["problems"] as? [[String: Any]])
+        #expect(problems.map { $0["line"] as? Int } == [3, 9])
+        #expect(problems[0]["suggestion"] as? String == "service")
+        #expect(problems[1]["severity"] as? String == "warning")
+        #expect(CheckReport(file: "w.yaml", problems: [warning]).summary == "w.yaml: ok, 1 warning")
+    }
+}
+
+@Suite struct AdminQuestionTests {
+    @Test func refusedReloadsEndWithOne() {
+        let refused = AdminQuestion.reload.result(
+            AdminAnswer(status: 422, body: Array("reload: refused\n".utf8)))
+        #expect(refused == CommandResult(complaint: "reload: refused", exitCode: ExitCode.failed))
+        let done = AdminQuestion.reload.result(AdminAnswer(status: 200, body: Array("reload: ok".utf8)))
+        #expect(done == CommandResult(output: "reload: ok\n"))
+    }
+
+    @Test func addressesAsWritten() throws {
+        let loopback = IPAddress(v4: 0x7f00_0001)
+        #expect(AdminClient.address("127.0.0.1:9900") == .ip(loopback, port: 9900))
+        #expect(AdminClient.address(":9900") == .ip(loopback, port: 9900))
+        #expect(AdminClient.address("unix:/run/w.sock") == .unix(path: "/run/w.sock"))
+        #expect(AdminClient.address("[::1]:1") == .ip(try #require(IPAddress("::1")), port: 1))
+        #expect(AdminClient.address("127.0.0.1") == nil)
     }
 }

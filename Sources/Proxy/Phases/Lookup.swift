@@ -9,7 +9,7 @@ extension Worker {
         guard let route = exchange.pointee.route else { return .finish }
         switch route.action {
         case .forward:
-            if exchange.pointee.request.wantsUpgrade && !asksForH2C(exchange) {
+            if exchange.pointee.request.wantsUpgrade, let view = view(exchange), !view.asksForH2C {
                 // Carrying other protocols over an upgraded connection comes with a later version:
                 // refused clearly, instead of an endpoint that answers as if it had not been asked.
                 fail(exchange, Failure(.upgradeNotSupported, phase: .lookup))
@@ -23,14 +23,12 @@ extension Worker {
         }
         return .finish
     }
+}
 
+extension RequestView {
     /// An offer to go on in HTTP/2 may be ignored (RFC 9110 §7.8): the request is served as it is.
-    private func asksForH2C(_ exchange: ExchangePointer) -> Bool {
-        guard let view = view(exchange), let value = view.field(named: "upgrade"),
-            let base = value.baseAddress
-        else {
-            return false
-        }
+    public var asksForH2C: Bool {
+        guard let value = field(named: "upgrade"), let base = value.baseAddress else { return false }
         return equals(base, value.count, lowercase: "h2c")
     }
 }

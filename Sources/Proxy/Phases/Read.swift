@@ -66,20 +66,14 @@ extension Worker {
             }
             return client.pointee.canRead
         case .malformed(let violation, let at):
-            let reason: Reason
-            switch violation {
-            case .versionUnsupported: reason = .requestVersionUnsupported
-            case .expectationUnknown: reason = .requestExpectationUnknown
-            default: reason = .requestMalformed
-            }
             reject(
                 client, plan,
-                Failure(reason, phase: .read, position: Int32(at), detail: violation.rawValue))
+                Failure(Reason(violation), phase: .read, position: Int32(at), detail: violation.rawValue))
             return true
         case .tooLarge(let limit):
             reject(
                 client, plan,
-                Failure(limit == .target ? .requestTargetTooLong : .requestHeadTooLarge, phase: .read))
+                Failure(Reason(limit), phase: .read))
             return true
         }
     }

@@ -1,0 +1,399 @@
+// What a request would meet, found by the code that serves requests.
+//
+// The request is written out as bytes and read by the data plane's parser with the listener's limits,
+// matched by the listener's router, and its templates are rendered as for a real exchange. Nothing is
+// sent anywhere. What only a real exchange has stands in angle brackets: <request-id>, <endpoint>.
+
+import Configuration
+import HTTP1
+import HTTPModel
+import Proxy
+import Reactor
+import Resilience
+import Routing
+
+/// Explains requests against one configuration.
+public struct Explainer: Sendable {
+    private let configuration: Configuration
+    private let compiled: CompiledRoutes
+    private let file: String
+    /// Of the running process; nil for a file.
+    private let live: (snapshot: Snapshot, names: [String: NameTracker])?
+
+    /// - Parameter compiled: from the same configuration.
+    public init(_ configuration: Configuration, _ compiled: CompiledRoutes, file: String) {
+        self.init(configuration, compiled, file: file, live: nil)
+    }
+
+    init(
+        _ configuration: Configuration, _ compiled: CompiledRoutes, file: String,
+        live: (snapshot: Snapshot, names: [String: NameTracker])?
+    ) {
+        self.configuration = configuration
+        self.compiled = compiled
+        self.file = file
+        self.live = live
+    }
+
+    public func explain(_ question: ExplainQuestion) -> Explanation {
+        let head = question.headText()
+        var explanation = Explanation(
+            question: question, file: file, generation: live?.snapshot.generation ?? 0,
+            request: head.split(separator: "\r\n").map(String.init))
+        for listener in configuration.listeners where listener.protocol == .http {
+            explanation.listeners.append(explain(Array(head.utf8), question.client, listener))
+        }
+        return explanation
+    }
+
+    private func explain(_ head: [UInt8], _ peer: IPAddress, _ listener: Listener) -> ListenerExplanation {
+        var result = ListenerExplanation(
+            name: listener.name.value, line: listener.name.origin.line,
+            addresses: listener.addresses.map(\.text.value), outcome: .refused(Self.refusal(.internalLimit)))
+        let parser = RequestParser(limits: SnapshotBuilder.headLimits(listener))
+        var request = RequestHead()
+        withUnsafeTemporaryAllocation(of: Field.self, capacity: parser.limits.fieldsMax) { fields in
+            head.withUnsafeBufferPointer { bytes in
+                guard let base = bytes.baseAddress, let table = fields.baseAddress else { return }
+                switch parser.parse(base, count: bytes.count, fields: table, into: &request) {
+                case .complete:
+                    withUnsafePointer(to: request) { request in
+                        let view = RequestView(bytes: base, head: request, fields: UnsafePointer(table))
+                        explain(view, peer, listener, &result)
+                    }
+                case .incomplete:
+                    result.outcome = .refused(
+                        Self.refusal(.requestHeadTimeout, "the head has no end, Weir would wait for it"))
+                case .malformed(let violation, let at):
+                    var refusal = Self.refusal(Reason(violation), violation.text.description)
+                    refusal.section = violation.section.description
+                    refusal.position = at
+                    result.outcome = .refused(refusal)
+                case .tooLarge(let limit):
+                    result.outcome = .refused(Self.refusal(Reason(limit), Self.text(limit, listener.limits)))
+                }
+            }
+        }
+        return result
+    }
+
+    private func explain(
+        _ view: RequestView, _ peer: IPAddress, _ listener: Listener, _ result: inout ListenerExplanation
+    ) {
+        let client = ClientAddress(
+            peer: peer, request: view,
+            trusted: configuration.trustedProxies.compactMap { AddressBlock($0.value) })
+        result.client = ClientExplanation(address: "\(client.address)", text: Self.text(client, peer))
+        if view.head.pointee.method == .connect {
+            result.outcome = .refused(Self.refusal(.connectNotSupported, "CONNECT is not supported"))
+            return
+        }
+        let (router, indexes) = router(listener)
+        let trials = router.explain(view)
+        result.trials = trials.map { trial in
+            let route = configuration.routes[Int(indexes[trial.route])]
+            return TrialExplanation(
+                route: trial.name, line: route.name.origin.line, host: trial.host, path: trial.path,
+                won: trial.outcome == .won, text: trial.outcome.description)
+        }
+        var match = RouteMatch()
+        guard router.match(view, scratch: RouteScratch(), into: &match) else {
+            result.outcome = .refused(Self.unrouted(match, router, view))
+            return
+        }
+        let index = Int(indexes[Int(match.route)])
+        let route = configuration.routes[index]
+        if case .service = route.action, view.head.pointee.wantsUpgrade, !view.asksForH2C {
+            result.outcome = .refused(
+                Self.refusal(
+                    .upgradeNotSupported,
+                    "route \"\(route.name.value)\" matches, but upgrades are not supported"))
+            return
+        }
+        let exchange = ExplainedExchange(
+            view: view, match: match, router: router, client: client.address, route: route,
+            compiled: compiled.routes[index])
+        result.outcome = .routed(explain(exchange))
+    }
+
+    private func router(_ listener: Listener) -> (Router, [Int32]) {
+        let name = listener.name.value
+        if let plan = live?.snapshot.listeners.first(where: { $0?.name.description == name }), let plan {
+            return (plan.router, plan.routeIndexes)
+        }
+        return compiled.router(for: name, configuration)
+    }
+
+    // MARK: the route
+
+    private func explain(_ exchange: ExplainedExchange) -> RouteExplanation {
+        let route = exchange.route
+        var result = RouteExplanation(
+            name: route.name.value, line: route.name.origin.line, action: action(exchange))
+        result.captures = exchange.captures
+        result.requestChanges = exchange.changes(exchange.compiled.requestRules, route.headers.request)
+        result.responseChanges = exchange.changes(exchange.compiled.responseRules, route.headers.response)
+        if case .service = route.action { result.settings = Settings.of(route) }
+        return result
+    }
+
+    private func action(_ exchange: ExplainedExchange) -> ActionExplanation {
+        switch (exchange.route.action, exchange.compiled.action) {
+        case (.redirect(let redirect), .redirect(let template, let status)):
+            return .redirect(
+                status: Int(status), location: exchange.render(template), line: redirect.to.origin.line)
+        case (.respond(let response), _):
+            return .respond(
+                status: response.status, type: response.type.value, body: response.body.value,
+                line: response.body.origin.line)
+        case (.service(let name), _):
+            return .service(service(name, exchange))
+        case (.redirect(let redirect), _):
+            return .redirect(
+                status: redirect.status, location: redirect.to.value, line: redirect.to.origin.line)
+        }
+    }
+
+    private func service(_ name: Text, _ exchange: ExplainedExchange) -> ServiceExplanation {
+        let service = configuration.services.first { $0.name.value == name.value } ?? Service(name: name)
+        return ServiceExplanation(
+            name: name.value, line: service.name.origin.line, balance: service.balance.rawValue,
+            endpoints: service.endpoints.map { endpoint in
+                var resolved: [String]?
+                if let live, case .name(let host, let port) = endpoint.address.kind {
+                    resolved = (live.names[host]?.addresses ?? []).map {
+                        SocketAddress.ip($0, port: port).description
+                    }
+                }
+                return EndpointExplanation(
+                    address: endpoint.address.text.value, weight: endpoint.weight,
+                    line: endpoint.address.text.origin.line, resolved: resolved)
+            },
+            target: exchange.target(), isRewritten: exchange.route.rewrite != nil,
+            rewriteLine: exchange.rewriteLine, settings: Settings.of(service))
+    }
+
+    // MARK: refusals
+
+    private static func refusal(_ reason: Reason, _ text: String = "") -> Refusal {
+        Refusal(status: reason.status, reason: reason.name.description, text: text)
+    }
+
+    private static func unrouted(_ match: RouteMatch, _ router: Router, _ view: RequestView) -> Refusal {
+        if match.expressionFailed {
+            return refusal(.internalLimit, "a regular expression reached its limits, no route is guessed")
+        }
+        guard match.methodMismatch else { return refusal(.routeNotFound, "no route matches") }
+        var refusal = refusal(.methodNotAllowed, "a route matches in everything but the method")
+        refusal.allow = router.allowedMethods(view)
+        return refusal
+    }
+
+    private static func text(_ limit: HeadLimit, _ limits: Listener.Limits) -> String {
+        switch limit {
+        case .bytes: "the head is longer than \(limits.headBytes) bytes"
+        case .fields: "the head has more than \(limits.fields) fields"
+        case .target: "the target is longer than \(limits.targetBytes) bytes"
+        case .fieldName: "a field name is longer than \(HeadLimits().fieldNameBytesMax) bytes"
+        }
+    }
+
+    private static func text(_ client: ClientAddress, _ peer: IPAddress) -> String {
+        switch client.end {
+        case .peerNotTrusted: "the peer, which is not a trusted proxy"
+        case .untrusted: "told by trusted proxies; the peer is \(peer)"
+        case .allTrusted:
+            client.isFromPeer
+                ? "the peer, a trusted proxy that names no client"
+                : "the first of trusted proxies; the peer is \(peer)"
+        case .hidden: "as far as trusted proxies tell: one hides the address before it"
+        case .malformed: "as far as trusted proxies tell: what stands before it cannot be read"
+        case .tooManyHops: "the walk ended after \(ClientAddress.hopsMax) trusted proxies"
+        }
+    }
+}
+
+extension ExplainQuestion {
+    /// The request as bytes on the wire. Nothing is repaired: what the question has wrong is refused
+    /// by the parser as it would be from a client. A fragment is not cut off either.
+    func headText() -> String {
+        var rest = url[...]
+        var authority: Substring?
+        for scheme in ["http://", "https://"] where rest.lowercased().hasPrefix(scheme) {
+            rest = rest.dropFirst(scheme.count)
+            authority = rest.prefix { !"/?#".contains($0) }
+        }
+        if authority == nil, !rest.hasPrefix("/"), rest != "*", method != "CONNECT" {
+            authority = rest.prefix { !"/?#".contains($0) }
+        }
+        if let authority { rest = rest.dropFirst(authority.count) }
+        if rest.isEmpty || rest.hasPrefix("?") { rest = "/" + rest }
+        var text = "\(method) \(rest) HTTP/1.1\r\n"
+        if !headers.contains(where: { $0.name.lowercased() == "host" }) {
+            let host = authority ?? (method == "CONNECT" ? rest : "localhost")
+            text += "Host: \(host)\r\n"
+        }
+        for header in headers { text += "\(header.name): \(header.value)\r\n" }
+        return text + "\r\n"
+    }
+}
+
+/// A request that found its route.
+private struct ExplainedExchange {
+    let view: RequestView
+    let match: RouteMatch
+    let router: Router
+    let client: IPAddress
+    let route: Route
+    let compiled: CompiledRoutes.Compiled
+
+    /// Room for one rendered text.
+    private static let textBytesMax = 128 << 10
+
+    var captures: [RouteExplanation.Capture] {
+        (0..<Int(match.captureCount)).map { i in
+            RouteExplanation.Capture(
+                name: router.captureName(match.captures[i]),
+                value: match.captures[i].range.text(in: view.bytes))
+        }
+    }
+
+    var rewriteLine: Int {
+        switch route.rewrite {
+        case nil: 0
+        case .path(let text): text.origin.line
+        case .prefix(let from, _): from.origin.line
+        }
+    }
+
+    func target() -> String {
+        written { writer in
+            UpstreamTarget.write(view.head.pointee, view.bytes, compiled.rewrite, into: &writer) {
+                template, writer in
+                render(template, &writer)
+            }
+        }
+    }
+
+    func render(_ template: Template) -> String { written { render(template, &$0) } }
+
+    func changes(_ rules: FieldRules?, _ written: Route.Changes) -> [FieldChange] {
+        guard let rules else { return [] }
+        var changes = self.written(written.remove)
+        for (rule, field) in zip(rules.set, written.set) { changes.append(change(.set, rule, field)) }
+        for (rule, field) in zip(rules.add, written.add) { changes.append(change(.add, rule, field)) }
+        return changes
+    }
+
+    private func written(_ removed: [Text]) -> [FieldChange] {
+        removed.map { FieldChange(kind: .remove, name: $0.value, value: "", line: $0.origin.line) }
+    }
+
+    private func change(
+        _ kind: FieldChange.Kind, _ rule: FieldRules.Rule, _ field: Route.Changes.Field
+    ) -> FieldChange {
+        FieldChange(
+            kind: kind, name: field.name.value, value: render(rule.value), line: field.name.origin.line)
+    }
+
+    private func written(_ body: (inout ByteWriter) -> Void) -> String {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.textBytesMax) { room in
+            guard let start = room.baseAddress else { return "" }
+            var writer = ByteWriter(start, capacity: room.count)
+            body(&writer)
+            let text = String(decoding: UnsafeBufferPointer(start: start, count: writer.count), as: UTF8.self)
+            return writer.overflowed ? text + "…" : text
+        }
+    }
+
+    private func render(_ template: Template, _ writer: inout ByteWriter) {
+        withUnsafePointer(to: match) { match in
+            let texts = [
+                client.description, route.name.value, service, "<request-id>",
+                service.isEmpty ? "" : "<endpoint>",
+            ].map(StaticBytes.init(_:))
+            withExtendedLifetime(texts) {
+                var context = TemplateContext(request: view)
+                context.match = match
+                context.captureNames = router.captureNames
+                context.clientIP = texts[0].bytes
+                context.route = texts[1].bytes
+                context.service = texts[2].bytes
+                context.requestID = texts[3].bytes
+                context.endpoint = texts[4].bytes
+                template.render(into: &writer, context: context)
+            }
+        }
+    }
+
+    private var service: String {
+        if case .service(let name) = route.action { name.value } else { "" }
+    }
+}
+
+/// Values in effect beside their defaults.
+private enum Settings {
+    static func of(_ route: Route) -> [SettingExplanation] {
+        let usual = Route(name: route.name, action: route.action)
+        return [
+            one("timeout.head", route.timeout.headMs, usual.timeout.headMs, duration),
+            one("timeout.idle", route.timeout.idleMs, usual.timeout.idleMs, duration),
+            one("timeout.total", route.timeout.totalMs, usual.timeout.totalMs) { $0.map(duration) ?? "none" },
+            one("retry.attempts", route.retry.attempts, usual.retry.attempts) { "\($0)" },
+            one("retry.on", route.retry.on, usual.retry.on) { $0.map(text).joined(separator: ", ") },
+            one("hold", route.holdBytes, usual.holdBytes, size),
+        ]
+    }
+
+    static func of(_ service: Service) -> [SettingExplanation] {
+        let usual = Service(name: service.name)
+        return [
+            one("timeout.connect", service.timeout.connectMs, usual.timeout.connectMs, duration),
+            one("connections.idle", service.connections.idle, usual.connections.idle) { "\($0)" },
+            one(
+                "connections.idle-timeout", service.connections.idleTimeoutMs,
+                usual.connections.idleTimeoutMs,
+                duration),
+            one("connections.max", service.connections.max, usual.connections.max) {
+                $0 == 0 ? "none" : "\($0)"
+            },
+            one("retry-budget", service.retryBudget, usual.retryBudget) {
+                "\($0.ratioPerMille / 10)% of requests and \($0.floorPerSecond)/s"
+            },
+            one("proxy-protocol", service.proxyProtocol, usual.proxyProtocol) { $0.rawValue },
+        ]
+    }
+
+    private static func one<Value: Equatable>(
+        _ name: String, _ value: Value, _ usual: Value, _ text: (Value) -> String
+    ) -> SettingExplanation {
+        SettingExplanation(name: name, value: text(value), isDefault: value == usual)
+    }
+
+    private static func text(_ condition: Route.Retry.Condition) -> String {
+        switch condition {
+        case .connect: "connect"
+        case .reset: "reset"
+        case .timeout: "timeout"
+        case .status(let status): "\(status)"
+        }
+    }
+
+    /// With the largest unit that divides it.
+    private static func duration(_ ms: Int64) -> String {
+        if ms == 0 { return "0s" }
+        for (unit, name) in [(3_600_000, "h"), (60_000, "m"), (1_000, "s")] as [(Int64, String)]
+        where ms % unit == 0 {
+            return "\(ms / unit)\(name)"
+        }
+        return "\(ms)ms"
+    }
+
+    private static func size(_ bytes: Int) -> String {
+        if bytes == 0 { return "0" }
+        for (unit, name) in [(1 << 20, "MiB"), (1 << 10, "KiB")] where bytes % unit == 0 {
+            return "\(bytes / unit)\(name)"
+        }
+        return "\(bytes)B"
+    }
+}

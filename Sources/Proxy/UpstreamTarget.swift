@@ -1,0 +1,78 @@
+// The request target as an endpoint gets it: as received, from a template, or with another prefix.
+//
+// One function for the data plane and for `weir explain`, so that what is explained is what is sent.
+// Always origin-form (RFC 9112 §3.2.1), or `*`; never starts with anything else, whatever a rewrite
+// takes away. Percent-encoding stays as received: a prefix is compared byte by byte.
+
+import Glibc
+import HTTPModel
+import Routing
+
+public enum UpstreamTarget {
+    /// Writes the target of `request` after `rewrite`.
+    /// - Parameters:
+    ///   - bytes: the head's first byte.
+    ///   - render: fills a template in for this request.
+    @inline(__always)
+    public static func write(
+        _ request: RequestHead, _ bytes: UnsafePointer<UInt8>, _ rewrite: Rewrite?,
+        into writer: inout ByteWriter, render: (Template, inout ByteWriter) -> Void
+    ) {
+        let path = request.path.bytes(in: bytes)
+        switch rewrite {
+        case nil:
+            if request.targetForm == .asterisk {
+                writer.append("*")
+                return
+            }
+            if path.isEmpty { writer.append("/") } else { writer.append(path) }
+        case .target(let template):
+            let start = writer.count
+            render(template, &writer)
+            // A template without a query keeps the request's.
+            if memchr(writer.base + start, 0x3f, writer.count - start) != nil { return }
+        case .prefix(let from, let to):
+            writePrefixed(path, from: from.bytes, to: to.bytes, &writer)
+        }
+        if request.hasQuery {
+            writer.append(0x3f)
+            writer.append(request.query.bytes(in: bytes))
+        }
+    }
+
+    /// Exchanges whole segments at the start; a path that does not start with them stays as it is.
+    private static func writePrefixed(
+        _ path: UnsafeBufferPointer<UInt8>, from: UnsafeBufferPointer<UInt8>, to: UnsafeBufferPointer<UInt8>,
+        _ writer: inout ByteWriter
+    ) {
+        guard let rest = rest(of: path, after: from) else {
+            if path.isEmpty { writer.append("/") } else { writer.append(path) }
+            return
+        }
+        // Exactly one slash where the two meet, and one at the start.
+        let endsWithSlash = to.last == 0x2f
+        writer.append(to)
+        if rest.isEmpty {
+            if to.isEmpty { writer.append("/") }
+            return
+        }
+        if rest.first == 0x2f {
+            writer.append(endsWithSlash ? UnsafeBufferPointer(rebasing: rest.dropFirst()) : rest)
+        } else {
+            if !endsWithSlash { writer.append("/") }
+            writer.append(rest)
+        }
+    }
+
+    private static func rest(
+        of path: UnsafeBufferPointer<UInt8>, after prefix: UnsafeBufferPointer<UInt8>
+    ) -> UnsafeBufferPointer<UInt8>? {
+        guard !prefix.isEmpty, let wanted = prefix.baseAddress else { return path }
+        guard path.count >= prefix.count, let start = path.baseAddress,
+            memcmp(start, wanted, prefix.count) == 0
+        else { return nil }
+        let rest = UnsafeBufferPointer(rebasing: path.dropFirst(prefix.count))
+        guard rest.isEmpty || rest.first == 0x2f || prefix.last == 0x2f else { return nil }
+        return rest
+    }
+}
