@@ -177,26 +177,12 @@ struct ProxySource: ConfigurationSource {
     var name: String { "command line" }
 
     func load() -> Result<(Configuration, [ConfigurationError]), ConfigurationErrors> {
-        func address(_ text: String) -> Address {
-            let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-            let port = UInt16(parts[parts.count - 1]) ?? 0
-            return Address(
-                kind: parts[0].isEmpty ? .any(port: port) : .ip(host: String(parts[0]), port: port),
-                text: Text(text))
-        }
-        var configuration = Configuration()
-        configuration.workers = 1
-        var l = Listener(name: Text("proxy"))
-        l.addresses = [address(listen)]
-        configuration.listeners = [l]
-        if endpoints.first == "respond" {
-            configuration.routes = [Route(name: Text("all"), action: .respond(Route.Response()))]
-        } else {
-            configuration.routes = [Route(name: Text("all"), action: .service(Text("upstream")))]
-            var s = Service(name: Text("upstream"))
-            s.endpoints = endpoints.map { Endpoint(address: address($0)) }
-            configuration.services = [s]
-        }
-        return .success((configuration, []))
+        let list = endpoints.map { "\"\($0)\"" }.joined(separator: ", ")
+        let text = """
+            listeners: { proxy: { address: "\(listen)" } }
+            routes: [{ name: all, match: { path: /* }, service: upstream }]
+            services: { upstream: { endpoints: [\(list)] } }
+            """
+        return Configuration.parse(Array(text.utf8), file: name)
     }
 }
