@@ -31,7 +31,7 @@ def ask(w, data):
     stream = w.connect()
     try:
         stream.send(data)
-        return stream.response(sink=lambda data: None)
+        return stream.response()
     except (Ended, OSError):
         return None
 

@@ -346,10 +346,10 @@ def test_second_sigterm_stops_now(weir, backend):
 def test_ready_says_no_while_draining(weir, backend):
     b = backend(hang)
     w = weir(proxy_to(b, drain="60s"))
-    assert wire.get(w.admin, "/readyz").status == 200 and wire.get(w.admin, "/healthz").status == 200
+    assert w.ask_admin("/readyz").status == 200 and w.ask_admin("/healthz").status == 200
     stream = w.connect()
     stream.send(head_bytes("GET / HTTP/1.1"))
     b.wait_requests(1)
     w.signal(signal.SIGTERM)
-    eventually(lambda: wire.get(w.admin, "/readyz").status == 503, "not ready while draining")
-    assert wire.get(w.admin, "/healthz").status == 200
+    eventually(lambda: w.ask_admin("/readyz").status == 503, "not ready while draining")
+    assert w.ask_admin("/healthz").status == 200
