@@ -233,14 +233,19 @@ class Weir:
         return eventually(lambda: (lines := self.access_log()) and len(lines) >= count and lines,
                           f"{count} access-log lines (have {len(self.access_log())})")
 
+    def wait_record(self, condition, what="a certain access-log line") -> dict:
+        """The first access-log line for which condition(line) holds."""
+        return eventually(lambda: [line for line in self.access_log() if condition(line)], what)[0]
+
     def wait_reason(self, reason: str) -> dict:
-        """The first access-log line with this reason."""
-        find = lambda: [line for line in self.access_log() if line.get("reason") == reason]
-        return eventually(find, f"a log line with reason {reason}")[0]
+        return self.wait_record(lambda line: line.get("reason") == reason, f"a log line with reason {reason}")
+
+    def ask_admin(self, target: str):
+        return wire.get(self.admin, target, host=self.config["admin"]["address"])
 
     def metrics(self) -> dict[tuple, float]:
         """Samples of /metrics: {(name, frozenset(labels)): value}."""
-        return parse_metrics(wire.get(self.admin, "/metrics").body.decode())
+        return parse_metrics(self.ask_admin("/metrics").body.decode())
 
     def metric(self, name: str, **labels) -> float:
         """The sum of all samples of this name that carry these labels."""

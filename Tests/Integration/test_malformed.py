@@ -50,6 +50,13 @@ def check_response(response, allowed):
         assert_made_by_weir(response, "")
 
 
+@pytest.mark.harness_only
+def test_corpus_is_large_and_balanced():
+    """Enough cases, and enough well-formed ones among them that strictness is not blanket refusal."""
+    assert len(CORPUS) >= 300
+    assert sum(case["expect"].startswith("200") for case in CORPUS) >= 50
+
+
 @pytest.mark.parametrize("arrival", ["whole", "bytes"])
 @pytest.mark.parametrize("case", CORPUS, ids=repr)
 def test_request(site, case, arrival):

@@ -59,9 +59,7 @@ def test_response(site, case):
     except wire.Ended as end:
         assert "abort" in case["expect"], f"the message was cut: {end}"
         assert end.message is not None and end.message.status == 200, "cut before a head"
-        if "reason" in case:
-            line = weir.wait_reason(case["reason"])
-            assert line
+        assert weir.wait_record(lambda line: line["target"] == target)["reason"].startswith(case["reason"])
     else:
         assert str(response.status) in case["expect"].split("|"), (response, response.body[:300])
         if response.status >= 500:

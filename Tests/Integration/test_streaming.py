@@ -86,15 +86,15 @@ STALLED = 200
 
 
 def test_clients_that_do_not_read(weir, backend):
-    """200 clients ask for 20 MB each and read none of it: back-pressure reaches the backends."""
+    """200 clients ask for 60 MB each and read none of it: back-pressure reaches the backends."""
     sent = []
     def script(c):
         c.request()
-        c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n")
+        c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 60000000\r\n\r\n")
         count = 0
         c.sock.settimeout(None)
         try:
-            for _ in range(200):
+            for _ in range(600):
                 c.sock.sendall(b"x" * 100_000)
                 count += 100_000
         finally:

@@ -131,7 +131,8 @@ def test_large_body_is_not_held_for_retry(weir, backend):
     """Beyond `hold` a body streams and cannot be sent again; below it is."""
     b = backend(lambda c: c.request())
     good = backend()
-    w = weir(proxy_to(b, good, service={"balance": "round-robin"}, route={"retry": {"attempts": 2}, "hold": "64KiB"}))
+    w = weir(proxy_to(b, good, workers=1, service={"balance": "round-robin"},
+                      route={"retry": {"attempts": 2}, "hold": "64KiB"}))
     for n in range(4):
         assert w.get(f"/small/{n}", method="PUT", body=b"x" * 60_000).status == 200
     results = [w.get(f"/large/{n}", method="PUT", body=b"x" * 600_000).status for n in range(4)]

@@ -164,8 +164,11 @@ class Stream:
     def rest(self, timeout: float = None) -> bytes:
         """Everything up to the end of the stream."""
         deadline = time.monotonic() + (timeout or self.patience)
-        while self.fill(timeout=max(0.01, deadline - time.monotonic())):
-            pass
+        try:
+            while self.fill(timeout=max(0.01, deadline - time.monotonic())):
+                pass
+        except TimeoutError:
+            raise AssertionError(f"the connection stays open, after {bytes(self.buffer[:200])!r}") from None
         return self.take(len(self.buffer))
 
     def readable(self, timeout: float = 0.0) -> bool:
