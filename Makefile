@@ -12,7 +12,7 @@ RELEASE := swift build -c release --product weir --static-swift-stdlib -Xswiftc 
 WEIR := .build/release/weir
 FORMATTED := Sources Tests Fuzz Package.swift
 
-PYTEST := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider
+PYTEST := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest
 FUZZ_SECONDS ?= 10
 # Heap allocations per proxied request that are allowed in steady state (Benchmarks/allocations).
 ALLOCATIONS_MAX ?= 0.02
@@ -38,16 +38,16 @@ test-unit: ## unit tests and the house rules
 	@scripts/no-warnings swift build --build-tests
 	@swift test --skip-build
 
-test-integration: $(WEIR) ## the release binary against scripted clients and backends
+test-integration: build ## the release binary against scripted clients and backends
 	@$(PYTEST) Tests/Integration
 
-test-docs: $(WEIR) ## every documented configuration and link
+test-docs: build ## every documented configuration and link
 	@$(PYTHON) scripts/check-docs $(WEIR)
 
 test-fuzz: ## every fuzz target for FUZZ_SECONDS
 	@Fuzz/run $(FUZZ_SECONDS)
 
-test-allocations: $(WEIR) ## heap allocations per request stay below ALLOCATIONS_MAX
+test-allocations: build ## heap allocations per request stay below ALLOCATIONS_MAX
 	@Benchmarks/allocations --max $(ALLOCATIONS_MAX)
 
 test-tsan: ## unit tests and part of the integration suite under ThreadSanitizer
@@ -91,6 +91,3 @@ clean: ## everything that was built
 
 setup-run setup-test setup-bench:
 	@scripts/setup $(@:setup-%=%)
-
-$(WEIR):
-	@$(MAKE) --no-print-directory build
