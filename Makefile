@@ -1,0 +1,93 @@
+# `make run` and `make test` do everything on a fresh Debian 12 machine with a Swift 6.3 toolchain.
+# `make help` lists the rest.
+
+SHELL := /bin/bash
+export PATH := $(PATH):/opt/swift/usr/bin
+
+PYTHON := /usr/bin/python3
+PREFIX ?= /usr/local
+
+# The Swift runtime inside the binary; exclusivity checks off in this executable only (docs/decisions/002).
+RELEASE := swift build -c release --product weir --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
+WEIR := .build/release/weir
+FORMATTED := Sources Tests Fuzz Package.swift
+
+PYTEST := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest
+FUZZ_SECONDS ?= 10
+# Heap allocations per proxied request that are allowed in steady state (Benchmarks/allocations).
+ALLOCATIONS_MAX ?= 0.02
+# What of the integration suite runs with sanitizers: what moves bytes, ends connections and reloads.
+SANITIZED ?= Tests/Integration -m "not slow"
+
+.PHONY: help run build test lint format bench fuzz schema reference install clean setup-run setup-test \
+	setup-bench test-unit test-integration test-docs test-fuzz test-allocations test-tsan test-asan
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup-run build ## build, then serve examples/quickstart.yaml with demo backends
+	@scripts/demo
+
+build: ## the release binary, .build/release/weir
+	@scripts/no-warnings $(RELEASE)
+
+test: setup-test ## the whole suite, as CI runs it
+	@scripts/test
+
+test-unit: ## unit tests and the house rules
+	@scripts/no-warnings swift build --build-tests
+	@swift test --skip-build
+
+test-integration: build ## the release binary against scripted clients and backends
+	@$(PYTEST) Tests/Integration
+
+test-docs: build ## every documented configuration and link
+	@$(PYTHON) scripts/check-docs $(WEIR)
+
+test-fuzz: ## every fuzz target for FUZZ_SECONDS
+	@Fuzz/run $(FUZZ_SECONDS)
+
+test-allocations: build ## heap allocations per request stay below ALLOCATIONS_MAX
+	@Benchmarks/allocations --max $(ALLOCATIONS_MAX)
+
+test-tsan: ## unit tests and part of the integration suite under ThreadSanitizer
+	@swift build --build-tests --sanitize=thread --scratch-path .build/tsan
+	@TSAN_OPTIONS="halt_on_error=1" SWIFT_BACKTRACE=enable=no \
+		swift test --skip-build --sanitize=thread --scratch-path .build/tsan
+	@TSAN_OPTIONS="halt_on_error=1" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/tsan/debug/weir \
+		$(PYTEST) $(SANITIZED)
+
+test-asan: ## the same under AddressSanitizer
+	@swift build --build-tests --sanitize=address --scratch-path .build/asan
+	@ASAN_OPTIONS="detect_leaks=0" SWIFT_BACKTRACE=enable=no \
+		swift test --skip-build --sanitize=address --scratch-path .build/asan
+	@ASAN_OPTIONS="detect_leaks=0" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/asan/debug/weir \
+		$(PYTEST) $(SANITIZED)
+
+lint: ## fails on what the toolchain's formatter would change
+	@swift format lint -r --strict $(FORMATTED)
+
+format: ## let the toolchain's formatter change it
+	@swift format -i -r $(FORMATTED)
+
+bench: setup-bench build ## against nginx and HAProxy on this machine
+	@Benchmarks/run
+
+fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=60)
+	@Fuzz/run $(if $(filter command line environment,$(origin FUZZ_SECONDS)),$(FUZZ_SECONDS),60)
+
+schema: build ## the JSON Schema of the configuration, for editors: weir.schema.json
+	@$(WEIR) schema > weir.schema.json
+	@echo weir.schema.json
+
+reference: build ## docs/reference.md from the definitions the checker uses
+	@scripts/reference $(WEIR) > build/reference.md && mv build/reference.md docs/reference.md
+
+install: build ## the stripped binary to PREFIX/bin
+	install -D -m 755 -s $(WEIR) $(DESTDIR)$(PREFIX)/bin/weir
+
+clean: ## everything that was built
+	rm -rf .build build
+
+setup-run setup-test setup-bench:
+	@scripts/setup $(@:setup-%=%)

@@ -1,0 +1,50 @@
+// The one table of the floors: which module stands where. A module imports only from floors below
+// its own, or from those named beside it.
+
+struct Floor {
+    let number: Int
+    let modules: [String]
+}
+
+enum Floors {
+    static let all = [
+        Floor(number: 0, modules: ["CLinux", "CYAML", "CPCRE2", "CAres"]),
+        Floor(number: 1, modules: ["Reactor"]),
+        Floor(number: 2, modules: ["HTTPModel", "HTTP1", "ProxyProtocol"]),
+        Floor(number: 3, modules: ["Balancing", "Resilience", "Routing"]),
+        Floor(number: 4, modules: ["Telemetry", "Proxy"]),
+        Floor(number: 5, modules: ["Configuration", "Control"]),
+        Floor(number: 6, modules: ["Admin", "weir"]),
+    ]
+
+    /// Imports within a floor, and from it upwards in the row only.
+    static let neighbours: [String: Set<String>] = [
+        "HTTP1": ["HTTPModel"],
+        "Proxy": ["Telemetry"],
+        "Control": ["Configuration"],
+        "weir": ["Admin"],
+    ]
+
+    /// Below its own floor, and still not for it: decisions and codecs take values, not sockets.
+    static let forbidden: [String: Set<String>] = [
+        "HTTPModel": ["Reactor"], "HTTP1": ["Reactor"],
+        "Balancing": ["Reactor", "HTTPModel", "HTTP1"], "Resilience": ["Reactor", "HTTPModel", "HTTP1"],
+        "Routing": ["Reactor", "HTTP1"],
+        "Configuration": ["Proxy", "Telemetry", "Reactor"],
+    ]
+
+    /// Which C library each may call: exactly one wrapper each.
+    static let wrappers: [String: Set<String>] = [
+        "CLinux": ["Reactor", "Proxy", "weir"],
+        "CYAML": ["Configuration"],
+        "CPCRE2": ["Routing", "Configuration"],
+        "CAres": ["Control"],
+    ]
+
+    /// Not ours, and allowed everywhere.
+    static let system: Set<String> = ["Glibc", "Synchronization"]
+
+    static func number(of module: String) -> Int? {
+        all.first { $0.modules.contains(module) }?.number
+    }
+}

@@ -1,0 +1,122 @@
+// Imports against the floors, banned calls, sizes of files, to-do markers.
+
+import Testing
+
+/// `import X`, with or without attributes and access levels before it.
+private func imports(_ source: Source) -> [String] {
+    source.code.compactMap { line in
+        let words = line.split(separator: " ")
+        guard let i = words.firstIndex(of: "import"), i + 1 < words.count else { return nil }
+        let isImport = words[..<i].allSatisfy {
+            $0.hasPrefix("@") || ["public", "internal", "private", "package"].contains($0)
+        }
+        guard isImport else { return nil }
+        let rest = words[(i + 1)...].filter {
+            !["struct", "class", "enum", "func", "protocol", "let", "var", "typealias"].contains($0)
+        }
+        return rest.first.map { String($0.split(separator: ".")[0]) }
+    }
+}
+
+@Suite("The floors")
+struct FloorsTests {
+    @Test("there are sources to look at")
+    func sourcesAreFound() {
+        #expect(Repository.sources.count > 100)
+        #expect(
+            Repository.sources.contains {
+                $0.path == "Sources/Proxy/Engine.swift" && imports($0).contains("HTTPModel")
+            })
+    }
+
+    @Test("every module stands on a floor", arguments: Repository.modules)
+    func moduleHasAFloor(module: String) {
+        #expect(Floors.number(of: module) != nil, "\(module) is missing in Tests/HouseTests/Floors.swift")
+    }
+
+    @Test("a module imports only from floors below its own", arguments: Repository.sources)
+    func importsPointDown(source: Source) throws {
+        let floor = try #require(Floors.number(of: source.module))
+        for name in imports(source) where !Floors.system.contains(name) {
+            if let below = Floors.number(of: name) {
+                let isNeighbour = Floors.neighbours[source.module]?.contains(name) ?? false
+                #expect(below < floor || isNeighbour, "\(source.path) imports \(name), which is not below it")
+                #expect(
+                    !(Floors.forbidden[source.module]?.contains(name) ?? false),
+                    "\(source.path) must not know \(name)")
+                if let allowed = Floors.wrappers[name] {
+                    #expect(
+                        allowed.contains(source.module),
+                        "\(name) is called through its wrapper in \(allowed.sorted())")
+                }
+            } else {
+                // Foundation would multiply size and start-up time; what is needed of it is written here.
+                #expect(floor >= 5 && name != "Foundation", "\(source.path) imports \(name)")
+            }
+        }
+    }
+
+    /// What must not be called, where it may be after all, and why not.
+    struct Ban: Sendable {
+        let call: String
+        var except: Set<String> = []
+        let because: String
+    }
+    static let bans = [
+        Ban(call: "try!", because: "an error a peer or a file can cause must not end the process"),
+        Ban(call: "as!", because: "a wrong guess would end the process"),
+        Ban(
+            call: "fatalError(",
+            except: [
+                "Sources/Reactor/Poller.swift", "Sources/Reactor/Mailbox.swift",
+                "Sources/Reactor/Threads.swift",
+            ],
+            because: "only where the process cannot begin to work"),
+        Ban(call: "ContinuousClock", because: "time is a parameter; the clock is Reactor/Clock"),
+        Ban(call: "SuspendingClock", because: "time is a parameter; the clock is Reactor/Clock"),
+        Ban(
+            call: "clock_gettime(", except: ["Sources/Reactor/Clock.swift"],
+            because: "the clock is Reactor/Clock"),
+        Ban(call: "SystemRandomNumberGenerator", because: "randomness is a parameter"),
+        Ban(
+            call: ".random(in:", except: ["Sources/Control/ControlPlane.swift"],
+            because: "without `using:` it asks the system's generator; only the control plane's edge may"),
+        Ban(call: "usleep(", because: "nothing waits but the poller"),
+        Ban(call: "nanosleep(", because: "nothing waits but the poller"),
+        Ban(call: " sleep(", because: "nothing waits but the poller"),
+    ]
+
+    @Test("banned calls", arguments: bans)
+    func bannedCallIsNotMade(ban: Ban) {
+        for source in Repository.sources where !ban.except.contains(source.path) {
+            for (i, line) in source.code.enumerated() where line.contains(ban.call) {
+                if ban.call == ".random(in:" && line.contains("using:") { continue }
+                Issue.record("\(source.path):\(i + 1): \(ban.call) \(ban.because)")
+            }
+        }
+    }
+
+    @Test("a file is read in one sitting", arguments: Repository.sources)
+    func fileIsNotTooLong(source: Source) {
+        let lines = source.text.split(separator: "\n", omittingEmptySubsequences: false).count
+        #expect(lines <= 700, "\(source.path) has \(lines) lines")
+    }
+
+    @Test("a file says what it is for", arguments: Repository.sources)
+    func fileHasAHeader(source: Source) {
+        #expect(source.text.hasPrefix("//"), "\(source.path) does not begin with a comment")
+    }
+
+    @Test("what is left to do has an issue")
+    func markersHaveANumber() {
+        let marker = /(TODO|FIXME|XXX|HACK)(?!\(#\d+\))/
+        for path in Repository.files("Sources", ending: [".swift", ".c", ".h"]) {
+            for (i, line) in (Repository.read(path) ?? "").split(
+                separator: "\n", omittingEmptySubsequences: false
+            ).enumerated()
+            where line.contains(marker) {
+                Issue.record("\(path):\(i + 1): write it as TODO(#12), or do it")
+            }
+        }
+    }
+}
