@@ -70,7 +70,11 @@ struct CrossCheck {
             }
         }
         refuse(node, ["min-body-rate"], place)
-        refuse(node["timeout"], ["head", "body", "write"], place + ".timeout")
+        // With a PROXY header to wait for, there is a head after all.
+        let waitsForHeader = node["proxy-protocol"]?.text == "required"
+        refuse(
+            node["timeout"], waitsForHeader ? ["body", "write"] : ["head", "body", "write"],
+            place + ".timeout")
         refuse(node["limits"], ["head", "fields", "target", "requests-per-connection"], place + ".limits")
     }
 

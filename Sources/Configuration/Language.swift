@@ -149,7 +149,7 @@ enum Language {
                 "forwarded", .bool, default: "false", "Send Forwarded (RFC 7239) to endpoints.",
                 example: "forwarded: true"),
             Key(
-                "via", .bool, default: "true", "Add Via (RFC 9110 §7.6.3) to requests and responses.",
+                "via", .bool, default: "true", "Add Via (RFC 9110 §7.6.3) to requests.",
                 example: "via: false"),
         ])
 

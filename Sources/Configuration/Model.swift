@@ -71,7 +71,7 @@ public struct Forwarded: Sendable, Equatable {
     public var xForwarded = true
     /// Send Forwarded (RFC 7239).
     public var forwarded = false
-    /// Add Via (RFC 9110 §7.6.3) to requests and responses.
+    /// Add Via (RFC 9110 §7.6.3) to requests.
     public var via = true
 
     public init() {}

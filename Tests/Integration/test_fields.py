@@ -38,7 +38,7 @@ def test_forwarding_fields(weir, backend):
     assert seen.get("X-Forwarded-Host") == "shop.example:8080"
     assert "for=127.0.0.1" in seen.get("Forwarded") and "proto=http" in seen.get("Forwarded")
     assert 'host="shop.example:8080"' in seen.get("Forwarded")
-    assert seen.get("Via").startswith("1.1 ") and response.get("Via").startswith("1.1 ")
+    assert seen.get("Via").startswith("1.1 ")
     assert seen.get("Host") == "shop.example:8080", "Host passes as the client sent it"
 
 
