@@ -4,7 +4,7 @@ import Glibc
 
 /// Everything that is wrong with a file, in the order of the file.
 public struct ConfigurationErrors: Error, Sendable, Equatable, CustomStringConvertible {
-    /// At least one; warnings may be among them.
+    /// At least one.
     public var errors: [ConfigurationError]
 
     public init(_ errors: [ConfigurationError]) { self.errors = errors }

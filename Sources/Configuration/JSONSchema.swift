@@ -108,7 +108,7 @@ private struct SchemaWriter {
         case .byteRate: return pattern("^[0-9]+(\(Values.sizeUnits.map(\.name).joined(separator: "|")))/s$")
         case .rate: return pattern("^[0-9]+/s$")
         case .percent: return pattern("^[0-9]{1,4}([.][0-9])?%$")
-        case .choice(let words):
+        case .choice(let words, _):
             // `status: 308` is a number to a YAML editor.
             let values = words.map { Int($0) == nil ? JSONText.quoted($0) : $0 }
             return [("enum", Self.raw("[" + values.joined(separator: ", ") + "]"))]

@@ -63,7 +63,8 @@ enum Language {
                 "Where to listen. `:8080` is every IPv4 and IPv6 address of the machine; `unix:/path` is a Unix socket.",
                 example: "address: [\"127.0.0.1:8080\", \"[::1]:8080\"]"),
             Key(
-                "protocol", .choice(["http", "tcp"]), default: "http",
+                "protocol", .choice(["http", "tcp"], later: ["udp", "dns", "redis", "postgres"]),
+                default: "http",
                 "`http` reads HTTP/1.1 requests and routes each; `tcp` passes bytes to one service.",
                 example: "protocol: tcp"),
             Key(
@@ -205,7 +206,11 @@ enum Language {
         name: "service",
         keys: [
             Key(
-                "balance", .choice(["least-request", "round-robin", "random"]), default: "least-request",
+                "balance",
+                .choice(
+                    ["least-request", "round-robin", "random"],
+                    later: ["peak-ewma", "ip-hash", "ring-hash", "rendezvous", "maglev"]),
+                default: "least-request",
                 "How the endpoint of a request is chosen. `least-request` compares two endpoints picked at random by their requests in flight; all three observe weights.",
                 example: "balance: round-robin"),
             Key(

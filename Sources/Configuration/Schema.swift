@@ -18,7 +18,8 @@ indirect enum Kind: Sendable {
     case rate(ClosedRange<Int64>)
     /// Range in parts per thousand.
     case percent(ClosedRange<Int64>)
-    case choice([String])
+    /// One of the words; `later` are words of the design that this version refuses.
+    case choice([String], later: [String] = [])
     /// A single word among other kinds: `off`, `auto`, `none`.
     case word(String)
     case list(Kind)
@@ -115,7 +116,7 @@ extension Kind {
         case .byteRate: "a rate such as 240B/s or 1KiB/s"
         case .rate: "a rate such as 3/s"
         case .percent: "a percentage such as 20% or 0.5%"
-        case .choice(let words): words.count == 1 ? words[0] : "one of: \(words.joined(separator: ", "))"
+        case .choice(let words, _): words.count == 1 ? words[0] : "one of: \(words.joined(separator: ", "))"
         case .word(let word): word
         case .list(let inner): "a list, each \(inner.expectation)"
         case .oneOrMany(let inner): "\(inner.expectation), or a list of them"
@@ -136,7 +137,7 @@ extension Kind {
         case .byteRate: "SIZE/s"
         case .rate: "NUMBER/s"
         case .percent: "PERCENT%"
-        case .choice(let words): words.joined(separator: " | ")
+        case .choice(let words, _): words.joined(separator: " | ")
         case .word(let word): word
         case .list(let inner): "[\(inner.syntax), …]"
         case .oneOrMany(let inner): "\(inner.syntax) | [\(inner.syntax), …]"

@@ -67,6 +67,9 @@ struct SchemaCheck {
                     let before = problems.count
                     check(node, kind, path: path)
                     if problems.count > before, !words.isEmpty {
+                        if let near = Suggestion.nearest(to: text, in: words) {
+                            problems[before].suggestion = near
+                        }
                         problems[before].expectation = "expected " + Kind.either(kinds).expectation
                     }
                     return
@@ -161,7 +164,12 @@ struct SchemaCheck {
             case .byteRate(let range): try within(range, try Values.byteRate(text), path, text, kind)
             case .rate(let range): try within(range, try Values.rate(text), path, text, kind)
             case .percent(let range): try within(range, try Values.perMille(text), path, text, kind)
-            case .choice(let words):
+            case .choice(let words, let later):
+                if later.contains(text) {
+                    throw ValueProblem(
+                        message: "\(path): \"\(text)\" is not in this version of Weir",
+                        expectation: "expected \(kind.expectation)")
+                }
                 guard words.contains(text) else {
                     throw ValueProblem(
                         message: "\(path) is \(node.shape)", expectation: "expected \(kind.expectation)",

@@ -1,0 +1,198 @@
+// The definition of the language against what is made from it: model defaults, manual, JSON Schema.
+
+import Foundation
+import Testing
+
+@testable import Configuration
+
+@Suite struct LanguageTests {
+    /// Writes every default of a section the way the manual shows it.
+    private func defaults(_ section: Section, indent: String) -> String {
+        section.keys.compactMap { key in
+            // Defaults in words ("all HTTP listeners") are no values.
+            guard let value = key.defaultText,
+                !["any", "all HTTP listeners", "{} (every request)"].contains(value)
+            else {
+                return nil
+            }
+            return "\(indent)\(key.name): \(value)\n"
+        }.joined()
+    }
+
+    @Test func writingEveryDefaultChangesNothing() throws {
+        let short = """
+            listeners:
+              web: { address: ":8080" }
+            routes:
+              - { name: all, service: api }
+              - { name: ok, respond: {} }
+              - { name: gone, redirect: { to: /x } }
+              - { name: strip, service: api, rewrite: { prefix: { from: /a } } }
+            services:
+              api: { endpoints: [127.0.0.1:3000] }
+            """
+        let long = """
+            \(defaults(Language.file, indent: ""))
+            client-address:
+            \(defaults(Language.clientAddress, indent: "  "))
+            forwarded:
+            \(defaults(Language.forwarded, indent: "  "))
+            resolver:
+            \(defaults(Language.resolver, indent: "  "))
+            telemetry:
+            \(defaults(Language.telemetry, indent: "  "))
+            listeners:
+              web:
+                address: ":8080"
+            \(defaults(Language.listener, indent: "    "))
+                timeout:
+            \(defaults(Language.listenerTimeout, indent: "      "))
+                limits:
+            \(defaults(Language.listenerLimits, indent: "      "))
+            routes:
+              - name: all
+                service: api
+            \(defaults(Language.route, indent: "    "))
+                timeout:
+            \(defaults(Language.routeTimeout, indent: "      "))
+                retry:
+            \(defaults(Language.retry, indent: "      "))
+              - name: ok
+                respond:
+            \(defaults(Language.respond, indent: "      "))
+              - name: gone
+                redirect:
+                  to: /x
+            \(defaults(Language.redirect, indent: "      "))
+              - name: strip
+                service: api
+                rewrite:
+                  prefix:
+                    from: /a
+            \(defaults(Language.prefixRewrite, indent: "        "))
+            services:
+              api:
+            \(defaults(Language.service, indent: "    "))
+                endpoints:
+                  - address: 127.0.0.1:3000
+            \(defaults(Language.endpoint, indent: "        "))
+                timeout:
+            \(defaults(Language.serviceTimeout, indent: "      "))
+                connections:
+            \(defaults(Language.connections, indent: "      "))
+                retry-budget:
+            \(defaults(Language.retryBudget, indent: "      "))
+            """
+        #expect(long.contains("min-body-rate: 240B/s"))
+        let written = try parsed(long)
+        let unwritten = try parsed(short)
+        #expect(written.normalForm() == unwritten.normalForm())
+    }
+
+    @Test func logDefaults() throws {
+        let rest = "\nlisteners: { web: { address: \":8080\" } }\nroutes: [{ name: all, respond: {} }]\n"
+        let written = try parsed(
+            "telemetry:\n  access-log:\n" + defaults(Language.accessLog, indent: "    ") + rest)
+        let unwritten = try parsed("telemetry: { access-log: {} }" + rest)
+        #expect(written == unwritten)
+        #expect(unwritten.accessLog?.destination == .stdout)
+    }
+
+    @Test func movingLinesIsNoChange() throws {
+        let text = "listeners: { web: { address: \":8080\" } }\nroutes: [{ name: all, respond: {} }]\n"
+        let first = try parsed(text)
+        let moved = try parsed("# moved\n\n" + text)
+        let changed = try parsed(text.replacingOccurrences(of: "8080", with: "8081"))
+        #expect(first == moved)
+        #expect(first != changed)
+        #expect(first.listeners[0].name.origin.line == 1)
+        #expect(moved.listeners[0].name.origin.line == 3)
+    }
+
+    /// Every section reachable from the top.
+    private func sections(_ section: Section) -> [Section] {
+        [section] + section.keys.flatMap { $0.kind.sections.flatMap { sections($0.section) } }
+    }
+
+    @Test func everyKeyIsDocumentedWithAnExampleOfIt() throws {
+        let all = sections(Language.file)
+        #expect(all.count >= 20)
+        for section in all {
+            #expect(Set(section.keys.map(\.name)).count == section.keys.count)
+            #expect(Set(section.later).isDisjoint(with: section.keys.map(\.name)))
+            for key in section.keys {
+                #expect(key.doc.hasSuffix("."), "\(section.name).\(key.name)")
+                #expect(key.example.hasPrefix("\(key.name):"), "\(section.name).\(key.name)")
+                // The example has to be right for the key it is an example of.
+                let node = try #require(try YAMLDocument(Array(key.example.utf8)).root?[key.name])
+                var check = SchemaCheck(file: "example")
+                check.check(node, key.kind, path: key.name)
+                #expect(check.problems.isEmpty, "\(check.problems.map(\.description))")
+            }
+        }
+    }
+
+    @Test func theCommittedManualIsFresh() throws {
+        let url = repository.appendingPathComponent("docs/reference.md")
+        let manual = Configuration.referenceMarkdown()
+        if ProcessInfo.processInfo.environment["WEIR_UPDATE_GOLDEN"] != nil {
+            try FileManager.default.createDirectory(
+                at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try Data(manual.utf8).write(to: url)
+        }
+        let committed = try String(contentsOf: url, encoding: .utf8)
+        #expect(committed == manual, "docs/reference.md is stale: run with WEIR_UPDATE_GOLDEN=1")
+    }
+
+    @Test func theSchemaIsJSONAndClosed() throws {
+        let data = Data(Configuration.jsonSchema().utf8)
+        let root = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+        #expect(root["$schema"] as? String == "https://json-schema.org/draft/2020-12/schema")
+        #expect(root["additionalProperties"] as? Bool == false)
+        #expect(root["required"] as? [String] == ["listeners"])
+        let properties = try #require(root["properties"] as? [String: [String: Any]])
+        #expect(Set(properties.keys) == Set(Language.file.keys.map(\.name)))
+        let drain = try #require(properties["drain"])
+        #expect(drain["pattern"] as? String == "^[0-9]+(ms|s|m|h|d)$")
+        #expect((drain["description"] as? String)?.contains("Default: 30s.") == true)
+    }
+}
+
+@Suite struct ValueTests {
+    @Test(arguments: [
+        ("250ms", 250), ("10s", 10_000), ("5m", 300_000), ("1h", 3_600_000), ("0s", 0), ("2d", 172_800_000),
+    ])
+    func durations(_ text: String, _ ms: Int64) throws {
+        #expect(try Values.duration(text) == ms)
+    }
+
+    @Test(arguments: ["", "s", "10", "10S", "1e3s", "10 s", "+1s", "-1s", "1s ", "9223372036854775807h"])
+    func noDurations(_ text: String) {
+        #expect(throws: ValueProblem.self) { try Values.duration(text) }
+    }
+
+    @Test(arguments: [("20%", 200), ("0.5%", 5), ("100%", 1000), ("0%", 0)])
+    func percentages(_ text: String, _ perMille: Int64) throws {
+        #expect(try Values.perMille(text) == perMille)
+    }
+
+    @Test(arguments: ["20", "%", ".5%", "5.%", "1.25%", "-1%", "1.2.3%"])
+    func noPercentages(_ text: String) {
+        #expect(throws: ValueProblem.self) { try Values.perMille(text) }
+    }
+
+    @Test func suggestionsAreNearOrNone() {
+        let names = ["service", "redirect", "respond"]
+        #expect(Suggestion.nearest(to: "servce", in: names) == "service")
+        #expect(Suggestion.nearest(to: "serivce", in: names) == "service")
+        #expect(Suggestion.nearest(to: "zebra", in: names) == nil)
+        #expect(Suggestion.nearest(to: "", in: names) == nil)
+        #expect(Suggestion.nearest(to: String(repeating: "x", count: 10_000), in: names) == nil)
+    }
+
+    @Test func theWholeFileIsBounded() {
+        let large = [UInt8](repeating: UInt8(ascii: "#"), count: YAMLBounds.fileBytes + 1)
+        #expect(throws: YAMLDocument.Problem.self) { try YAMLDocument(large) }
+        #expect(throws: Never.self) { try YAMLDocument(Array(large.dropLast())) }
+    }
+}
