@@ -15,7 +15,7 @@ public struct ConfigurationErrors: Error, Sendable, Equatable, CustomStringConve
 extension Configuration {
     /// Reads and checks the file at `path` ("-" is standard input).
     ///
-    /// - Returns: the configuration and its warnings, or every error (and warning) by position.
+    /// - Returns: the configuration and its warnings, or every error by position.
     public static func load(path: String) -> Result<
         (Configuration, [ConfigurationError]), ConfigurationErrors
     > {
@@ -43,7 +43,7 @@ extension Configuration {
 
     /// Checks the text of a configuration; `file` is only what messages call it.
     ///
-    /// - Returns: the configuration and its warnings, or every error (and warning) by position.
+    /// - Returns: the configuration and its warnings, or every error by position.
     public static func parse(
         _ bytes: [UInt8], file: String
     ) -> Result<(Configuration, [ConfigurationError]), ConfigurationErrors> {
@@ -63,9 +63,9 @@ extension Configuration {
             check.report(error.message, error.origin, error.expectation)
         }
         let problems = ConfigurationError.sorted(check.problems, text: bytes)
-        if problems.contains(where: { $0.severity == .error }) {
-            return .failure(ConfigurationErrors(problems))
-        }
+        // A service may look unused only because the route that uses it is wrong: errors come alone.
+        let errors = problems.filter { $0.severity == .error }
+        guard errors.isEmpty else { return .failure(ConfigurationErrors(errors)) }
         return .success((configuration, problems))
     }
 

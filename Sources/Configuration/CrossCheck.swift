@@ -36,15 +36,17 @@ struct CrossCheck {
                 "expected at least one, such as web: { address: \":8080\" }")
         }
         let services = configuration.services.map(\.name.value)
-        for listener in configuration.listeners {
-            guard let node = root["listeners"]?[listener.name.value] else { continue }
+        let known = Set(services)
+        // The builder makes one listener of each entry, in order.
+        for (listener, entry) in zip(configuration.listeners, root["listeners"]?.entries ?? []) {
+            let node = entry.value
             let place = "listeners.\(listener.name.value.clipped(64))"
             if let address = node["address"], case .list(let list) = address.content, list.isEmpty {
                 check.report("\(place) has no address", address.origin, "expected at least one address")
             }
             if listener.protocol == .tcp {
                 if let service = listener.service {
-                    if !services.contains(service.value) { dangling(service, "service", services, &check) }
+                    if !known.contains(service.value) { dangling(service, "service", services, &check) }
                 } else if node["service"] == nil, case .map = node.content {
                     check.report(
                         "\"service\" is missing in \(place)", listener.name.origin,
@@ -80,37 +82,37 @@ struct CrossCheck {
 
     /// The same address twice, and a single address beside ":port" for all of them.
     private func addresses(_ check: inout SchemaCheck) {
-        var seen: [Address.Kind: (name: String, line: Int)] = [:]
-        var anyPorts: [UInt16: (name: String, line: Int)] = [:]
+        var seen: [Address.Kind: (name: String, origin: Origin)] = [:]
+        var anyPorts: [UInt16: (name: String, origin: Origin)] = [:]
         var all = configuration.listeners.flatMap { listener in
-            listener.addresses.map { ("listener \(listener.name.value)", $0) }
+            listener.addresses.map { (name: "listener \(listener.name.value.clipped(64))", address: $0) }
         }
-        all += (configuration.admin?.addresses ?? []).map { ("admin", $0) }
+        all += (configuration.admin?.addresses ?? []).map { (name: "admin", address: $0) }
         for (name, address) in all {
-            if case .any(let port) = address.kind, anyPorts[port] == nil {
-                anyPorts[port] = (name, address.text.origin.line)
-            }
+            guard case .any(let port) = address.kind, anyPorts[port] == nil else { continue }
+            anyPorts[port] = (name, address.text.origin)
         }
         for (name, address) in all {
-            func report(_ other: (name: String, line: Int)) {
-                let line = other.line > 0 ? " (line \(other.line))" : ""
-                check.report(
-                    "\(address.text.value) is taken by \(other.name)\(line) already", address.text.origin,
-                    "expected an address of its own for \(name)")
-            }
-            if let other = seen[address.kind] {
-                report(other)
-            } else if case .ip(_, let port) = address.kind, let other = anyPorts[port],
-                address.text.origin.line > 0
-            {
-                report(other)
-            }
-            if seen[address.kind] == nil { seen[address.kind] = (name, address.text.origin.line) }
+            let origin = address.text.origin
+            var other = seen[address.kind]
+            if other == nil, case .ip(_, let port) = address.kind { other = anyPorts[port] }
+            if seen[address.kind] == nil { seen[address.kind] = (name, origin) }
+            guard let other else { continue }
+            // The default address of admin is written nowhere: point at what collides with it.
+            let isWritten = origin.line > 0
+            let line = isWritten && other.origin.line > 0 ? " (line \(other.origin.line))" : ""
+            check.report(
+                "\(address.text.value) is \(isWritten ? "taken by \(other.name)\(line) already" : "the default address of \(name)")",
+                isWritten ? origin : other.origin,
+                isWritten
+                    ? "expected an address of its own for \(name)"
+                    : "give \(name) another address, or switch it off")
         }
     }
 
     private func routes(_ check: inout SchemaCheck) {
         let services = configuration.services.map(\.name.value)
+        let known = Set(services)
         let http = configuration.listeners.filter { $0.protocol == .http }.map(\.name.value)
         let tcp = configuration.listeners.filter { $0.protocol == .tcp }.map(\.name.value)
         // Names from the tree: a route whose action is wrong still takes its name.
@@ -137,7 +139,7 @@ struct CrossCheck {
             }
         }
         for route in configuration.routes {
-            if case .service(let name) = route.action, !services.contains(name.value) {
+            if case .service(let name) = route.action, !known.contains(name.value) {
                 dangling(name, "service", services, &check)
             }
             for listener in route.listeners where !http.contains(listener.value) {
@@ -166,12 +168,13 @@ struct CrossCheck {
         var used: Set<String> = []
         for listener in configuration.listeners { listener.service.map { _ = used.insert($0.value) } }
         for node in root["routes"]?.elements ?? [] { node["service"]?.text.map { _ = used.insert($0) } }
-        for service in configuration.services {
+        for (service, entry) in zip(configuration.services, root["services"]?.entries ?? []) {
             let name = service.name.value
-            if case .list(let list)? = root["services"]?[name]?["endpoints"]?.content, list.isEmpty {
+            if let endpoints = entry.value["endpoints"], case .list(let list) = endpoints.content,
+                list.isEmpty
+            {
                 check.report(
-                    "service \"\(name.clipped(64))\" has no endpoints",
-                    root["services"]?[name]?["endpoints"]?.origin ?? service.name.origin,
+                    "service \"\(name.clipped(64))\" has no endpoints", endpoints.origin,
                     "expected at least one address")
             }
             if !used.contains(name) {

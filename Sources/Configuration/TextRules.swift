@@ -74,7 +74,8 @@ extension TextRule {
                 throw problem("\(quoted) is not a set of defaults this version knows", suggestion: "2026-1")
             }
         case .logPath:
-            guard value == "stdout" || value == "stderr" || value.hasPrefix("/") else {
+            guard value == "stdout" || value == "stderr" || (value.hasPrefix("/") && !value.utf8.contains(0))
+            else {
                 throw problem(
                     "\(quoted) is not a place for a log",
                     suggestion: Suggestion.nearest(to: value, in: ["stdout", "stderr"]))

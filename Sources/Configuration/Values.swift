@@ -20,6 +20,14 @@ enum Values {
         ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1_000), ("KB", 1_000),
         ("MB", 1_000_000), ("GB", 1_000_000_000),
     ]
+    /// What people write for units, in lower case.
+    private static let unitsMeant = [
+        "msec": "ms", "millis": "ms", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m",
+        "mins": "m",
+        "minute": "m", "minutes": "m", "hr": "h", "hour": "h", "hours": "h", "day": "d", "days": "d",
+        "k": "KiB",
+        "m": "MiB", "g": "GiB", "byte": "B", "bytes": "B",
+    ]
     static let durationExpectation = "expected a duration such as 250ms, 10s, 5m or 1h"
     static let sizeExpectation = "expected a size such as 512B, 64KiB or 10MB"
     static let byteRateExpectation = "expected a rate such as 240B/s or 1KiB/s"
@@ -33,7 +41,9 @@ enum Values {
 
     /// "64KiB" → bytes.
     static func size(_ text: String) throws(ValueProblem) -> Int64 {
-        try quantity(text, sizeUnits, what: "a size", sizeExpectation, fallback: "KiB")
+        try quantity(
+            text, sizeUnits, what: "a size", sizeExpectation,
+            fallback: (Int64(text) ?? 0) < 1024 ? "KiB" : "B")
     }
 
     /// "240B/s" → bytes per second.
@@ -99,12 +109,18 @@ enum Values {
             throw ValueProblem(message: "\(written) is not \(what)", expectation: expectation)
         }
         guard let factor = units.first(where: { $0.name == unit })?.factor else {
+            if unit.hasPrefix(".") {
+                throw ValueProblem(
+                    message: "\(written) is not a whole number with a unit", expectation: expectation)
+            }
+            let known = units.map(\.name)
             let near =
-                Suggestion.nearest(to: unit, in: units.map(\.name))
-                ?? units.first { $0.name.lowercased() == unit.lowercased() }?.name
+                known.first { $0.lowercased() == unit.lowercased() }
+                ?? unitsMeant[unit.lowercased()].flatMap { known.contains($0) ? $0 : nil }
             throw ValueProblem(
                 message: unit.isEmpty
-                    ? "\(written) has no unit" : "\"\(unit.clipped(20))\" is not a unit of \(what)",
+                    ? "\(written) has no unit"
+                    : "\"\(unit.clipped(20))\" in \(written) is not a unit of \(what)",
                 expectation: expectation,
                 suggestion: unit.isEmpty
                     ? number + fallback + suffix : near.map { number + $0 + suffix })
@@ -198,7 +214,7 @@ extension Address {
             guard host.isEmpty else { throw problem("\"*\" is not an address", suggestion: ":\(port)") }
             self.init(kind: .any(port: port), text: text)
         } else if Self.isIP(host, AF_INET) || Self.isIP(host, AF_INET6) {
-            self.init(kind: .ip(host: String(host), port: port), text: text)
+            self.init(kind: .ip(host: Self.canonical(host), port: port), text: text)
         } else if role == .endpoint {
             guard Self.isName(host) else {
                 throw problem("\"\(String(host).clipped(60))\" is not an address or a host name")
@@ -216,6 +232,16 @@ extension Address {
     static func isIP(_ text: Substring, _ family: Int32) -> Bool {
         var room = in6_addr()
         return inet_pton(family, String(text), &room) == 1
+    }
+
+    /// The one way to write an IP address (RFC 5952), so that the same address is found twice.
+    private static func canonical(_ text: Substring) -> String {
+        var room = in6_addr()
+        let family = text.contains(":") ? AF_INET6 : AF_INET
+        guard inet_pton(family, String(text), &room) == 1 else { return String(text) }
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
+            inet_ntop(family, &room, buffer.baseAddress, 64).map { String(cString: $0) } ?? String(text)
+        }
     }
 
     /// Labels of letters, digits, "-" and "_", at most 63 bytes each, 253 in all; the last label is not

@@ -248,7 +248,9 @@ private struct YAMLReader {
                 origin: isReader
                     ? Origin(
                         line: Int(parser.pointee.mark.line) + 1, column: Int(parser.pointee.mark.column) + 1)
-                    : Origin(line: Int(mark.line) + 1, column: Int(mark.column) + 1))
+                    : Origin(line: Int(mark.line) + 1, column: Int(mark.column) + 1),
+                expectation: problem.contains("cannot start any token")
+                    ? "indent with spaces, not tabs; a text that starts with @, ` or % needs quotes" : nil)
         }
         defer { yaml_event_delete(&raw) }
         let start = raw.start_mark
