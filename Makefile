@@ -80,8 +80,8 @@ schema: build ## the JSON Schema of the configuration, for editors: weir.schema.
 	@$(WEIR) schema > weir.schema.json
 	@echo weir.schema.json
 
-reference: build ## docs/reference.md from the definitions the checker uses
-	@scripts/reference $(WEIR) > build/reference.md && mv build/reference.md docs/reference.md
+reference: ## docs/reference.md and the golden files, from the definitions the checker uses
+	@WEIR_UPDATE_GOLDEN=1 swift test --filter ConfigurationTests
 
 install: build ## the stripped binary to PREFIX/bin
 	install -D -m 755 -s $(WEIR) $(DESTDIR)$(PREFIX)/bin/weir

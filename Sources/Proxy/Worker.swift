@@ -414,7 +414,7 @@ public final class Worker: @unchecked Sendable {
     }
 
     private func closeIdleClients() {
-        clients.forEach {
+        clients.each {
             // One whose next request is already here is served, and told to close.
             if $0.pointee.state == .idle, $0.pointee.socket.peek() <= 0 { close($0) }
         }
@@ -423,7 +423,7 @@ public final class Worker: @unchecked Sendable {
 
     private func clientsOfRemovedListeners() -> [ClientPointer] {
         var found: [ClientPointer] = []
-        clients.forEach {
+        clients.each {
             let id = $0.pointee.listenerID
             if id >= snapshot.listeners.count || snapshot.listeners[id] == nil { found.append($0) }
         }
@@ -436,8 +436,8 @@ public final class Worker: @unchecked Sendable {
     }
 
     private func closeEverything() {
-        clients.forEach { close($0) }
-        tunnels.forEach { close($0, Failure(.drainDeadline, phase: .forward)) }
+        clients.each { close($0) }
+        tunnels.each { close($0, Failure(.drainDeadline, phase: .forward)) }
         for i in 0..<pools.count { closeIdle(pools[i]) }
         stopListening()
         buryTheDead()

@@ -85,7 +85,7 @@ public struct Slab<Element>: ~Copyable {
     }
 
     /// Calls body for every slot in use: for drains and status, not for the data path.
-    public func forEach(_ body: (UnsafeMutablePointer<Element>) -> Void) {
+    public func each(_ body: (UnsafeMutablePointer<Element>) -> Void) {
         var unused = [Bool](repeating: false, count: generations.count)
         for index in free { unused[Int(index)] = true }
         for index in unused.indices where !unused[index] { body(address(UInt32(index))) }

@@ -30,7 +30,7 @@ def good(*endpoints):
 
 EXPLAINED = {
     "listeners": {"web": {"address": "127.0.0.1:18080"}},
-    "trusted-proxies": ["10.0.0.0/8"],
+    "client-address": {"trusted": ["10.0.0.0/8"]},
     "routes": [
         {"name": "api", "match": {"host": ["api.example"], "path": "/v1/*", "method": ["POST"]}, "service": "origin"},
         {"name": "users", "match": {"path": "/users/{id}"}, "service": "origin",

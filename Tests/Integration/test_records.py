@@ -109,7 +109,7 @@ def no_endpoint(weir, backend):
 
 def retry_budget_spent(weir, backend):
     w = weir(proxy_to(backend(lambda c: c.request()), workers=1, route={"retry": {"attempts": 3}},
-                      service={"retry-budget": {"ratio": "1%", "floor": 1}}))
+                      service={"retry-budget": {"ratio": "1%", "floor": "1/s"}}))
     for _ in range(100):
         response = get(w)
         if "retry-budget-spent" in response.get("Proxy-Status", ""):

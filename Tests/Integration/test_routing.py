@@ -63,9 +63,9 @@ def test_methods_headers_queries_cookies(weir, backend):
     w = site(weir, backend, [
         to("plain", path="/*"),
         to("writes", path="/*", method=["POST", "PUT"]),
-        to("blue", path="/*", header={"X-Tenant": "blue"}),
+        to("blue", path="/*", headers={"X-Tenant": "blue"}),
         to("debug", path="/*", query={"debug": "1"}),
-        to("beta", path="/*", cookie={"channel": "beta"}),
+        to("beta", path="/*", cookies={"channel": "beta"}),
     ], ["plain", "writes", "blue", "debug", "beta"])
     assert w.get("/").body == b"plain"
     assert w.get("/", method="POST", body=b"x").body == b"writes"
@@ -131,7 +131,7 @@ def test_routes_of_one_listener(weir, backend):
     """A route that names a listener is for that one only."""
     b = backend()
     config = merge(proxy_to(b), {"listeners": {"other": {"address": None}}})
-    config["routes"][0]["listener"] = "web"
+    config["routes"][0]["listeners"] = ["web"]
     w = weir(config)
     assert w.get("/").status == 200
     assert wire.get(w.listener("other"), "/").status == 404

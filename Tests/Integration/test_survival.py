@@ -244,7 +244,7 @@ def test_reload_command(weir, backend):
     assert w.get("/").status == 204
     w.write_text("nonsense: [")
     failed = subprocess.run([BINARY, "reload", "--admin", admin], capture_output=True, text=True)
-    assert failed.returncode == 1 and "weir.yaml:1" in failed.stdout + failed.stderr
+    assert failed.returncode == 1 and "weir.yaml:2:1" in failed.stdout + failed.stderr
     assert w.get("/").status == 204
 
 

@@ -116,7 +116,7 @@ def test_retry_budget_bounds_amplification(weir, backend):
     """An endpoint that fails everything gets no more than the budget on top of the requests."""
     b = backend(lambda c: c.request())
     w = weir(proxy_to(b, route={"retry": {"attempts": 5}},
-                      service={"retry-budget": {"ratio": "10%", "floor": 1}}))
+                      service={"retry-budget": {"ratio": "10%", "floor": "1/s"}}))
     count = 300
     statuses = collections.Counter(w.get("/").status for _ in range(count))
     assert set(statuses) <= {502, 503}, statuses
@@ -220,7 +220,7 @@ def test_kill_9_under_load(weir, backend):
     """With another endpoint alive, idempotent requests that had not begun to be answered succeed."""
     steady = backend(fixed(answer(b"alive")))
     with ProcessBackend() as victim:
-        w = weir(proxy_to(victim, steady, service={"retry-budget": {"ratio": "100%", "floor": 1000}}))
+        w = weir(proxy_to(victim, steady, service={"retry-budget": {"ratio": "100%", "floor": "1000/s"}}))
         with Load(w.address) as load:
             load.wait_done(300)
             victim.kill()

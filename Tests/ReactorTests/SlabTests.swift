@@ -107,7 +107,7 @@ private func took<Value>(_ value: Value?) throws -> Value { try #require(value) 
         #expect(dead.allSatisfy { slab.pointer($0) == nil })
         var seen: [UInt64] = []
         func note(_ element: UnsafeMutablePointer<UInt64>) { seen.append(element.pointee) }
-        slab.forEach(note)
+        slab.each(note)
         #expect(seen.sorted() == live.map(\.value).sorted())
     }
 }
