@@ -262,7 +262,7 @@ enum Language {
         name: "connections",
         keys: [
             Key(
-                "idle", .integer(0...100_000), default: "64",
+                "idle", .integer(0...100_000), default: "512",
                 "Idle connections kept per endpoint and worker; 0 keeps none.", example: "idle: 16"),
             Key(
                 "idle-timeout", .duration(anyTime), default: "4s",

@@ -334,7 +334,7 @@ public struct Service: Sendable, Equatable {
     }
     public struct Connections: Sendable, Equatable {
         /// Idle connections kept per endpoint and worker; 0 keeps none.
-        public var idle = 64
+        public var idle = 512
         /// How long an idle connection is kept.
         public var idleTimeoutMs: Int64 = 4_000
         /// Connections per endpoint and worker, busy ones included; 0 is no limit.

@@ -107,6 +107,13 @@ struct Exchange {
     unowned(unsafe) let listener: ListenerPlan
     unowned(unsafe) var route: RoutePlan?
     unowned(unsafe) var service: ServicePlan?
+    // What the plain path needs of the plans, as plain values: no reference counting on the way.
+    /// Where this request is counted: its route's counters, or those of requests without one.
+    var counters: RouteCell
+    var serviceID = -1
+    var hasResponseRules = false
+    var headTimeoutMs: UInt64 = 0
+    var idleTimeoutMs: UInt64 = 0
     /// The endpoint of the current (or last) attempt.
     unowned(unsafe) var endpoint: Endpoint?
     var upstream: UpstreamPointer?

@@ -27,9 +27,7 @@ extension Worker {
             && !asksFirst
         run(client, clientIsBlocked ? .write : owesBody ? .body : .none, exchange.pointee.listener)
 
-        guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy,
-            let route = exchange.pointee.route
-        else { return }
+        guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy else { return }
         let wanted: UpstreamConnection.Deadline
         if exchange.pointee.requestIsBlocked {
             wanted = .write
@@ -40,7 +38,7 @@ extension Worker {
                 exchange.pointee.requestSentWhole || exchange.pointee.discardsRequestBody || asksFirst
                 ? .head : .none
         }
-        run(upstream, wanted, route)
+        run(upstream, wanted, exchange)
     }
 
     @inline(__always)
@@ -54,12 +52,13 @@ extension Worker {
     }
 
     @inline(__always)
-    private func run(_ upstream: UpstreamPointer, _ deadline: UpstreamConnection.Deadline, _ route: RoutePlan)
-    {
+    private func run(
+        _ upstream: UpstreamPointer, _ deadline: UpstreamConnection.Deadline, _ exchange: ExchangePointer
+    ) {
         if upstream.pointee.deadline == deadline { return }
         switch deadline {
-        case .head: setDeadline(upstream, .head, afterMs: route.headTimeoutMs)
-        case .body, .write: setDeadline(upstream, deadline, afterMs: route.idleTimeoutMs)
+        case .head: setDeadline(upstream, .head, afterMs: exchange.pointee.headTimeoutMs)
+        case .body, .write: setDeadline(upstream, deadline, afterMs: exchange.pointee.idleTimeoutMs)
         default: clearDeadline(upstream)
         }
     }
@@ -75,9 +74,9 @@ extension Worker {
 
     /// The endpoint has moved bytes.
     func touch(_ upstream: UpstreamPointer, _ exchange: ExchangePointer) {
-        guard let route = exchange.pointee.route else { return }
         switch upstream.pointee.deadline {
-        case .body, .write: setDeadline(upstream, upstream.pointee.deadline, afterMs: route.idleTimeoutMs)
+        case .body, .write:
+            setDeadline(upstream, upstream.pointee.deadline, afterMs: exchange.pointee.idleTimeoutMs)
         case .none, .connect, .head, .idle: break
         }
     }

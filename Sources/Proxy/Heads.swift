@@ -147,11 +147,10 @@ extension Worker {
 
     func writeResponseHead(
         _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>,
-        _ rules: FieldRules?,
         _ writer: inout ByteWriter
     ) {
         writeStatusLine(head.status, reason: head.reason.bytes(in: base), &writer)
-        if let rules {
+        if exchange.pointee.hasResponseRules, let rules = exchange.pointee.route?.responseRules {
             for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
                 let field = fieldScratch[i]
                 if rules.drops(base + Int(field.nameOffset), Int(field.nameCount)) { continue }
@@ -206,7 +205,7 @@ extension Worker {
     func render(
         _ template: Template, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
     ) {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 96) { room in
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 128) { room in
             guard let start = room.baseAddress else { return }
             let ipCount = exchange.pointee.clientAddress.write(to: start)
             RequestID(high: identity, low: exchange.pointee.sequence).write(to: start + 48)
@@ -216,6 +215,11 @@ extension Worker {
             context.captureNames = exchange.pointee.listener.router.captureNames
             context.clientIP = UnsafeBufferPointer(start: start, count: ipCount)
             context.requestID = UnsafeBufferPointer(start: start + 48, count: 32)
+            if template.usesTime {
+                var text = ByteWriter(start + 88, capacity: 40)
+                wallText.write(us: Clock.wallUs(), to: &text)
+                context.timeISO = UnsafeBufferPointer(start: start + 88, count: text.count)
+            }
             context.clientPort = exchange.pointee.client.pointee.peerPort
             if let route = exchange.pointee.route { context.route = route.name.bytes }
             if let service = exchange.pointee.service { context.service = service.name.bytes }

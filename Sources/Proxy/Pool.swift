@@ -46,26 +46,17 @@ extension Worker {
     /// Puts a connection whose response is complete into its pool, or closes it.
     func release(_ upstream: UpstreamPointer, reusable: Bool) {
         upstream.pointee.exchange = nil
-        guard reusable, !upstream.pointee.peerEnded, !upstream.pointee.canRead,
-            upstream.pointee.output.isEmpty,
-            upstream.pointee.input == nil, !upstream.pointee.writeFailed, upstream.pointee.idleTimeoutMs > 0,
-            upstream.pointee.serviceID < snapshot.services.count,
-            let service = snapshot.services[upstream.pointee.serviceID],
-            // A PROXY header speaks for one client only.
-            service.proxyProtocol == nil
+        let idleMax = serviceStates[upstream.pointee.serviceID].idleConnectionsMax
+        guard reusable, idleMax > 0, !upstream.pointee.peerEnded, !upstream.pointee.canRead,
+            upstream.pointee.output.isEmpty, upstream.pointee.input == nil, !upstream.pointee.writeFailed,
+            upstream.pointee.idleTimeoutMs > 0
         else {
             close(upstream)
             return
         }
         let endpoint = upstream.pointee.endpoint._withUnsafeGuaranteedRef { $0 }
         let i = poolIndex(endpoint)
-        if pools[i].idleCount >= service.idleConnectionsMax {
-            if service.idleConnectionsMax == 0 || pools[i].last == nil {
-                close(upstream)
-                return
-            }
-            if let oldest = pools[i].last { close(oldest) }
-        }
+        if pools[i].idleCount >= idleMax, let oldest = pools[i].last { close(oldest) }
         upstream.pointee.state = .idle
         upstream.pointee.next = pools[i].first
         upstream.pointee.previous = nil
@@ -74,7 +65,10 @@ extension Worker {
         if pools[i].last == nil { pools[i].last = upstream }
         pools[i].idleCount += 1
         endpoint.metrics.cell(worker: index).idleAdded()
-        setDeadline(upstream, .idle, afterMs: min(upstream.pointee.idleTimeoutMs, service.idleTimeoutMs))
+        setDeadline(
+            upstream, .idle,
+            afterMs: min(
+                upstream.pointee.idleTimeoutMs, serviceStates[upstream.pointee.serviceID].idleTimeoutMs))
     }
 
     private func unlink(_ upstream: UpstreamPointer, _ i: Int) {

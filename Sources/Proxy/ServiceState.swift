@@ -8,6 +8,9 @@ typealias WorkerRandom = SeededRandom
 struct ServiceState {
     var balancer = Balancer(.random)
     var budget = RetryBudget()
+    /// Idle connections kept per endpoint; 0 also for a service that is gone.
+    private(set) var idleConnectionsMax = 0
+    private(set) var idleTimeoutMs: UInt64 = 0
     private var plan: ServicePlan?
 
     /// Follows a new plan. The budget goes on with what it has learnt; the balancer starts afresh only
@@ -17,6 +20,9 @@ struct ServiceState {
         if plan == nil { budget = new.retryBudget }
         if balancer.algorithm != new.algorithm { balancer = Balancer(new.algorithm) }
         plan = new
+        // A PROXY header speaks for one client only: such connections are not kept.
+        idleConnectionsMax = new.proxyProtocol == nil ? new.idleConnectionsMax : 0
+        idleTimeoutMs = new.idleTimeoutMs
         balancer.prepare(ServiceEndpoints(plan: new), using: &random)
     }
 }

@@ -78,7 +78,7 @@ public final class ListenerPlan: Sendable {
     public let bodyTimeoutMs: UInt64
     /// Longest time without a byte accepted by a client we owe a response.
     public let writeTimeoutMs: UInt64
-    /// A client that owes us bytes, or accepts ours, slower than this is cut. Bytes per second; 0 = off.
+    /// A client that owes us a body and sends it slower than this is cut. Bytes per second; 0 = off.
     public let bytesPerSecondMin: UInt64
     /// Open client connections per worker.
     public let connectionsMax: Int

@@ -56,6 +56,8 @@ public struct Template: Sendable {
 
     /// Variables used, so that a caller computes only what is needed.
     public var variables: [TemplateVariable] { pieces.compactMap { $0.variable } }
+    /// Whether `{time.iso}` occurs: only then has the text of the time to be made.
+    public var usesTime: Bool { pieces.contains { $0.variable == .timeISO } }
     /// Names used as `{path.NAME}`, to be checked against the captures of the route.
     public var captureNames: [String] {
         pieces.filter { $0.variable == .capture }.map { piece in

@@ -4,14 +4,17 @@ import HTTPModel
 
 /// Formats microseconds since 1970 as "2026-11-21T04:30:00.123456Z" and keeps the text of the last
 /// second.
-struct TimestampText {
+public struct TimestampText {
+    public init() {}
+
     private var second: UInt64 = .max
     // "2026-11-21T04:30:00" in three words, the last one partly used.
     private var text: (UInt64, UInt64, UInt64) = (0, 0, 0)
 
     static let secondsByteCount = 19
 
-    mutating func write(us: UInt64, to writer: inout ByteWriter) {
+    /// Writes "2026-11-21T04:30:00.123456Z".
+    public mutating func write(us: UInt64, to writer: inout ByteWriter) {
         let (newSecond, fraction) = us.quotientAndRemainder(dividingBy: 1_000_000)
         if newSecond != second {
             second = newSecond

@@ -124,6 +124,7 @@ extension Worker {
         exchange.initialize(
             to: Exchange(
                 handle: handle, client: client, lease: takeLease(), listener: plan,
+                counters: plan.unrouted.cell(worker: index),
                 meter: ProgressMeter(
                     bytesPerSecondMin: plan.bytesPerSecondMin, windowMs: Self.rateWindowMs, startingAt: nowMs)
             ))

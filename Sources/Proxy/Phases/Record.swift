@@ -82,9 +82,10 @@ extension Worker {
         let totalUs = (nowNs &- exchange.pointee.startNs) / 1000
         let failure = exchange.pointee.failure
         let status = exchange.pointee.status
-        if let service = exchange.pointee.service { serviceStates[service.id].budget.completed(at: nowMs) }
-        let metrics = exchange.pointee.route?.metrics ?? exchange.pointee.listener.unrouted
-        metrics.cell(worker: index).requestEnded(
+        if exchange.pointee.serviceID >= 0 {
+            serviceStates[exchange.pointee.serviceID].budget.completed(at: nowMs)
+        }
+        exchange.pointee.counters.requestEnded(
             status: status, totalUs: totalUs, firstByteUs: UInt64(exchange.pointee.headUs),
             bytesIn: exchange.pointee.bytesIn, bytesOut: exchange.pointee.bytesOut, reason: failure.reason,
             attempts: exchange.pointee.attempts)

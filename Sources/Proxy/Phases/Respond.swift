@@ -154,13 +154,8 @@ extension Worker {
         _ count: Int,
         _ head: ResponseHead
     ) {
-        guard let route = exchange.pointee.route, let service = exchange.pointee.service else { return }
         exchange.pointee.phase = .respond
-        if head.status >= 500, route.retry.statuses.contains(head.status),
-            retryStatus(exchange, route, service, head.status)
-        {
-            return
-        }
+        if head.status >= 500, retryStatus(exchange, head.status) { return }
         let client = exchange.pointee.client
         exchange.pointee.response = head
         exchange.pointee.status = head.status
@@ -179,7 +174,7 @@ extension Worker {
             if !isHTTP11 { client.pointee.closeAfterResponse = true }
         }
         var writer = ByteWriter(output, capacity: outputBytes)
-        writeResponseHead(exchange, head, base, route.responseRules, &writer)
+        writeResponseHead(exchange, head, base, &writer)
         if writer.overflowed {
             failUpstream(exchange, Failure(.internalLimit, phase: .respond))
             return
@@ -200,9 +195,11 @@ extension Worker {
         if checkRelayed(exchange, upstream, relayed, extra: extra) { pumpResponseBody(exchange) }
     }
 
-    private func retryStatus(
-        _ exchange: ExchangePointer, _ route: RoutePlan, _ service: ServicePlan, _ status: UInt16
-    ) -> Bool {
+    /// Whether the route wants this status tried elsewhere, and that is under way.
+    private func retryStatus(_ exchange: ExchangePointer, _ status: UInt16) -> Bool {
+        guard let route = exchange.pointee.route, let service = exchange.pointee.service,
+            route.retry.statuses.contains(status)
+        else { return false }
         let facts = AttemptFacts(
             isIdempotent: exchange.pointee.request.method.isIdempotent, sent: .all,
             isReplayable: exchange.pointee.isReplayable,

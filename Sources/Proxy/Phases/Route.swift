@@ -27,8 +27,13 @@ extension Worker {
         exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { snapshot in
             let route = snapshot.routes[index]
             exchange.pointee.route = route
+            exchange.pointee.counters = route.metrics.cell(worker: index)
+            exchange.pointee.headTimeoutMs = route.headTimeoutMs
+            exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
+            exchange.pointee.hasResponseRules = route.responseRules != nil
             if case .forward(let serviceID) = route.action {
                 exchange.pointee.service = snapshot.services[serviceID]
+                exchange.pointee.serviceID = serviceID
             }
         }
         return .next
