@@ -55,7 +55,7 @@ class Connection(Stream):
 
     def wait_end(self):
         """Wait until the peer ends the connection."""
-        self.rest()
+        self.rest(timeout=600)
         self.end = "reset" if self.reset else "closed"
 
 
