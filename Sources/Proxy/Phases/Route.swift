@@ -23,9 +23,9 @@ extension Worker {
             fail(exchange, Failure(reason, phase: .route))
             return .finish
         }
-        let index = Int(plan.routeIndexes[Int(exchange.pointee.match.route)])
+        let routeIndex = Int(plan.routeIndexes[Int(exchange.pointee.match.route)])
         exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { snapshot in
-            let route = snapshot.routes[index]
+            let route = snapshot.routes[routeIndex]
             exchange.pointee.route = route
             exchange.pointee.counters = route.metrics.cell(worker: index)
             exchange.pointee.headTimeoutMs = route.headTimeoutMs
