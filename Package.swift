@@ -67,7 +67,8 @@ let package = Package(
         .testTarget(name: "BalancingTests", dependencies: ["Balancing"]),
         .testTarget(name: "ResilienceTests", dependencies: ["Resilience"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1"]),
-        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel"]),
+        .testTarget(
+            name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel", "Reactor"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "Configuration", "Reactor"]),
         .testTarget(
@@ -75,7 +76,11 @@ let package = Package(
             dependencies: [
                 "Proxy", "HTTPModel", "HTTP1", "Reactor", "Resilience", "Routing", "Telemetry",
             ]),
-        .testTarget(name: "AdminTests", dependencies: ["Admin", "Control", "Configuration"]),
+        .testTarget(
+            name: "AdminTests",
+            dependencies: [
+                "Admin", "Control", "Configuration", "Telemetry", "Resilience", "Reactor", "HTTPModel",
+            ]),
         // The house itself: imports against the floors, ARCHITECTURE.md, banned calls, documented keys.
         .testTarget(name: "HouseTests", dependencies: ["Configuration", "Resilience"]),
     ]

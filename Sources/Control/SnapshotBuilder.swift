@@ -206,7 +206,6 @@ struct SnapshotBuilder {
         _ kept: inout Set<LongLivedObjects.EndpointKey>
     ) -> ServicePlan {
         var endpoints: [Proxy.Endpoint] = []
-        var hasUnresolved = false
         func add(_ address: SocketAddress, _ name: String, _ weight: Int) {
             let key = LongLivedObjects.EndpointKey(
                 service: service.name.value, name: name, address: address, weight: UInt32(weight))
@@ -225,7 +224,6 @@ struct SnapshotBuilder {
                 add(.unix(path: path), "unix:\(path)", endpoint.weight)
             case .name(let host, let port):
                 let addresses = names[host] ?? []
-                if addresses.isEmpty { hasUnresolved = true }
                 for ip in addresses {
                     let address = SocketAddress.ip(ip, port: port)
                     add(address, "\(host)/\(address)", endpoint.weight)
@@ -248,7 +246,7 @@ struct SnapshotBuilder {
             }
         return ServicePlan(
             id: objects.serviceID(service.name.value), name: service.name.value, algorithm: algorithm,
-            endpoints: endpoints, hasUnresolvedNames: hasUnresolved,
+            endpoints: endpoints,
             connectTimeoutMs: UInt64(service.timeout.connectMs), idleConnectionsMax: service.connections.idle,
             idleTimeoutMs: UInt64(service.connections.idleTimeoutMs), connectionsMax: service.connections.max,
             proxyProtocol: proxyProtocol,

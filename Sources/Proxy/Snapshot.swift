@@ -244,8 +244,6 @@ public final class ServicePlan: @unchecked Sendable {
     /// The same, to be read without reference counting.
     let endpointTable: UnsafePointer<Unmanaged<Endpoint>>
     let endpointCount: Int
-    /// Whether some names of this service have never been resolved.
-    public let hasUnresolvedNames: Bool
     public let connectTimeoutMs: UInt64
     /// Idle connections kept per endpoint and worker.
     public let idleConnectionsMax: Int
@@ -257,7 +255,7 @@ public final class ServicePlan: @unchecked Sendable {
     public let retryBudget: RetryBudget
 
     public init(
-        id: Int, name: String, algorithm: Balancer.Algorithm, endpoints: [Endpoint], hasUnresolvedNames: Bool,
+        id: Int, name: String, algorithm: Balancer.Algorithm, endpoints: [Endpoint],
         connectTimeoutMs: UInt64, idleConnectionsMax: Int, idleTimeoutMs: UInt64, connectionsMax: Int,
         proxyProtocol: ProxyProtocolVersion?, retryBudget: RetryBudget
     ) {
@@ -269,7 +267,6 @@ public final class ServicePlan: @unchecked Sendable {
         for (i, endpoint) in endpoints.enumerated() { table[i] = .passUnretained(endpoint) }
         endpointTable = UnsafePointer(table)
         endpointCount = endpoints.count
-        self.hasUnresolvedNames = hasUnresolvedNames
         self.connectTimeoutMs = connectTimeoutMs
         self.idleConnectionsMax = idleConnectionsMax
         self.idleTimeoutMs = idleTimeoutMs

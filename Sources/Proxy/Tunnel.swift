@@ -102,11 +102,7 @@ extension Worker {
             guard tunnel.pointee.excluded.count < max(min(service.endpointCount, Excluded.capacity), 1),
                 let i = pick(service, excluded: &tunnel.pointee.excluded)
             else {
-                close(
-                    tunnel,
-                    Failure(
-                        service.hasUnresolvedNames && service.endpoints.isEmpty
-                            ? .nameUnresolved : .noEndpoint, phase: .select))
+                close(tunnel, Failure(.nameUnresolved, phase: .select))
                 return
             }
             tunnel.pointee.excluded.insert(i)

@@ -75,7 +75,6 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case methodNotAllowed
     case upgradeNotSupported
     case connectNotSupported
-    case noEndpoint
     case nameUnresolved
     case retryBudgetSpent
     case connectionLimit
@@ -137,7 +136,6 @@ extension Reason {
         case .methodNotAllowed: ("method-not-allowed", .weir, 405, "http_request_denied", .never)
         case .upgradeNotSupported: ("upgrade-not-supported", .weir, 501, "http_request_denied", .never)
         case .connectNotSupported: ("connect-not-supported", .weir, 501, "http_request_denied", .never)
-        case .noEndpoint: ("no-endpoint", .weir, 503, "destination_unavailable", .never)
         case .nameUnresolved: ("name-unresolved", .weir, 503, "dns_error", .never)
         case .retryBudgetSpent: ("retry-budget-spent", .weir, 503, "destination_unavailable", .never)
         case .connectionLimit: ("connection-limit", .weir, 503, "connection_limit_reached", .never)

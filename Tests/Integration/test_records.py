@@ -102,11 +102,6 @@ def name_unresolved(weir, backend):
     return w, get(w)
 
 
-def no_endpoint(weir, backend):
-    """Every address a name had is gone by its own server's word (an empty, authoritative answer)."""
-    pytest.skip("no configuration reaches it: a service has at least one endpoint, and none is ever removed")
-
-
 def retry_budget_spent(weir, backend):
     w = weir(proxy_to(backend(lambda c: c.request()), workers=1, route={"retry": {"attempts": 3}},
                       service={"retry-budget": {"ratio": "1%", "floor": "1/s"}}))
@@ -197,7 +192,6 @@ PROVOKE = {
     "upgrade-not-supported": request(
         head_bytes("GET / HTTP/1.1", [("Connection", "upgrade"), ("Upgrade", "websocket")])),
     "connect-not-supported": request(b"CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n"),
-    "no-endpoint": no_endpoint,
     "name-unresolved": name_unresolved,
     "retry-budget-spent": retry_budget_spent,
     "connection-limit": connection_limit,

@@ -115,6 +115,15 @@ def test_redirect_and_fixed_response(weir, backend):
             stream = w.connect()
 
 
+def test_redirect_keeps_what_its_template_names(weir):
+    w = weir({"listeners": {"web": {"address": None}}, "services": {}, "routes": [
+        {"name": "https", "match": {"path": "/*"},
+         "redirect": {"to": "https://{request.host}{request.uri}", "status": 307}}]})
+    response = w.get("/a%20b?c=d", host="shop.example:8080")
+    assert response.status == 307
+    assert response.get("Location") == "https://shop.example/a%20b?c=d"
+
+
 @pytest.mark.parametrize("rewrite, sent, received", [
     ({"prefix": {"from": "/old", "to": "/new"}}, "/old/a?b=c", "/new/a?b=c"),
     ({"prefix": {"from": "/old", "to": "/new"}}, "/older/a", "/older/a"),

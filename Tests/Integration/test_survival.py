@@ -86,6 +86,23 @@ def test_slow_body_is_cut(weir, backend, size):
     assert_answers(w)
 
 
+def test_trickling_body_is_cut_by_the_minimum_rate(weir, backend):
+    """Bytes keep coming, so no idle timeout strikes; the average rate is what is too low (after 10 s)."""
+    w = weir(proxy_to(backend(), listener={"min-body-rate": "10KiB/s"}))
+    slow, fair = w.connect(), w.connect()
+    for stream in (slow, fair):
+        stream.send(head_bytes("POST / HTTP/1.1", [("Content-Length", 100_000_000)]))
+    deadline = time.monotonic() + 30
+    while not slow.readable(0.05):
+        assert time.monotonic() < deadline, "a trickle of a hundred bytes a second went on"
+        slow.send(b"x" * 5)
+        fair.send(b"x" * 5_000)
+    response = slow.response()
+    assert response.status == 408
+    assert_made_by_weir(response, "request-body-timeout")
+    assert not fair.readable(0.5), "the faster one goes on"
+
+
 def test_client_that_does_not_read_is_cut(weir, backend):
     b = backend(fixed(answer(b"x" * 30_000_000)))
     w = weir(proxy_to(b, listener={"timeout": {"write": "500ms"}}))

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import wire
-from backends import Blackhole, closed_port
+from backends import Blackhole, answer, closed_port
 from harness import assert_answers, proxy_to, tcp_to
 from wire import eventually
 
@@ -193,6 +193,28 @@ def test_proxy_header_sent_ipv6(weir, backend, version, expected):
     loopback = socket.inet_pton(socket.AF_INET6, "::1")
     assert b.requests[0] == (expected % ports if expected
                              else v2(1, 0x21, loopback * 2 + struct.pack("!HH", *ports)))
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_proxy_header_sent_by_http_services(weir, backend, version):
+    """Each request reaches the endpoint on a connection whose header names the client it is from."""
+    def script(c):
+        if version == "v1":
+            source = c.until(b"\r\n").split()[2].decode()
+        else:
+            source = socket.inet_ntoa(c.exactly(28)[16:20])
+        while True:
+            c.request()
+            c.send(answer(source.encode()))
+    w = weir(proxy_to(backend(script), workers=1, service={"proxy-protocol": version}))
+    for n in range(12):
+        source = f"127.0.0.{1 + n % 3}"
+        sock = socket.create_connection(w.address, wire.PATIENCE, (source, 0))
+        stream = wire.Stream(sock)
+        for _ in range(2):
+            stream.send(wire.head_bytes("GET / HTTP/1.1"))
+            assert stream.response().body.decode() == source
+        stream.close()
 
 
 HEADERS = {

@@ -13,7 +13,8 @@ import Testing
         let listener = registry.listener("web")
         for us: UInt64 in [400, 500, 501, 70_000_000] {
             route.cell(worker: 1).requestEnded(
-                status: 503, totalUs: us, firstByteUs: 0, bytesIn: 100, bytesOut: 200, reason: .noEndpoint,
+                status: 503, totalUs: us, firstByteUs: 0, bytesIn: 100, bytesOut: 200,
+                reason: .nameUnresolved,
                 attempts: 2)
         }
         endpoint.cell(worker: 0).connectionOpened(connectUs: 2_500)
@@ -39,7 +40,7 @@ import Testing
         #expect(lines.contains(#"weir_build_info{version="0.1",commit="abc"} 1"#))
         #expect(lines.contains("weir_requests_total{\(labels),class=\"5xx\"} 4"))
         #expect(lines.contains(#"weir_requests_total{route="quiet",service="web",class="none"} 0"#))
-        #expect(lines.contains("weir_failures_total{\(labels),reason=\"no-endpoint\"} 4"))
+        #expect(lines.contains("weir_failures_total{\(labels),reason=\"name-unresolved\"} 4"))
         #expect(lines.contains("weir_retries_total{\(labels)} 4"))
         #expect(lines.contains("weir_request_bytes_total{\(labels)} 400"))
         #expect(lines.contains(#"weir_worker_busy_seconds_total{worker="1"} 1.000000001"#))

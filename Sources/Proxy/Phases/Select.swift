@@ -11,11 +11,8 @@ extension Worker {
     func select(_ exchange: ExchangePointer) -> PhaseResult {
         guard let service = exchange.pointee.service else { return .finish }
         guard let i = pick(service, excluded: &exchange.pointee.excluded) else {
-            fail(
-                exchange,
-                Failure(
-                    service.hasUnresolvedNames && service.endpoints.isEmpty ? .nameUnresolved : .noEndpoint,
-                    phase: .select))
+            // A service has an endpoint from the start unless all it has are names, none of them known yet.
+            fail(exchange, Failure(.nameUnresolved, phase: .select))
             return .finish
         }
         exchange.pointee.excluded.insert(i)
