@@ -52,9 +52,9 @@ test-allocations: build ## heap allocations per request stay below ALLOCATIONS_M
 
 test-tsan: ## unit tests and part of the integration suite under ThreadSanitizer
 	@swift build --build-tests --sanitize=thread --scratch-path .build/tsan
-	@TSAN_OPTIONS="halt_on_error=1" SWIFT_BACKTRACE=enable=no \
+	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no \
 		swift test --skip-build --sanitize=thread --scratch-path .build/tsan
-	@TSAN_OPTIONS="halt_on_error=1" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/tsan/debug/weir \
+	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/tsan/debug/weir \
 		$(PYTEST) $(SANITIZED)
 
 test-asan: ## the same under AddressSanitizer

@@ -15,13 +15,18 @@ public struct ConfigurationErrors: Error, Sendable, Equatable, CustomStringConve
 extension Configuration {
     /// Reads and checks the file at `path` ("-" is standard input).
     ///
-    /// - Returns: the configuration and its warnings, or every error by position.
+    /// - Returns: the configuration and its warnings, or every error (and warning) by position.
     public static func load(path: String) -> Result<
         (Configuration, [ConfigurationError]), ConfigurationErrors
     > {
+        read(path: path).flatMap { parse($0, file: path) }
+    }
+
+    /// The bytes of the file at `path` ("-" is standard input), at most one more than may be parsed.
+    public static func read(path: String) -> Result<[UInt8], ConfigurationErrors> {
         var bytes: [UInt8] = []
         let descriptor = path == "-" ? dup(0) : open(path, O_RDONLY | O_CLOEXEC)
-        func failure() -> Result<(Configuration, [ConfigurationError]), ConfigurationErrors> {
+        func failure() -> Result<[UInt8], ConfigurationErrors> {
             let reason = String(cString: strerror(errno))
             return .failure(
                 ConfigurationErrors([
@@ -38,7 +43,7 @@ extension Configuration {
             if count == 0 { break }
             bytes.append(contentsOf: chunk[..<count])
         }
-        return parse(bytes, file: path)
+        return .success(bytes)
     }
 
     /// Checks the text of a configuration; `file` is only what messages call it.

@@ -28,14 +28,6 @@ public struct ReloadRecord: Sendable {
     public var atUs: UInt64
 }
 
-/// Reads a configuration: from a file again, or a fixed one.
-public protocol ConfigurationSource: Sendable {
-    /// As errors name it.
-    var name: String { get }
-    /// The configuration with its warnings, or everything that is wrong with it.
-    func load() -> Result<(Configuration, [ConfigurationError]), ConfigurationErrors>
-}
-
 public final class ControlPlane: Sendable {
     /// What changes over the life of the process.
     private struct State {
@@ -78,15 +70,15 @@ public final class ControlPlane: Sendable {
 
     /// Builds everything for a configuration without starting it.
     /// - Parameters:
-    ///   - configuration: already loaded from `source`.
+    ///   - loaded: what `source` gave.
     ///   - wake: called (from any thread) when `tick` should be called soon.
-    /// - Throws: `ConfigurationErrors`: patterns, templates, or addresses that cannot be had.
+    /// - Throws: `ConfigurationErrors`: addresses or a log file that cannot be had.
     public init(
-        _ configuration: Configuration, source: any ConfigurationSource, build: BuildInfo, log: Log,
+        _ loaded: LoadedConfiguration, source: any ConfigurationSource, build: BuildInfo, log: Log,
         wake: @escaping @Sendable () -> Void
     ) throws(ConfigurationErrors) {
-        let (compiled, errors) = CompiledRoutes.compile(configuration, file: source.name)
-        if !errors.isEmpty { throw ConfigurationErrors(errors) }
+        let configuration = loaded.configuration
+        let compiled = loaded.compiled
         self.source = source
         self.log = log
         self.wake = wake
@@ -329,14 +321,12 @@ public final class ControlPlane: Sendable {
     }
 
     private func load() -> ReloadOutcome {
-        let configuration: Configuration
-        let warnings: [ConfigurationError]
+        let loaded: LoadedConfiguration
         switch source.load() {
         case .failure(let failure): return .refused(failure.errors)
-        case .success(let loaded): (configuration, warnings) = loaded
+        case .success(let new): loaded = new
         }
-        let (compiled, errors) = CompiledRoutes.compile(configuration, file: source.name)
-        if !errors.isEmpty { return .refused(errors) }
+        let configuration = loaded.configuration
         let result = state.withLock { state -> ReloadOutcome in
             let needsRestart = Self.needsRestart(state.configuration, configuration, file: source.name)
             if !needsRestart.isEmpty { return .refused(needsRestart) }
@@ -344,10 +334,10 @@ public final class ControlPlane: Sendable {
                 configuration, workers: workers.count, file: source.name, &state.objects)
             if !socketErrors.isEmpty { return .refused(socketErrors) }
             state.configuration = configuration
-            state.compiled = compiled
+            state.compiled = loaded.compiled
             state.names = Self.track(configuration, keeping: state.names)
             publish(&state)
-            return .applied(generation: state.generation, warnings: warnings)
+            return .applied(generation: state.generation, warnings: loaded.warnings)
         }
         if case .applied = result { _ = metrics.dropUnused() }
         return result

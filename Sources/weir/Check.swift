@@ -6,25 +6,11 @@ import Control
 
 enum Check {
     static func run(_ path: String, _ format: OutputFormat) -> Int32 {
-        switch load(path) {
-        case .failure(let failure):
-            return report(CheckReport(file: path, problems: failure.errors), format)
-        case .success(let (_, _, warnings)):
-            return report(CheckReport(file: path, problems: warnings), format)
-        }
-    }
-
-    /// A file as `weir run` would take it: read, checked and with its routes compiled.
-    static func load(
-        _ path: String
-    ) -> Result<(Configuration, CompiledRoutes, warnings: [ConfigurationError]), ConfigurationErrors> {
         switch FileSource(name: path).load() {
         case .failure(let failure):
-            return .failure(failure)
-        case .success(let (configuration, warnings)):
-            let (compiled, errors) = CompiledRoutes.compile(configuration, file: path)
-            if !errors.isEmpty { return .failure(ConfigurationErrors(warnings + errors)) }
-            return .success((configuration, compiled, warnings))
+            return report(CheckReport(file: path, problems: failure.errors), format)
+        case .success(let loaded):
+            return report(CheckReport(file: path, problems: loaded.warnings), format)
         }
     }
 

@@ -22,11 +22,11 @@ enum Explain {
 
     private static func explain(_ question: ExplainQuestion, _ path: String, _ format: OutputFormat) -> Int32
     {
-        switch Check.load(path) {
+        switch FileSource(name: path).load() {
         case .failure(let failure):
             return Check.report(CheckReport(file: path, problems: failure.errors), .text)
-        case .success(let (configuration, compiled, _)):
-            let explanation = Explainer(configuration, compiled, file: path).explain(question)
+        case .success(let loaded):
+            let explanation = Explainer(loaded.configuration, loaded.compiled, file: path).explain(question)
             switch format {
             case .text: print(explanation.text(), terminator: "")
             case .json: print(String(decoding: explanation.json(), as: UTF8.self))

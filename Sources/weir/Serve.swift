@@ -16,19 +16,20 @@ enum Serve {
         let signals = SignalDescriptor([SIGHUP, SIGTERM, SIGINT, SIGUSR1])
         raiseDescriptorLimit()
         let log = Log()
-        let configuration: Configuration
+        let loaded: LoadedConfiguration
         switch source.load() {
         case .failure(let failure):
             report(failure.errors)
             return ExitCode.failed
-        case .success(let (loaded, warnings)):
-            configuration = loaded
-            for warning in warnings { printError("\(warning)") }
+        case .success(let right):
+            loaded = right
+            for warning in right.warnings { printError("\(warning)") }
         }
+        let configuration = loaded.configuration
         let mailbox = Mailbox<Void>()
         let control: ControlPlane
         do throws(ConfigurationErrors) {
-            control = try ControlPlane(configuration, source: source, build: Weir.build, log: log) {
+            control = try ControlPlane(loaded, source: source, build: Weir.build, log: log) {
                 mailbox.wake()
             }
         } catch {
@@ -165,9 +166,7 @@ enum Serve {
 struct FileSource: ConfigurationSource {
     let name: String
 
-    func load() -> Result<(Configuration, [ConfigurationError]), ConfigurationErrors> {
-        Configuration.load(path: name)
-    }
+    func text() -> Result<[UInt8], ConfigurationErrors> { Configuration.read(path: name) }
 }
 
 /// The configuration of `weir proxy`: one listener, one service, no file.
@@ -176,13 +175,13 @@ struct ProxySource: ConfigurationSource {
     let endpoints: [String]
     var name: String { "command line" }
 
-    func load() -> Result<(Configuration, [ConfigurationError]), ConfigurationErrors> {
+    func text() -> Result<[UInt8], ConfigurationErrors> {
         let list = endpoints.map { "\"\($0)\"" }.joined(separator: ", ")
         let text = """
             listeners: { proxy: { address: "\(listen)" } }
             routes: [{ name: all, match: { path: /* }, service: upstream }]
             services: { upstream: { endpoints: [\(list)] } }
             """
-        return Configuration.parse(Array(text.utf8), file: name)
+        return .success(Array(text.utf8))
     }
 }
