@@ -42,7 +42,7 @@ let package = Package(
             ]),
 
         // Floor 5: what produces snapshots
-        .target(name: "Configuration", dependencies: ["CYAML", "CPCRE2"]),
+        .target(name: "Configuration", dependencies: ["CYAML"]),
         .target(
             name: "Control",
             dependencies: [

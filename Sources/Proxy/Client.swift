@@ -21,7 +21,6 @@ extension Worker {
         }
         if readiness.contains(.readable) { client.pointee.canRead = true }
         if readiness.contains(.writable) {
-            client.pointee.canWrite = true
             if !client.pointee.output.isEmpty || client.pointee.exchange != nil { clientWritable(client) }
         }
         if client.pointee.canRead { serve(client) }

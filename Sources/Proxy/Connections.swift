@@ -51,7 +51,6 @@ struct ClientConnection {
     var deadline = ClientDeadline.none
     /// Edge-triggered readiness: true until a call says otherwise.
     var canRead = false
-    var canWrite = true
     /// The client has closed its direction, or the connection is broken.
     var peerEnded = false
     var closeAfterResponse = false
@@ -179,7 +178,6 @@ struct Exchange {
     var connectUs: UInt32 = 0
     var headUs: UInt32 = 0
     var usedReusedConnection = false
-    var retries: UInt8 = 0
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
     /// The client's rate while it owes us a body.

@@ -413,7 +413,6 @@ extension Worker {
 
     /// Takes the exchange back to where an attempt starts.
     func tryAgain(_ exchange: ExchangePointer, fresh: Bool, afterMs: UInt64) {
-        exchange.pointee.retries &+= 1
         exchange.pointee.needsFreshConnection = fresh
         exchange.pointee.discardsRequestBody = false
         exchange.pointee.requestStarted = false

@@ -12,7 +12,6 @@ import Telemetry
 
 extension Worker {
     private static let interimMax: UInt8 = 32
-    static let upstreamLimits = HeadLimits()
 
     /// The endpoint has sent something, or ended.
     func upstreamReadable(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
@@ -87,7 +86,7 @@ extension Worker {
                     continue
                 }
                 if head.status == 101 {
-                    failUpstream(exchange, Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
+                    fail(exchange, Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
                     return
                 }
                 respond(exchange, upstream, base + offset, count - offset, head)
@@ -96,14 +95,14 @@ extension Worker {
                 keepPartialHead(exchange, upstream, base + offset, count - offset)
                 return
             case .malformed(let violation, let at):
-                failUpstream(
+                fail(
                     exchange,
                     Failure(
                         .upstreamMalformedHead, phase: .respond, position: Int32(at),
                         detail: violation.rawValue))
                 return
             case .tooLarge:
-                failUpstream(exchange, Failure(.upstreamHeadTooLarge, phase: .respond))
+                fail(exchange, Failure(.upstreamHeadTooLarge, phase: .respond))
                 return
             }
         }
@@ -132,7 +131,7 @@ extension Worker {
     ) -> Bool {
         exchange.pointee.interimCount += 1
         if exchange.pointee.interimCount > Self.interimMax {
-            failUpstream(
+            fail(
                 exchange,
                 Failure(.upstreamMalformedHead, phase: .respond))
             return false
@@ -176,7 +175,7 @@ extension Worker {
         var writer = ByteWriter(output, capacity: outputBytes)
         writeResponseHead(exchange, head, base, &writer)
         if writer.overflowed {
-            failUpstream(exchange, Failure(.internalLimit, phase: .respond))
+            fail(exchange, Failure(.internalLimit, phase: .respond))
             return
         }
         exchange.pointee.responseStarted = true
@@ -378,11 +377,6 @@ extension Worker {
         } else {
             armDeadlines(exchange)
         }
-    }
-
-    /// A response that cannot be passed on, before its head was: a 502, and no other attempt.
-    private func failUpstream(_ exchange: ExchangePointer, _ failure: Failure) {
-        fail(exchange, failure)
     }
 
     /// Receives from an endpoint: bytes, 0 at the end (readErrno says how), -1 nothing now.
