@@ -130,7 +130,7 @@ extension Worker {
         exchange.pointee.responseDone = true
         let client = exchange.pointee.client
         guard sendToClient(client, output, writer.count) else { return }
-        if client.pointee.output.isEmpty {
+        if !client.pointee.transport.isBlocked {
             finish(exchange)
         } else {
             armDeadlines(exchange)

@@ -21,7 +21,7 @@ extension Worker {
         }
         if readiness.contains(.readable) { client.pointee.canRead = true }
         if readiness.contains(.writable) {
-            if !client.pointee.output.isEmpty || client.pointee.exchange != nil { clientWritable(client) }
+            if client.pointee.transport.isBlocked || client.pointee.exchange != nil { clientWritable(client) }
         }
         if client.pointee.canRead { serve(client) }
     }
@@ -72,7 +72,7 @@ extension Worker {
             // The request is complete and the client has closed: nobody waits for the response.
             // A reset shows as an error on the socket.
             client.pointee.canRead = false
-            clientEnded(client, errno: client.pointee.socket.pendingError())
+            clientEnded(client, errno: client.pointee.transport.pendingError())
         }
         return false
     }
@@ -96,14 +96,14 @@ extension Worker {
 
     /// The client takes bytes again.
     private func clientWritable(_ client: ClientPointer) {
-        if !client.pointee.output.isEmpty {
-            let error = client.pointee.output.flush(to: client.pointee.socket, pool: &buffers)
+        if client.pointee.transport.isBlocked {
+            let error = client.pointee.transport.flush(pool: &buffers)
             if error != 0 {
                 clientEnded(client, errno: error)
                 return
             }
             if let exchange = client.pointee.exchange { touch(client, exchange) }
-            if !client.pointee.output.isEmpty { return }
+            if client.pointee.transport.isBlocked { return }
         }
         guard let exchange = client.pointee.exchange else {
             if client.pointee.state == .lingering { finishLingeringOutput(client) }
@@ -114,7 +114,7 @@ extension Worker {
 
     /// Sends bytes of our own making to the client, outside the response's body. False: the client is gone.
     func sendToClient(_ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
-        let error = client.pointee.output.send(bytes, count, to: client.pointee.socket, pool: &buffers)
+        let error = client.pointee.transport.send(bytes, count, pool: &buffers)
         if error == 0 { return true }
         clientEnded(client, errno: error)
         return false
@@ -175,7 +175,7 @@ extension Worker {
     /// (RFC 9112 §9.6).
     func closeGracefully(_ client: ClientPointer) {
         let maySend = client.pointee.mustLinger || client.pointee.input != nil || client.pointee.canRead
-        if client.pointee.output.isEmpty && !maySend {
+        if !client.pointee.transport.isBlocked && !maySend {
             close(client)
             return
         }
@@ -185,12 +185,12 @@ extension Worker {
             client.pointee.input = nil
         }
         setDeadline(client, .linger, afterMs: Self.lingerMs)
-        if client.pointee.output.isEmpty { finishLingeringOutput(client) }
+        if !client.pointee.transport.isBlocked { finishLingeringOutput(client) }
         serve(client)
     }
 
     private func finishLingeringOutput(_ client: ClientPointer) {
-        client.pointee.socket.shutdownWrite()
+        client.pointee.transport.shutdownWrite()
     }
 
     /// Throws away what the client still sends. False: wait.
@@ -215,13 +215,8 @@ extension Worker {
         client.pointee.state = .closed
         if let input = client.pointee.input { buffers.give(input) }
         client.pointee.input = nil
-        client.pointee.output.clear(pool: &buffers)
         timers.remove(client.pointee.timer)
-        if reset {
-            client.pointee.socket.closeWithReset()
-        } else {
-            client.pointee.socket.close()
-        }
+        client.pointee.transport.close(reset: reset, pool: &buffers)
         status.connections.subtract(1, ordering: .relaxed)
         client.pointee.metrics._withUnsafeGuaranteedRef { $0.cell(worker: index).connectionEnded() }
         client.pointee.metrics.release()

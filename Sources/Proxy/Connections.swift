@@ -41,7 +41,7 @@ struct ClientConnection {
         case closed
     }
 
-    let socket: Socket
+    var transport: Transport
     let handle: Handle
     let timer: TimerID
     let listenerID: Int
@@ -64,7 +64,6 @@ struct ClientConnection {
     var requests: UInt32 = 0
     /// Bytes received but not yet consumed.
     var input: BufferPointer?
-    var output = Outbox()
     var exchange: ExchangePointer?
     /// The client may still be sending when we close: take it off its hands for a while.
     var mustLinger = false
@@ -153,7 +152,7 @@ struct Exchange {
     var requestStarted = false
     /// All of the request has left.
     var requestSentWhole = false
-    /// The endpoint's socket is full.
+    /// The endpoint takes nothing more now.
     var requestIsBlocked = false
     var writeErrno: Int32 = 0
     /// The upstream no longer takes the request's body; whatever the client still sends is thrown away.
@@ -195,7 +194,7 @@ struct UpstreamConnection {
     enum State: UInt8 { case connecting, busy, idle, closed }
     enum Deadline: UInt8 { case none, connect, head, body, write, idle }
 
-    let socket: Socket
+    var transport: Transport
     let handle: Handle
     let timer: TimerID
     /// Retained while the connection exists.
@@ -215,7 +214,6 @@ struct UpstreamConnection {
     var exchange: ExchangePointer?
     /// Part of a response head.
     var input: BufferPointer?
-    var output = Outbox()
     // Links of the endpoint's pool while idle.
     var next: UpstreamPointer?
     var previous: UpstreamPointer?

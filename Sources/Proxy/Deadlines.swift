@@ -14,7 +14,7 @@ extension Worker {
     func armDeadlines(_ exchange: ExchangePointer) {
         guard !exchange.pointee.isOver else { return }
         let client = exchange.pointee.client
-        let clientIsBlocked = !client.pointee.output.isEmpty || exchange.pointee.responsePipe.count > 0
+        let clientIsBlocked = client.pointee.transport.isBlocked || exchange.pointee.responsePipe.count > 0
         let body = exchange.pointee.requestBody
         // After `Expect: 100-continue` was passed on, it is the endpoint that has to speak first.
         let asksFirst =

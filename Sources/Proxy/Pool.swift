@@ -48,7 +48,8 @@ extension Worker {
         upstream.pointee.exchange = nil
         let idleMax = serviceStates[upstream.pointee.serviceID].idleConnectionsMax
         guard reusable, idleMax > 0, !upstream.pointee.peerEnded, !upstream.pointee.canRead,
-            upstream.pointee.output.isEmpty, upstream.pointee.input == nil, !upstream.pointee.writeFailed,
+            !upstream.pointee.transport.isBlocked, upstream.pointee.input == nil,
+            !upstream.pointee.writeFailed,
             upstream.pointee.idleTimeoutMs > 0
         else {
             close(upstream)
@@ -98,7 +99,7 @@ extension Worker {
         let token = Token(kind: TokenKind.upstream, handle: handle)
         upstream.initialize(
             to: UpstreamConnection(
-                socket: socket, handle: handle, timer: timers.create(token),
+                transport: Transport(socket), handle: handle, timer: timers.create(token),
                 endpoint: .passRetained(endpoint), serviceID: service.id,
                 state: error == 0 ? .busy : .connecting, idleTimeoutMs: service.idleTimeoutMs, startNs: nowNs)
         )
@@ -130,9 +131,8 @@ extension Worker {
         upstream.pointee.exchange = nil
         if let input = upstream.pointee.input { buffers.give(input) }
         upstream.pointee.input = nil
-        upstream.pointee.output.clear(pool: &buffers)
         timers.remove(upstream.pointee.timer)
-        upstream.pointee.socket.close()
+        upstream.pointee.transport.close(pool: &buffers)
         graveyard.upstreams.append(upstream.pointee.handle)
         upstream.pointee.endpoint.release()
     }

@@ -1,4 +1,4 @@
-// Moving bodies: from one socket to another, whatever their framing, with back-pressure.
+// Moving bodies: from one transport to another, whatever their framing, with back-pressure.
 //
 // One block of raw bytes at a time is decoded, framed for the other side, and sent in one call.
 // Whoever calls stops while the receiving side's outbox holds anything. Bodies of known length with
@@ -16,7 +16,7 @@ struct Relayed {
     var consumed = 0
     /// Bytes handed to the receiving side, framing included.
     var sent = 0
-    /// The receiving socket's errno.
+    /// The receiving side's errno.
     var errno: Int32 = 0
     var violation: (Violation, Int)?
 }
@@ -31,7 +31,7 @@ extension Worker {
     /// already stand at the start of `output`. chunked: frame it in chunks, and end them when it ends.
     func relay(
         _ reader: inout BodyReader, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, chunked: Bool,
-        prefixCount: Int, to socket: Socket, _ outbox: inout Outbox
+        prefixCount: Int, to transport: inout Transport
     ) -> Relayed {
         var result = Relayed()
         var prefix = prefixCount
@@ -83,9 +83,8 @@ extension Worker {
             prefix = 0
             if total > 0 {
                 let hasFirst = parts[0].iov_len > 0
-                result.errno = outbox.send(
+                result.errno = transport.send(
                     hasFirst ? parts : parts + 1, hasFirst ? partCount : partCount - 1, total: total,
-                    to: socket,
                     pool: &buffers)
                 result.sent += total
                 if result.errno != 0 { return result }
@@ -164,10 +163,14 @@ extension Worker {
     /// How much one body may move before others get their turn.
     static let turnBytesMax = 2 << 20
 
-    /// Whether a body is to be spliced: it already is, or much of it is left and a pipe is to be had.
-    func hasPipe(_ pipe: inout Pipe, _ reader: borrowing BodyReader) -> Bool {
+    /// Whether a body is to be spliced: it already is, or much of it is left, neither side changes its
+    /// bytes, and a pipe is to be had.
+    func hasPipe(_ pipe: inout Pipe, _ reader: borrowing BodyReader, _ exchange: ExchangePointer) -> Bool {
         if pipe.exists { return true }
-        guard reader.framing == .length, reader.remaining >= Self.spliceBytesMin, let taken = pipes.take()
+        guard reader.framing == .length, reader.remaining >= Self.spliceBytesMin,
+            exchange.pointee.client.pointee.transport.isPlainSocket,
+            exchange.pointee.upstream?.pointee.transport.isPlainSocket ?? false,
+            let taken = pipes.take()
         else {
             return false
         }

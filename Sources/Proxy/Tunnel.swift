@@ -15,7 +15,7 @@ import Telemetry
 
 /// One side's end of a tunnel.
 struct TunnelEnd {
-    var socket: Socket
+    var transport: Transport
     var canRead = false
     /// The kernel has announced the end of what it sends.
     var sawEnd = false
@@ -23,8 +23,6 @@ struct TunnelEnd {
     var ended = false
     /// We have told it that nothing more comes.
     var wasShut = false
-    /// Bytes for it that it has not taken.
-    var output = Outbox()
     /// Bytes from it on their way to the other side, once spliced.
     var pipe = Pipe.none
     /// Bytes it has sent.
@@ -45,7 +43,7 @@ struct Tunnel {
     let lease: UnsafeMutablePointer<SnapshotLease>
     var state: State
     var client: TunnelEnd
-    var upstream = TunnelEnd(socket: .none)
+    var upstream = TunnelEnd(transport: .none)
     var peer: IPAddress
     var peerPort: UInt16
     var endpoint: Unmanaged<Endpoint>?
@@ -84,7 +82,7 @@ extension Worker {
                 service: .passUnretained(service),
                 listener: plan, lease: takeLease(),
                 state: plan.requiresProxyHeader ? .proxyHeader : .connecting,
-                client: TunnelEnd(socket: socket), peer: peer, peerPort: port, startNs: nowNs,
+                client: TunnelEnd(transport: Transport(socket)), peer: peer, peerPort: port, startNs: nowNs,
                 sequence: sequence,
                 lastActiveMs: nowMs))
         plan.metrics.cell(worker: index).connectionBegan()
@@ -113,7 +111,7 @@ extension Worker {
                 if tunnelAttemptFailed(tunnel, connectFailure(error)) { continue }
                 return
             }
-            tunnel.pointee.upstream = TunnelEnd(socket: socket)
+            tunnel.pointee.upstream = TunnelEnd(transport: Transport(socket))
             tunnel.pointee.state = .connecting
             let refused = poller.register(
                 socket.fd, Token(kind: TokenKind.tunnelUpstream, handle: tunnel.pointee.handle))
@@ -154,9 +152,9 @@ extension Worker {
     /// A connect failed: true when another endpoint may be tried. Nothing of the client's was sent.
     private func tunnelAttemptFailed(_ tunnel: TunnelPointer, _ failure: Failure) -> Bool {
         let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
-        if tunnel.pointee.upstream.socket.fd >= 0 {
-            tunnel.pointee.upstream.socket.close()
-            tunnel.pointee.upstream.socket = .none
+        if tunnel.pointee.upstream.transport.exists {
+            tunnel.pointee.upstream.transport.close(pool: &buffers)
+            tunnel.pointee.upstream.transport = .none
         }
         if tunnel.pointee.excluded.count < min(service.endpointCount, Excluded.capacity),
             serviceStates[service.id].budget.tryCharge(at: nowMs)
@@ -180,7 +178,7 @@ extension Worker {
         var writer = ByteWriter(output, capacity: outputBytes)
         if let version = service.proxyProtocol {
             let source = SocketAddress.ip(tunnel.pointee.peer, port: tunnel.pointee.peerPort)
-            let destination = tunnel.pointee.client.socket.localAddress() ?? .unix(path: "")
+            let destination = tunnel.pointee.client.transport.socket.localAddress() ?? .unix(path: "")
             writer.append(ProxyHeader(source: source, destination: destination, version: version.rawValue))
         }
         if let early = tunnel.pointee.early {
@@ -190,8 +188,7 @@ extension Worker {
             tunnel.pointee.early = nil
         }
         if writer.count > 0 {
-            let error = tunnel.pointee.upstream.output.send(
-                output, writer.count, to: tunnel.pointee.upstream.socket, pool: &buffers)
+            let error = tunnel.pointee.upstream.transport.send(output, writer.count, pool: &buffers)
             if error != 0 {
                 close(tunnel, Failure(.upstreamReset, phase: .forward, errno: error))
                 return
@@ -220,10 +217,10 @@ extension Worker {
         case .proxyHeader:
             if side == .client { readTunnelHeader(tunnel) }
         case .connecting:
-            if side == .upstream, tunnel.pointee.upstream.socket.fd >= 0,
+            if side == .upstream, tunnel.pointee.upstream.transport.exists,
                 !readiness.isDisjoint(with: [.writable, .error, .hangUp])
             {
-                let error = tunnel.pointee.upstream.socket.pendingError()
+                let error = tunnel.pointee.upstream.transport.pendingError()
                 if error == 0 {
                     tunnelConnected(tunnel)
                 } else if tunnelAttemptFailed(tunnel, connectFailure(error)) {
@@ -240,7 +237,7 @@ extension Worker {
     private func readTunnelHeader(_ tunnel: TunnelPointer) {
         let buffer = tunnel.pointee.early ?? buffers.take(ProxyHeader.bytesMax)
         tunnel.pointee.early = buffer
-        let received = tunnel.pointee.client.socket.receive(buffer.writable, buffer.room)
+        let received = tunnel.pointee.client.transport.receive(buffer.writable, buffer.room)
         if received == -Int(EAGAIN) || received == -Int(EINTR) { return }
         if received <= 0 {
             close(tunnel, Failure(.clientClosedDuringRequest, phase: .accept, errno: Int32(-received)))
@@ -308,13 +305,13 @@ extension Worker {
         let sink = end(tunnel, side == .client ? .upstream : .client)
         let before = source.pointee.received
         while true {
-            if !sink.pointee.output.isEmpty {
-                let error = sink.pointee.output.flush(to: sink.pointee.socket, pool: &buffers)
+            if sink.pointee.transport.isBlocked {
+                let error = sink.pointee.transport.flush(pool: &buffers)
                 if error != 0 { return sinkBroke(tunnel, error, side) }
-                if !sink.pointee.output.isEmpty { return true }
+                if sink.pointee.transport.isBlocked { return true }
             }
             if source.pointee.pipe.count > 0 {
-                let moved = source.pointee.pipe.drain(to: sink.pointee.socket, more: false)
+                let moved = source.pointee.pipe.drain(to: sink.pointee.transport.socket, more: false)
                 if moved < 0 {
                     if moved == -Int(EAGAIN) || moved == -Int(EINTR) { return true }
                     return sinkBroke(tunnel, Int32(-moved), side)
@@ -324,7 +321,7 @@ extension Worker {
             if source.pointee.ended {
                 if !sink.pointee.wasShut {
                     sink.pointee.wasShut = true
-                    sink.pointee.socket.shutdownWrite()
+                    sink.pointee.transport.shutdownWrite()
                 }
                 return true
             }
@@ -344,8 +341,9 @@ extension Worker {
             let isSpliced = source.pointee.pipe.exists
             let received =
                 isSpliced
-                ? source.pointee.pipe.fill(from: source.pointee.socket, Int(PipePool.capacityWanted))
-                : source.pointee.socket.receive(input, Self.inputBytes)
+                ? source.pointee.pipe.fill(
+                    from: source.pointee.transport.socket, Int(PipePool.capacityWanted))
+                : source.pointee.transport.receive(input, Self.inputBytes)
             if received < 0 {
                 source.pointee.canRead = false
                 if received == -Int(EAGAIN) || received == -Int(EINTR) { continue }
@@ -357,11 +355,15 @@ extension Worker {
             }
             source.pointee.received += UInt64(received)
             if isSpliced { continue }
-            let error = sink.pointee.output.send(input, received, to: sink.pointee.socket, pool: &buffers)
+            let error = sink.pointee.transport.send(input, received, pool: &buffers)
             if error != 0 { return sinkBroke(tunnel, error, side) }
             if received == Self.inputBytes {
                 source.pointee.fullReads &+= 1
-                if source.pointee.fullReads >= 2, let pipe = pipes.take() { source.pointee.pipe = pipe }
+                if source.pointee.fullReads >= 2, source.pointee.transport.isPlainSocket,
+                    sink.pointee.transport.isPlainSocket, let pipe = pipes.take()
+                {
+                    source.pointee.pipe = pipe
+                }
             } else {
                 source.pointee.fullReads = 0
                 // A short read has emptied the socket, unless its end was announced before.
@@ -386,7 +388,7 @@ extension Worker {
         let source = end(tunnel, side)
         let sink = end(tunnel, side == .client ? .upstream : .client)
         tunnel.pointee.failure = failure(errno, ofClient: side == .upstream)
-        sink.pointee.output.clear(pool: &buffers)
+        sink.pointee.transport.forgetOutput(pool: &buffers)
         if source.pointee.pipe.exists {
             pipes.give(source.pointee.pipe)
             source.pointee.pipe = .none
@@ -410,7 +412,7 @@ extension Worker {
         let isClean = clean || failure.reason == .none || failure.reason == .idleTimeout
         timers.remove(tunnel.pointee.timer)
         closeEnd(&tunnel.pointee.client, clean: isClean)
-        if tunnel.pointee.upstream.socket.fd >= 0 {
+        if tunnel.pointee.upstream.transport.exists {
             closeEnd(&tunnel.pointee.upstream, clean: isClean)
             if wasOpen {
                 tunnel.pointee.endpoint?._withUnsafeGuaranteedRef {
@@ -428,10 +430,9 @@ extension Worker {
     }
 
     private func closeEnd(_ end: inout TunnelEnd, clean: Bool) {
-        end.output.clear(pool: &buffers)
         if end.pipe.exists { pipes.give(end.pipe) }
         end.pipe = .none
-        if clean { end.socket.close() } else { end.socket.closeWithReset() }
+        end.transport.close(reset: !clean, pool: &buffers)
     }
 
     private func recordTunnel(_ tunnel: TunnelPointer, _ failure: Failure) {

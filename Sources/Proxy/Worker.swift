@@ -421,7 +421,7 @@ public final class Worker: @unchecked Sendable {
     private func closeIdleClients() {
         clients.each {
             // One whose next request is already here is served, and told to close.
-            if $0.pointee.state == .idle, $0.pointee.socket.peek() <= 0 { close($0) }
+            if $0.pointee.state == .idle, $0.pointee.transport.peek() <= 0 { close($0) }
         }
         buryTheDead()
     }

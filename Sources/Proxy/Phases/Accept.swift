@@ -210,7 +210,8 @@ extension Worker {
         let token = Token(kind: TokenKind.client, handle: handle)
         client.initialize(
             to: ClientConnection(
-                socket: socket, handle: handle, timer: timers.create(token), listenerID: plan.id,
+                transport: Transport(socket), handle: handle, timer: timers.create(token),
+                listenerID: plan.id,
                 metrics: .passRetained(plan.metrics), state: plan.requiresProxyHeader ? .proxyHeader : .idle,
                 peer: peer, peerPort: port))
         plan.metrics.cell(worker: index).connectionBegan()

@@ -23,7 +23,8 @@ extension Worker {
         if !exchange.pointee.needsFreshConnection {
             while let idle = takeIdle(endpoint) {
                 // A request that must not be repeated is worth asking the kernel first.
-                if !exchange.pointee.request.method.isIdempotent && idle.pointee.socket.peek() != -Int(EAGAIN)
+                if !exchange.pointee.request.method.isIdempotent
+                    && idle.pointee.transport.peek() != -Int(EAGAIN)
                 {
                     close(idle)
                     continue
@@ -131,7 +132,7 @@ extension Worker {
     private func connectEnded(
         _ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan
     ) {
-        let error = upstream.pointee.socket.pendingError()
+        let error = upstream.pointee.transport.pendingError()
         if error != 0 {
             attemptFailed(exchange, connectFailure(error))
             return
@@ -174,20 +175,20 @@ extension Worker {
                 parts[1] = iovec(iov_base: held.readable, iov_len: held.count)
                 parts[0] = iovec(iov_base: output, iov_len: headBytes)
                 parts[2] = iovec(iov_base: output + headBytes, iov_len: writer.count - headBytes)
-                error = upstream.pointee.output.send(
-                    parts, 3, total: writer.count + held.count, to: upstream.pointee.socket, pool: &buffers)
+                error = upstream.pointee.transport.send(
+                    parts, 3, total: writer.count + held.count, pool: &buffers)
             } else {
                 parts[0] = iovec(iov_base: output, iov_len: writer.count)
                 parts[1] = iovec(iov_base: held.readable, iov_len: held.count)
-                error = upstream.pointee.output.send(
-                    parts, 2, total: writer.count + held.count, to: upstream.pointee.socket, pool: &buffers)
+                error = upstream.pointee.transport.send(
+                    parts, 2, total: writer.count + held.count, pool: &buffers)
             }
         } else {
             if exchange.pointee.upstreamChunked && exchange.pointee.requestBody.isDone {
                 writeLastChunk(exchange.pointee.requestBody, &writer)
             }
-            error = upstream.pointee.output.send(
-                output, writer.count, to: upstream.pointee.socket, pool: &buffers)
+            error = upstream.pointee.transport.send(
+                output, writer.count, pool: &buffers)
         }
         if error != 0 {
             upstreamWriteBroke(exchange, upstream, error)
@@ -204,13 +205,13 @@ extension Worker {
         _ version: ProxyProtocolVersion, _ client: ClientPointer, _ writer: inout ByteWriter
     ) {
         let source = SocketAddress.ip(client.pointee.peer, port: client.pointee.peerPort)
-        let destination = client.pointee.socket.localAddress() ?? .unix(path: "")
+        let destination = client.pointee.transport.socket.localAddress() ?? .unix(path: "")
         writer.append(ProxyHeader(source: source, destination: destination, version: version.rawValue))
     }
 
     /// The whole request is with the kernel or in the outbox; now the endpoint has to answer.
     private func requestWritten(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
-        if !upstream.pointee.output.isEmpty {
+        if upstream.pointee.transport.isBlocked {
             waitForUpstreamToTake(exchange)
             return
         }
@@ -229,13 +230,13 @@ extension Worker {
     }
 
     private func upstreamWritable(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
-        let error = upstream.pointee.output.flush(to: upstream.pointee.socket, pool: &buffers)
+        let error = upstream.pointee.transport.flush(pool: &buffers)
         if error != 0 {
             upstreamWriteBroke(exchange, upstream, error)
             return
         }
         touch(upstream, exchange)
-        if !upstream.pointee.output.isEmpty {
+        if upstream.pointee.transport.isBlocked {
             waitForUpstreamToTake(exchange)
             return
         }
@@ -259,7 +260,7 @@ extension Worker {
                 armDeadlines(exchange)
                 return
             }
-            if !upstream.pointee.output.isEmpty {
+            if upstream.pointee.transport.isBlocked {
                 waitForUpstreamToTake(exchange)
                 return
             }
@@ -268,10 +269,10 @@ extension Worker {
                 giveUpReplay(exchange)
                 relayed = relay(
                     &exchange.pointee.requestBody, waiting.readable, waiting.count,
-                    chunked: exchange.pointee.upstreamChunked, prefixCount: 0, to: upstream.pointee.socket,
-                    &upstream.pointee.output)
+                    chunked: exchange.pointee.upstreamChunked, prefixCount: 0, to: &upstream.pointee.transport
+                )
                 consumeInput(client, relayed.consumed)
-            } else if hasPipe(&exchange.pointee.requestPipe, exchange.pointee.requestBody) {
+            } else if hasPipe(&exchange.pointee.requestPipe, exchange.pointee.requestBody, exchange) {
                 switch spliceRequest(exchange, upstream) {
                 case .next: continue
                 case .wait, .finish: return
@@ -292,7 +293,7 @@ extension Worker {
                 giveUpReplay(exchange)
                 relayed = relay(
                     &exchange.pointee.requestBody, input, received, chunked: exchange.pointee.upstreamChunked,
-                    prefixCount: 0, to: upstream.pointee.socket, &upstream.pointee.output)
+                    prefixCount: 0, to: &upstream.pointee.transport)
                 if relayed.consumed < received && relayed.violation == nil {
                     keepInput(client, input + relayed.consumed, received - relayed.consumed)
                 }
@@ -316,7 +317,8 @@ extension Worker {
         var moved: UInt64 = 0
         giveUpReplay(exchange)
         let result = splice(
-            &exchange.pointee.requestBody, from: client.pointee.socket, to: upstream.pointee.socket,
+            &exchange.pointee.requestBody, from: client.pointee.transport.socket,
+            to: upstream.pointee.transport.socket,
             &exchange.pointee.requestPipe, &moved)
         exchange.pointee.bytesIn += moved
         switch result {
@@ -364,7 +366,7 @@ extension Worker {
     private func upstreamWriteBroke(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ errno: Int32)
     {
         upstream.pointee.writeFailed = true
-        upstream.pointee.output.clear(pool: &buffers)
+        upstream.pointee.transport.forgetOutput(pool: &buffers)
         upstream.pointee.canRead = true
         upstream.pointee.peerEnded = true
         exchange.pointee.requestIsBlocked = false

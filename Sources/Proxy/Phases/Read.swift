@@ -188,7 +188,7 @@ extension Worker {
 
     /// Receives from a client; keeps its readiness. ≤ 0: nothing now (the connection may be closed).
     func receive(_ client: ClientPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int) -> Int {
-        let received = client.pointee.socket.receive(into, capacity)
+        let received = client.pointee.transport.receive(into, capacity)
         if received > 0 {
             // A short read has emptied the socket, unless the end of stream waits behind it.
             if received < capacity && !client.pointee.peerEnded { client.pointee.canRead = false }

@@ -182,8 +182,7 @@ extension Worker {
         let headBytes = Int(head.byteCount)
         let relayed = relay(
             &exchange.pointee.responseBody, base + headBytes, count - headBytes,
-            chunked: exchange.pointee.clientChunked, prefixCount: writer.count, to: client.pointee.socket,
-            &client.pointee.output)
+            chunked: exchange.pointee.clientChunked, prefixCount: writer.count, to: &client.pointee.transport)
         let extra = count - headBytes - relayed.consumed
         if let buffer = upstream.pointee.input {
             buffers.give(buffer)
@@ -223,7 +222,7 @@ extension Worker {
         let client = exchange.pointee.client
         var moved = 0
         while !exchange.pointee.responseBody.isDone || exchange.pointee.responsePipe.count > 0 {
-            if !client.pointee.output.isEmpty {
+            if client.pointee.transport.isBlocked {
                 armDeadlines(exchange)
                 return
             }
@@ -232,7 +231,7 @@ extension Worker {
                 armDeadlines(exchange)
                 return
             }
-            if hasPipe(&exchange.pointee.responsePipe, exchange.pointee.responseBody) {
+            if hasPipe(&exchange.pointee.responsePipe, exchange.pointee.responseBody, exchange) {
                 switch spliceResponse(exchange, upstream) {
                 case .next: continue
                 case .wait, .finish: return
@@ -260,7 +259,7 @@ extension Worker {
         touch(upstream, exchange)
         let relayed = relay(
             &exchange.pointee.responseBody, input, received, chunked: exchange.pointee.clientChunked,
-            prefixCount: 0, to: client.pointee.socket, &client.pointee.output)
+            prefixCount: 0, to: &client.pointee.transport)
         return checkRelayed(exchange, upstream, relayed, extra: received - relayed.consumed)
     }
 
@@ -289,7 +288,8 @@ extension Worker {
         let client = exchange.pointee.client
         var moved: UInt64 = 0
         let result = splice(
-            &exchange.pointee.responseBody, from: upstream.pointee.socket, to: client.pointee.socket,
+            &exchange.pointee.responseBody, from: upstream.pointee.transport.socket,
+            to: client.pointee.transport.socket,
             &exchange.pointee.responsePipe, &moved)
         exchange.pointee.bytesOut += moved
         switch result {
@@ -300,7 +300,7 @@ extension Worker {
             if moved > 0 { touch(upstream, exchange) }
             // With the end of stream already seen, an empty source is one cut short.
             if upstream.pointee.peerEnded {
-                let waiting = upstream.pointee.socket.peek()
+                let waiting = upstream.pointee.transport.peek()
                 if waiting == 0 {
                     upstreamEnded(exchange, upstream)
                     return .finish
@@ -363,7 +363,7 @@ extension Worker {
             exchange.pointee.upstream = nil
             // A connection that would have to be read once more to know is asked now.
             if upstream.pointee.canRead && !upstream.pointee.peerEnded
-                && upstream.pointee.socket.peek() == -Int(EAGAIN)
+                && upstream.pointee.transport.peek() == -Int(EAGAIN)
             {
                 upstream.pointee.canRead = false
             }
@@ -372,7 +372,7 @@ extension Worker {
                 upstream,
                 reusable: exchange.pointee.response.allowsKeepAlive && exchange.pointee.requestSentWhole)
         }
-        if exchange.pointee.client.pointee.output.isEmpty {
+        if !exchange.pointee.client.pointee.transport.isBlocked {
             finish(exchange)
         } else {
             armDeadlines(exchange)
@@ -383,7 +383,7 @@ extension Worker {
     private func receive(_ upstream: UpstreamPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int)
         -> Int
     {
-        let received = upstream.pointee.socket.receive(into, capacity)
+        let received = upstream.pointee.transport.receive(into, capacity)
         if received > 0 {
             if received < capacity && !upstream.pointee.peerEnded { upstream.pointee.canRead = false }
             return received
