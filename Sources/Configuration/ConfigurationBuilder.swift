@@ -137,6 +137,7 @@ struct ConfigurationBuilder {
             timeout["head"]?.store(&result.timeout.headMs)
             timeout["idle"]?.store(&result.timeout.idleMs)
             if let text = timeout["total"]?.text { result.timeout.totalMs = try? Values.duration(text) }
+            timeout["upgraded"]?.store(&result.timeout.upgradedMs)
         }
         node["retry"]?["attempts"]?.store(&result.retry.attempts, Int.init)
         if let on = node["retry"]?["on"] {
@@ -148,6 +149,7 @@ struct ConfigurationBuilder {
             }
         }
         node["hold"]?.storeSize(&result.holdBytes)
+        if let upgrades = node["upgrades"] { result.upgrades = upgrades.texts.map { $0.value.lowercased() } }
         return result
     }
 

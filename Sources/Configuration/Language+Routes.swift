@@ -41,6 +41,10 @@ extension Language {
                 "hold", .size(0...16_777_216), default: "64KiB",
                 "Bytes of a request body held before an endpoint is chosen, so that the request can be tried again. Larger bodies stream.",
                 example: "hold: 256KiB"),
+            Key(
+                "upgrades", .oneOrMany(.text(.name)), default: "[websocket]",
+                "Protocols a client may change to (the `Upgrade` field); `[]` allows none. `connect` stands for the CONNECT method: Weir connects to the service's endpoint and carries bytes both ways. HTTP/2's upgrade (`h2c`) is never passed on.",
+                example: "upgrades: [websocket, connect]"),
         ],
         exactlyOne: [["service", "redirect", "respond"]],
         later: [
@@ -175,6 +179,10 @@ extension Language {
                 "total", .either([.word("none"), .duration(1...86_400_000)]), default: "none",
                 "From the head of the request to the last byte of the response, retries included.",
                 example: "total: 30s"),
+            Key(
+                "upgraded", .duration(1...86_400_000), default: "1h",
+                "Without a byte in either direction after an upgrade (WebSocket, CONNECT). No other deadline runs then.",
+                example: "upgraded: 10m"),
         ])
 
     static let retry = Section(

@@ -250,6 +250,8 @@ public struct Route: Sendable, Equatable {
         public var idleMs: Int64 = 60_000
         /// From the request's head to the last byte of the response; nil is no limit.
         public var totalMs: Int64?
+        /// Silence in both directions after an upgrade.
+        public var upgradedMs: Int64 = 3_600_000
 
         public init() {}
     }
@@ -283,6 +285,8 @@ public struct Route: Sendable, Equatable {
     public var retry = Retry()
     /// Bytes of a request body held before an endpoint is chosen, so that it can be sent again.
     public var holdBytes = 65_536
+    /// Protocols a client may upgrade to, lower case; "connect" is the CONNECT method.
+    public var upgrades = ["websocket"]
 
     public init(name: Text, action: Action) {
         self.name = name

@@ -84,10 +84,6 @@ public struct Explainer: Sendable {
             peer: peer, request: view,
             trusted: configuration.trustedProxies.compactMap { AddressBlock($0.value) })
         result.client = ClientExplanation(address: "\(client.address)", text: Self.text(client, peer))
-        if view.head.pointee.method == .connect {
-            result.outcome = .refused(Self.refusal(.connectNotSupported, "CONNECT is not supported"))
-            return
-        }
         let (router, indexes) = router(listener)
         let trials = router.explain(view)
         result.trials = trials.map { trial in
@@ -97,23 +93,41 @@ public struct Explainer: Sendable {
                 won: trial.outcome == .won, text: trial.outcome.description)
         }
         var match = RouteMatch()
+        let isConnect = view.head.pointee.method == .connect
         guard router.match(view, scratch: RouteScratch(), into: &match) else {
+            if isConnect {
+                result.outcome = .refused(Self.refusal(.connectNotAllowed, "no route allows CONNECT here"))
+                return
+            }
             result.outcome = .refused(Self.unrouted(match, router, view))
             return
         }
         let index = Int(indexes[Int(match.route)])
         let route = configuration.routes[index]
-        if case .service = route.action, view.head.pointee.wantsUpgrade, !view.asksForH2C {
+        if let reason = Self.refusedUpgrade(view, route) {
+            let what = isConnect ? "connect" : "this protocol"
             result.outcome = .refused(
                 Self.refusal(
-                    .upgradeNotSupported,
-                    "route \"\(route.name.value)\" matches, but upgrades are not supported"))
+                    reason,
+                    "route \"\(route.name.value)\" matches, but \(what) is not among its upgrades (\(route.upgrades.joined(separator: ", ")))"
+                ))
             return
         }
         let exchange = ExplainedExchange(
             view: view, match: match, router: router, client: client.address, route: route,
             compiled: compiled.routes[index])
         result.outcome = .routed(explain(exchange))
+    }
+
+    /// Why the data plane would not let this client change protocols, nil when it would, or is not asked to.
+    private static func refusedUpgrade(_ view: RequestView, _ route: Route) -> Reason? {
+        let isService = if case .service = route.action { true } else { false }
+        if view.head.pointee.method == .connect {
+            return isService && route.upgrades.contains("connect") ? nil : .connectNotAllowed
+        }
+        guard isService, view.head.pointee.wantsUpgrade, !view.asksForH2C else { return nil }
+        let token = view.field(named: "upgrade").map { String(decoding: $0, as: UTF8.self).lowercased() }
+        return route.upgrades.contains(token ?? "") ? nil : .upgradeNotAllowed
     }
 
     private func router(_ listener: Listener) -> (Router, [Int32]) {

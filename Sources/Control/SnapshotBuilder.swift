@@ -285,9 +285,11 @@ struct SnapshotBuilder {
             requestRules: compiled.requestRules,
             responseRules: compiled.responseRules, headTimeoutMs: UInt64(route.timeout.headMs),
             idleTimeoutMs: UInt64(route.timeout.idleMs), totalTimeoutMs: UInt64(route.timeout.totalMs ?? 0),
+            upgradedIdleMs: UInt64(route.timeout.upgradedMs),
             retry: RetryPolicy(
                 attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
-            holdBytes: route.holdBytes, metrics: metrics.route(route.name.value, service: serviceName))
+            holdBytes: route.holdBytes, upgrades: route.upgrades,
+            metrics: metrics.route(route.name.value, service: serviceName))
     }
 
     private func plan(

@@ -101,10 +101,7 @@ extension Worker {
         if !exchange.pointee.requestBody.isDone || isDraining {
             exchange.pointee.client.pointee.closeAfterResponse = true
         }
-        let phrase = reasonPhrase(status)
-        writeStatusLine(
-            status, reason: UnsafeBufferPointer(start: phrase.utf8Start, count: phrase.utf8CodeUnitCount),
-            &writer)
+        beginResponseHead(exchange, status, reason: reasonPhrase(status), &writer)
         writer.append("server: weir\r\n")
         writeDate(&writer)
     }
@@ -119,8 +116,7 @@ extension Worker {
             writer.append(decimal: UInt64(body?.count ?? 0))
             writer.append("\r\n")
         }
-        writeConnection(exchange, &writer)
-        writer.append("\r\n")
+        endResponseHead(exchange, &writer)
         if hasBody, let body, exchange.pointee.request.method != .head { writer.append(body) }
         guard !writer.overflowed else {
             end(exchange, Failure(.internalLimit, phase: exchange.pointee.phase))

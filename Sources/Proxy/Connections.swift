@@ -167,6 +167,7 @@ struct Exchange {
     /// Our side re-chunks.
     var clientChunked = false
     var isLocal = false
+    var upgrade = Upgrade.none
     var interimCount: UInt8 = 0
     var responseBody = BodyReader()
     var responsePipe = Pipe.none
@@ -192,7 +193,7 @@ enum ExchangeTimer: UInt8 {
 /// One connection to an endpoint.
 struct UpstreamConnection {
     enum State: UInt8 { case connecting, busy, idle, closed }
-    enum Deadline: UInt8 { case none, connect, head, body, write, idle }
+    enum Deadline: UInt8 { case none, connect, head, body, write, idle, upgraded }
 
     var transport: Transport
     let handle: Handle

@@ -14,6 +14,10 @@ extension Worker {
     func armDeadlines(_ exchange: ExchangePointer) {
         guard !exchange.pointee.isOver else { return }
         let client = exchange.pointee.client
+        if exchange.pointee.upgrade == .open {
+            armUpgraded(exchange, client)
+            return
+        }
         let clientIsBlocked = client.pointee.transport.isBlocked || exchange.pointee.responsePipe.count > 0
         let body = exchange.pointee.requestBody
         // After `Expect: 100-continue` was passed on, it is the endpoint that has to speak first.
@@ -41,6 +45,13 @@ extension Worker {
         run(upstream, wanted, exchange)
     }
 
+    /// After an upgrade silence is the only thing that ends an exchange, or a side that takes nothing.
+    private func armUpgraded(_ exchange: ExchangePointer, _ client: ClientPointer) {
+        run(client, client.pointee.transport.isBlocked ? .write : .none, exchange.pointee.listener)
+        guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy else { return }
+        run(upstream, exchange.pointee.requestIsBlocked ? .write : .upgraded, exchange)
+    }
+
     @inline(__always)
     private func run(_ client: ClientPointer, _ deadline: ClientDeadline, _ plan: ListenerPlan) {
         if client.pointee.deadline == deadline { return }
@@ -59,12 +70,16 @@ extension Worker {
         switch deadline {
         case .head: setDeadline(upstream, .head, afterMs: exchange.pointee.headTimeoutMs)
         case .body, .write: setDeadline(upstream, deadline, afterMs: exchange.pointee.idleTimeoutMs)
+        case .upgraded: setDeadline(upstream, deadline, afterMs: exchange.pointee.route?.upgradedIdleMs ?? 0)
         default: clearDeadline(upstream)
         }
     }
 
     /// The client has moved bytes.
     func touch(_ client: ClientPointer, _ exchange: ExchangePointer) {
+        if exchange.pointee.upgrade == .open, let upstream = exchange.pointee.upstream {
+            touch(upstream, exchange)
+        }
         switch client.pointee.deadline {
         case .body: setDeadline(client, .body, afterMs: exchange.pointee.listener.bodyTimeoutMs)
         case .write: setDeadline(client, .write, afterMs: exchange.pointee.listener.writeTimeoutMs)
@@ -77,6 +92,8 @@ extension Worker {
         switch upstream.pointee.deadline {
         case .body, .write:
             setDeadline(upstream, upstream.pointee.deadline, afterMs: exchange.pointee.idleTimeoutMs)
+        case .upgraded:
+            setDeadline(upstream, .upgraded, afterMs: exchange.pointee.route?.upgradedIdleMs ?? 0)
         case .none, .connect, .head, .idle: break
         }
     }

@@ -69,6 +69,11 @@ extension Worker {
             writer.append("transfer-encoding: chunked\r\n")
         }
         if request.acceptsTrailers { writer.append("te: trailers\r\nconnection: te\r\n") }
+        if exchange.pointee.upgrade == .asked, let token = view.field(named: "upgrade") {
+            writer.append("connection: upgrade\r\nupgrade: ")
+            writer.append(token)
+            writer.append("\r\n")
+        }
         if request.expectsContinue && !exchange.pointee.requestBody.isDone {
             writer.append("expect: 100-continue\r\n")
         }
@@ -130,14 +135,6 @@ extension Worker {
 
     // MARK: to the client
 
-    func writeStatusLine(_ status: UInt16, reason: UnsafeBufferPointer<UInt8>, _ writer: inout ByteWriter) {
-        writer.append("HTTP/1.1 ")
-        writer.append(decimal: UInt64(status))
-        writer.append(0x20)
-        writer.append(reason)
-        writer.append("\r\n")
-    }
-
     /// The fields of an endpoint's head that pass, as they are.
     func writeFields(of head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>, _ writer: inout ByteWriter) {
         for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
@@ -149,7 +146,7 @@ extension Worker {
         _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>,
         _ writer: inout ByteWriter
     ) {
-        writeStatusLine(head.status, reason: head.reason.bytes(in: base), &writer)
+        beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
         if exchange.pointee.hasResponseRules, let rules = exchange.pointee.route?.responseRules {
             for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
                 let field = fieldScratch[i]
@@ -161,18 +158,6 @@ extension Worker {
             writeFields(of: head, base, &writer)
         }
         if !head.hasDate { writeDate(&writer) }
-        if exchange.pointee.clientChunked { writer.append("transfer-encoding: chunked\r\n") }
-        writeConnection(exchange, &writer)
-        writer.append("\r\n")
-    }
-
-    /// Says what happens to the connection, where the version's default is the other thing.
-    func writeConnection(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
-        if exchange.pointee.client.pointee.closeAfterResponse {
-            writer.append("connection: close\r\n")
-        } else if exchange.pointee.request.version == .http10 {
-            writer.append("connection: keep-alive\r\n")
-        }
     }
 
     func writeDate(_ writer: inout ByteWriter) {

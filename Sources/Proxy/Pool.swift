@@ -185,6 +185,8 @@ extension Worker {
             attemptFailed(exchange, Failure(.upstreamHeadTimeout, phase: .forward))
         case .body:
             fail(exchange, Failure(.upstreamBodyTimeout, phase: .respond))
+        case .upgraded:
+            upgradedIsIdle(exchange)
         case .write:
             attemptFailed(exchange, Failure(.upstreamWriteTimeout, phase: .forward))
         }

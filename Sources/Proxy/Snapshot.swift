@@ -161,15 +161,19 @@ public final class RoutePlan: Sendable {
     public let idleTimeoutMs: UInt64
     /// Longest whole exchange; 0: none.
     public let totalTimeoutMs: UInt64
+    /// Longest silence on a connection that was upgraded.
+    public let upgradedIdleMs: UInt64
     public let retry: RetryPolicy
     /// How much of a request body is held before an endpoint is chosen (law 11).
     public let holdBytes: Int
+    /// Protocols a client may change to, lower case; "connect" stands for CONNECT.
+    public let upgrades: [StaticBytes]
     public let metrics: RouteMetrics
 
     public init(
         name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
-        retry: RetryPolicy, holdBytes: Int, metrics: RouteMetrics
+        upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String], metrics: RouteMetrics
     ) {
         self.name = StaticBytes(name)
         self.action = action
@@ -179,9 +183,17 @@ public final class RoutePlan: Sendable {
         self.headTimeoutMs = headTimeoutMs
         self.idleTimeoutMs = idleTimeoutMs
         self.totalTimeoutMs = totalTimeoutMs
+        self.upgradedIdleMs = upgradedIdleMs
         self.retry = retry
         self.holdBytes = holdBytes
+        self.upgrades = upgrades.map { StaticBytes($0) }
         self.metrics = metrics
+    }
+
+    /// Whether a client may change to this protocol here; case does not matter (RFC 9110 §7.8).
+    public func allowsUpgrade(to token: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let base = token.baseAddress else { return false }
+        return upgrades.contains { equalIgnoringASCIICase(base, token.count, $0.base, $0.count) }
     }
 }
 

@@ -73,8 +73,8 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     // Weir's decisions
     case routeNotFound
     case methodNotAllowed
-    case upgradeNotSupported
-    case connectNotSupported
+    case upgradeNotAllowed
+    case connectNotAllowed
     case nameUnresolved
     case retryBudgetSpent
     case connectionLimit
@@ -134,8 +134,8 @@ extension Reason {
 
         case .routeNotFound: ("route-not-found", .weir, 404, "destination_not_found", .never)
         case .methodNotAllowed: ("method-not-allowed", .weir, 405, "http_request_denied", .never)
-        case .upgradeNotSupported: ("upgrade-not-supported", .weir, 501, "http_request_denied", .never)
-        case .connectNotSupported: ("connect-not-supported", .weir, 501, "http_request_denied", .never)
+        case .upgradeNotAllowed: ("upgrade-not-allowed", .weir, 403, "http_request_denied", .never)
+        case .connectNotAllowed: ("connect-not-allowed", .weir, 501, "http_request_denied", .never)
         case .nameUnresolved: ("name-unresolved", .weir, 503, "dns_error", .never)
         case .retryBudgetSpent: ("retry-budget-spent", .weir, 503, "destination_unavailable", .never)
         case .connectionLimit: ("connection-limit", .weir, 503, "connection_limit_reached", .never)

@@ -107,14 +107,14 @@ def test_upgrade_and_connect_are_refused_clearly(weir, backend):
     from harness import assert_made_by_weir
     b = backend()
     w = weir(proxy_to(b))
-    response = w.get("/", [("Connection", "Upgrade"), ("Upgrade", "websocket")])
-    assert response.status == 501
-    assert_made_by_weir(response, "upgrade-not-supported")
+    response = w.get("/", [("Connection", "Upgrade"), ("Upgrade", "spdy")])
+    assert response.status == 403
+    assert_made_by_weir(response, "upgrade-not-allowed")
     stream = w.connect()
     stream.send(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n")
     response = stream.response()
     assert response.status == 501
-    assert_made_by_weir(response, "connect-not-supported")
+    assert_made_by_weir(response, "connect-not-allowed")
     assert not b.requests
 
 

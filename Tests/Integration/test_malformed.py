@@ -15,7 +15,7 @@ CORPUS = cases.load("malformed")
 REASONS = {
     400: ("request-malformed", "request-body-malformed"), 408: ("request-body-timeout",),
     414: ("request-target-too-long",), 417: ("request-expectation-unknown",),
-    431: ("request-head-too-large",), 501: ("connect-not-supported", "request-malformed"),
+    431: ("request-head-too-large",), 501: ("connect-not-allowed", "request-malformed"),
     505: ("request-version-unsupported",), 404: ("route-not-found",), 413: ("request-malformed",),
 }
 

@@ -189,9 +189,9 @@ PROVOKE = {
     "proxy-header-malformed": proxy_header_malformed,
     "route-not-found": route_not_found,
     "method-not-allowed": method_not_allowed,
-    "upgrade-not-supported": request(
-        head_bytes("GET / HTTP/1.1", [("Connection", "upgrade"), ("Upgrade", "websocket")])),
-    "connect-not-supported": request(b"CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n"),
+    "upgrade-not-allowed": request(
+        head_bytes("GET / HTTP/1.1", [("Connection", "upgrade"), ("Upgrade", "spdy")])),
+    "connect-not-allowed": request(b"CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n"),
     "name-unresolved": name_unresolved,
     "retry-budget-spent": retry_budget_spent,
     "connection-limit": connection_limit,

@@ -207,7 +207,9 @@ extension Worker {
     /// Counts bytes a client sent or took; false (and the exchange ended) when it is slower than allowed.
     func clientProgressed(_ exchange: ExchangePointer, _ count: Int) -> Bool {
         touch(exchange.pointee.client, exchange)
-        if exchange.pointee.listener.bytesPerSecondMin == 0 { return true }
+        if exchange.pointee.listener.bytesPerSecondMin == 0 || exchange.pointee.upgrade == .open {
+            return true
+        }
         exchange.pointee.meter.progressed(bytes: count)
         if exchange.pointee.meter.verdict(at: nowMs) != .tooSlow { return true }
         bodyDeadlinePassed(exchange)

@@ -20,7 +20,7 @@ extension Worker {
             return .finish
         }
         beginAttempt(exchange, endpoint)
-        if !exchange.pointee.needsFreshConnection {
+        if !exchange.pointee.needsFreshConnection && exchange.pointee.upgrade != .connecting {
             while let idle = takeIdle(endpoint) {
                 // A request that must not be repeated is worth asking the kernel first.
                 if !exchange.pointee.request.method.isIdempotent
@@ -157,6 +157,10 @@ extension Worker {
         if let version = service.proxyProtocol, !upstream.pointee.isReused {
             writeProxyHeader(version, exchange.pointee.client, &writer)
         }
+        if exchange.pointee.upgrade == .connecting {
+            openConnectTunnel(exchange, upstream, writer.count)
+            return
+        }
         writeRequestHead(exchange, &writer)
         if writer.overflowed {
             fail(exchange, Failure(.internalLimit, phase: .forward))
@@ -201,6 +205,20 @@ extension Worker {
         }
     }
 
+    /// A tunnel begins with nothing but what the service wants to know about the client.
+    private func openConnectTunnel(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ headerBytes: Int
+    ) {
+        if headerBytes > 0 {
+            let error = upstream.pointee.transport.send(output, headerBytes, pool: &buffers)
+            if error != 0 {
+                upstreamWriteBroke(exchange, upstream, error)
+                return
+            }
+        }
+        acceptConnect(exchange, upstream)
+    }
+
     private func writeProxyHeader(
         _ version: ProxyProtocolVersion, _ client: ClientPointer, _ writer: inout ByteWriter
     ) {
@@ -217,6 +235,7 @@ extension Worker {
         }
         exchange.pointee.requestIsBlocked = false
         exchange.pointee.requestSentWhole = true
+        if exchange.pointee.upgrade == .open { upstream.pointee.transport.shutdownWrite() }
         armDeadlines(exchange)
         // The client may have left meanwhile.
         let client = exchange.pointee.client
@@ -289,10 +308,11 @@ extension Worker {
                     : Self.inputBytes
                 let received = receive(client, into: input, wanted)
                 if client.pointee.exchange != exchange || exchange.pointee.upstream != upstream { return }
-                if received <= 0 { continue }
+                if received <= 0 && !exchange.pointee.requestBody.isDone { continue }
                 giveUpReplay(exchange)
                 relayed = relay(
-                    &exchange.pointee.requestBody, input, received, chunked: exchange.pointee.upstreamChunked,
+                    &exchange.pointee.requestBody, input, max(received, 0),
+                    chunked: exchange.pointee.upstreamChunked,
                     prefixCount: 0, to: &upstream.pointee.transport)
                 if relayed.consumed < received && relayed.violation == nil {
                     keepInput(client, input + relayed.consumed, received - relayed.consumed)

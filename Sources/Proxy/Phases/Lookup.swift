@@ -9,12 +9,7 @@ extension Worker {
         guard let route = exchange.pointee.route else { return .finish }
         switch route.action {
         case .forward:
-            if exchange.pointee.request.wantsUpgrade, let view = view(exchange), !view.asksForH2C {
-                // Carrying other protocols over an upgraded connection comes with a later version:
-                // refused clearly, instead of an endpoint that answers as if it had not been asked.
-                fail(exchange, Failure(.upgradeNotSupported, phase: .lookup))
-                return .finish
-            }
+            if exchange.pointee.request.wantsUpgrade && !prepareUpgrade(exchange) { return .finish }
             return .next
         case .redirect(let template, let status):
             answer(exchange, status: status, location: template, contentType: nil, body: nil)

@@ -196,6 +196,13 @@ extension Worker {
         }
         client.pointee.canRead = false
         if received == -Int(EAGAIN) || received == -Int(EINTR) { return -1 }
+        if received == 0, let exchange = client.pointee.exchange,
+            exchange.pointee.requestBody.framing == .untilClose
+        {
+            // The end of the stream is the end of the body.
+            exchange.pointee.requestBody.isDone = true
+            return 0
+        }
         client.pointee.peerEnded = true
         clientEnded(client, errno: received < 0 ? Int32(-received) : 0)
         return 0

@@ -86,7 +86,7 @@ extension Worker {
                     continue
                 }
                 if head.status == 101 {
-                    fail(exchange, Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
+                    acceptUpgrade(exchange, upstream, base + offset, count - offset, head)
                     return
                 }
                 respond(exchange, upstream, base + offset, count - offset, head)
@@ -141,7 +141,7 @@ extension Worker {
         if head.status == 100 && !exchange.pointee.request.expectsContinue { return true }
         if head.status == 100 && exchange.pointee.requestBody.isDone { return true }
         var writer = ByteWriter(output, capacity: outputBytes)
-        writeStatusLine(head.status, reason: head.reason.bytes(in: base), &writer)
+        beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
         writeFields(of: head, base, &writer)
         writer.append("\r\n")
         exchange.pointee.bytesOut += UInt64(writer.count)
@@ -174,23 +174,16 @@ extension Worker {
         }
         var writer = ByteWriter(output, capacity: outputBytes)
         writeResponseHead(exchange, head, base, &writer)
+        endResponseHead(exchange, &writer)
         if writer.overflowed {
             fail(exchange, Failure(.internalLimit, phase: .respond))
             return
         }
         exchange.pointee.responseStarted = true
         let headBytes = Int(head.byteCount)
-        let relayed = relay(
-            &exchange.pointee.responseBody, base + headBytes, count - headBytes,
-            chunked: exchange.pointee.clientChunked, prefixCount: writer.count, to: &client.pointee.transport)
-        let extra = count - headBytes - relayed.consumed
-        if let buffer = upstream.pointee.input {
-            buffers.give(buffer)
-            upstream.pointee.input = nil
+        if sendResponse(exchange, upstream, &writer, base + headBytes, count - headBytes) {
+            pumpResponseBody(exchange)
         }
-        // Wrong from the first bytes of the body: the head is not out yet, so this can still be a 502.
-        if relayed.violation != nil && relayed.sent == 0 { exchange.pointee.responseStarted = false }
-        if checkRelayed(exchange, upstream, relayed, extra: extra) { pumpResponseBody(exchange) }
     }
 
     /// Whether the route wants this status tried elsewhere, and that is under way.
@@ -263,7 +256,7 @@ extension Worker {
         return checkRelayed(exchange, upstream, relayed, extra: received - relayed.consumed)
     }
 
-    private func checkRelayed(
+    func checkRelayed(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ relayed: Relayed, extra: Int
     ) -> Bool {
         exchange.pointee.bytesOut += UInt64(relayed.sent)
@@ -346,13 +339,11 @@ extension Worker {
             return
         }
         exchange.pointee.responseBody.isDone = true
-        if exchange.pointee.clientChunked {
-            var writer = ByteWriter(output, capacity: outputBytes)
-            writer.append("0\r\n\r\n")
-            exchange.pointee.bytesOut += UInt64(writer.count)
-            guard sendToClient(exchange.pointee.client, output, writer.count) else { return }
-        }
-        responseComplete(exchange)
+        // What ends the body in the client's framing.
+        let relayed = relay(
+            &exchange.pointee.responseBody, input, 0, chunked: exchange.pointee.clientChunked, prefixCount: 0,
+            to: &exchange.pointee.client.pointee.transport)
+        if checkRelayed(exchange, upstream, relayed, extra: 0) { responseComplete(exchange) }
     }
 
     /// Everything the endpoint had to say is with the client's socket or its outbox.
@@ -370,7 +361,8 @@ extension Worker {
             clearDeadline(upstream)
             release(
                 upstream,
-                reusable: exchange.pointee.response.allowsKeepAlive && exchange.pointee.requestSentWhole)
+                reusable: exchange.pointee.response.allowsKeepAlive && exchange.pointee.requestSentWhole
+                    && exchange.pointee.upgrade != .open)
         }
         if !exchange.pointee.client.pointee.transport.isBlocked {
             finish(exchange)

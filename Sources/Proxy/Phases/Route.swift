@@ -7,15 +7,11 @@ import Routing
 extension Worker {
     func route(_ exchange: ExchangePointer) -> PhaseResult {
         guard let view = view(exchange) else { return .finish }
-        if exchange.pointee.request.method == .connect {
-            // What follows was meant for the tunnel, not for us.
-            exchange.pointee.client.pointee.closeAfterResponse = true
-            exchange.pointee.client.pointee.mustLinger = true
-            fail(exchange, Failure(.connectNotSupported, phase: .route))
-            return .finish
-        }
         let plan = exchange.pointee.listener
         guard plan.router.match(view, scratch: routeScratch, into: &exchange.pointee.match) else {
+            if exchange.pointee.request.method == .connect {
+                return prepareConnect(exchange) ? .next : .finish
+            }
             // A regular expression that hit its limits says neither yes nor no: no route is guessed.
             let reason: Reason =
                 exchange.pointee.match.expressionFailed
@@ -36,6 +32,7 @@ extension Worker {
                 exchange.pointee.serviceID = serviceID
             }
         }
+        if exchange.pointee.request.method == .connect && !prepareConnect(exchange) { return .finish }
         return .next
     }
 }

@@ -1,0 +1,131 @@
+// After an upgrade: bytes go both ways until one side ends (RFC 9110 §7.8, RFC 6455, RFC 9110 §9.3.6).
+//
+// A client asks for another protocol (WebSocket, mostly) or for a tunnel (CONNECT); its route says
+// whether that is allowed. Nothing the client sends is treated as upgraded before the endpoint has
+// agreed: it stays in the connection's buffer. From then on the exchange is two bodies without
+// framing, moved by the same pumps as any other, and only the idle deadline runs.
+
+import Glibc
+import HTTP1
+import HTTPModel
+import Reactor
+import Resilience
+import Routing
+import Telemetry
+
+/// Where an exchange stands with a change of protocol.
+enum Upgrade: UInt8 {
+    case none
+    /// The client asked for a protocol its route allows; the endpoint decides.
+    case asked
+    /// CONNECT: an endpoint is being connected to, and decides nothing.
+    case connecting
+    /// Both directions carry bytes of another protocol.
+    case open
+}
+
+extension Worker {
+    /// Decides on what the client asks for. False: refused.
+    func prepareUpgrade(_ exchange: ExchangePointer) -> Bool {
+        guard let route = exchange.pointee.route, let view = view(exchange) else { return false }
+        // An offer to go on in HTTP/2 may be ignored, and is not for the endpoint to hear.
+        if view.asksForH2C { return true }
+        guard let token = view.field(named: "upgrade"), route.allowsUpgrade(to: token) else {
+            fail(exchange, Failure(.upgradeNotAllowed, phase: .lookup))
+            return false
+        }
+        exchange.pointee.upgrade = .asked
+        return true
+    }
+
+    /// Whether this CONNECT may open a tunnel. False: refused.
+    func prepareConnect(_ exchange: ExchangePointer) -> Bool {
+        let client = exchange.pointee.client
+        let word: StaticString = "connect"
+        let token = UnsafeBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount)
+        if let route = exchange.pointee.route, exchange.pointee.service != nil, route.allowsUpgrade(to: token)
+        {
+            exchange.pointee.upgrade = .connecting
+            return true
+        }
+        // What follows was meant for the tunnel, not for us.
+        client.pointee.closeAfterResponse = true
+        client.pointee.mustLinger = true
+        fail(exchange, Failure(.connectNotAllowed, phase: .route))
+        return false
+    }
+
+    /// The endpoint answered 101: right when it was asked, and names what it was asked for.
+    func acceptUpgrade(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
+        _ count: Int, _ head: ResponseHead
+    ) {
+        guard exchange.pointee.upgrade == .asked, let view = view(exchange),
+            let asked = view.field(named: "upgrade"), let wanted = asked.baseAddress,
+            (0..<Int(head.fieldCount)).contains(where: {
+                let field = fieldScratch[$0]
+                return field.id == .upgrade
+                    && equalIgnoringASCIICase(
+                        base + Int(field.valueOffset), Int(field.valueCount), wanted, asked.count)
+            })
+        else {
+            fail(exchange, Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
+            return
+        }
+        exchange.pointee.response = head
+        openBothWays(exchange, status: 101)
+        var writer = ByteWriter(output, capacity: outputBytes)
+        writeResponseHead(exchange, head, base, &writer)
+        carry(exchange, upstream, &writer, base + Int(head.byteCount), count - Int(head.byteCount))
+    }
+
+    /// The endpoint of a CONNECT is connected: the client may begin.
+    func acceptConnect(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+        openBothWays(exchange, status: 200)
+        var writer = ByteWriter(output, capacity: outputBytes)
+        beginResponseHead(exchange, 200, reason: reasonPhrase(200), &writer)
+        carry(exchange, upstream, &writer, input, 0)
+    }
+
+    private func openBothWays(_ exchange: ExchangePointer, status: UInt16) {
+        exchange.pointee.upgrade = .open
+        exchange.pointee.phase = .respond
+        exchange.pointee.status = status
+        exchange.pointee.headUs = UInt32(truncatingIfNeeded: (nowNs &- exchange.pointee.startNs) / 1000)
+        exchange.pointee.requestBody.begin(.untilClose, length: 0)
+        exchange.pointee.responseBody.begin(.untilClose, length: 0)
+        exchange.pointee.requestStarted = true
+        exchange.pointee.requestSentWhole = false
+        exchange.pointee.isReplayable = false
+        exchange.pointee.upstreamChunked = false
+        exchange.pointee.clientChunked = false
+        exchange.pointee.client.pointee.closeAfterResponse = true
+        if exchange.pointee.totalTimer >= 0 { timers.disarm(exchange.pointee.totalTimer) }
+    }
+
+    /// Sends the head that opens the tunnel, with what the endpoint sent behind it, and starts both directions.
+    private func carry(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ writer: inout ByteWriter,
+        _ early: UnsafeMutablePointer<UInt8>, _ earlyCount: Int
+    ) {
+        endResponseHead(exchange, &writer)
+        guard !writer.overflowed else {
+            fail(exchange, Failure(.internalLimit, phase: .respond))
+            return
+        }
+        exchange.pointee.responseStarted = true
+        guard sendResponse(exchange, upstream, &writer, early, earlyCount) else { return }
+        pumpResponseBody(exchange)
+        if !exchange.pointee.isOver { pumpRequestBody(exchange) }
+    }
+
+    /// Neither side has sent anything for as long as the route allows: both are closed in order.
+    func upgradedIsIdle(_ exchange: ExchangePointer) {
+        if exchange.pointee.failure.reason == .none {
+            exchange.pointee.failure = Failure(.idleTimeout, phase: .respond)
+        }
+        endAttempt(exchange, .none)
+        dropUpstream(exchange)
+        finish(exchange)
+    }
+}
