@@ -1,5 +1,6 @@
-// The load the benchmarks need and wrk does not make. HTTP/1.1 GETs over keep-alive connections to 127.0.0.1, one
-// thread, level-triggered epoll; every answer must be 200 with a Content-Length, anything else counts as an error.
+// The loads that do not saturate (closed.c makes the one that does): HTTP/1.1 GETs over keep-alive connections to
+// 127.0.0.1, one thread, level-triggered epoll; every answer must be 200 with a Content-Length, anything else counts as
+// an error.
 //
 //   client paced PORT PATH RATE SECONDS CONNECTIONS
 //       open loop: request i is due at start + i/RATE whether or not earlier ones were answered, and its latency is

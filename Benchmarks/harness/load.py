@@ -8,7 +8,6 @@ import subprocess
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(HERE, "build")
-LUA = os.path.join(HERE, "lua")
 RULER = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-\n"
 SIZES = {"128": 128, "16k": 16 * 1024, "1m": 1024 * 1024}
 
@@ -18,12 +17,13 @@ class Failed(Exception):
 
 
 def build():
-    """Compiles origin, client and the allocation counter when their sources are newer."""
+    """Compiles origin, load and the allocation counter when their sources are newer."""
     os.makedirs(BUILD, exist_ok=True)
     compiler = os.environ.get("CC", "gcc")
     for name, flags, out in (
         ("origin", [], "origin"),
         ("client", [], "client"),
+        ("closed", [], "closed"),
         ("allocations", ["-shared", "-fPIC"], "allocations.so"),
     ):
         source, target = os.path.join(HERE, name + ".c"), os.path.join(BUILD, out)
@@ -64,35 +64,28 @@ class Origin:
         self.process.wait()
 
 
-def wrk(port, path, script, seconds, connections=64, headers=(), environment=None):
-    """Runs wrk with one thread; returns its figures, or raises when any request went wrong."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", os.path.join(LUA, script)]
-    for header in headers:
-        command += ["-H", header]
-    command.append(f"http://127.0.0.1:{port}{path}")
-    result = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds + 60,
-        env={**os.environ, "BENCH_LUA": LUA, **(environment or {})})
-    for line in result.stdout.splitlines():
-        if line.startswith("JSON "):
-            figures = json.loads(line[5:])
-            if figures["errors"] or not figures["requests"]:
-                raise Failed(f"wrk: {figures['errors']} errors in {figures['requests']} requests")
-            return figures
-    raise Failed(f"wrk: {result.stdout.strip()[-400:]}")
+def closed(port, path, seconds, connections=64, options=()):
+    """Runs closed.c, as fast as the proxy answers; returns its figures, or raises when any request went wrong."""
+    return _figures("closed", [port, path, seconds, connections, *options], timeout=seconds + 60)
 
 
-def client(mode, *arguments, check=True):
+def client(mode, *arguments):
     """Runs one mode of client.c to its end and returns its figures."""
-    result = subprocess.run(
-        [tool("client"), mode, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        timeout=600)
+    return _figures("client", [mode, *arguments], timeout=600)
+
+
+def _figures(program, arguments, timeout):
     try:
+        result = subprocess.run(
+            [tool(program), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            timeout=timeout)
         figures = json.loads(result.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{program}: not finished after {timeout} s") from None
     except (IndexError, ValueError):
-        raise Failed(f"client {mode}: {result.stderr.strip() or 'no answer'}") from None
-    if check and figures["errors"]:
-        raise Failed(f"client {mode}: {figures['errors']} errors in {figures['requests']} requests")
+        raise Failed(f"{program}: {result.stderr.strip() or 'no answer'}") from None
+    if figures["errors"] or not figures["requests"]:
+        raise Failed(f"{program}: {figures['errors']} errors in {figures['requests']} requests: {result.stderr.strip()}")
     return figures
 
 

@@ -157,6 +157,5 @@ def describe(root, weir):
             "weir": _first_line(_run(weir, "version")) if os.path.exists(weir) else "",
             "nginx": _run("nginx", "-v").replace("nginx version: ", ""),
             "haproxy": _first_line(_run("haproxy", "-v")).split(" - ")[0],
-            "wrk": _first_line(_run("wrk", "-v")).split(" Copyright")[0],
         },
     }

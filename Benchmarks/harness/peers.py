@@ -26,7 +26,7 @@ class Setup:
         self.hosts = hosts
 
     def table(self):
-        """(host, prefix) of each route; the same arithmetic as lua/routes.lua."""
+        """(host, prefix) of each route; the same arithmetic as closed.c."""
         prefixes = self.routes // self.hosts
         return [(f"site{i // prefixes}.test", f"/p{i % prefixes}/") for i in range(self.routes)]
 

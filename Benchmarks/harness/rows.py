@@ -25,41 +25,44 @@ class Context:
 
 
 class Row:
-    """Base: throughput rows measured with wrk."""
+    """Base: rows measured with 64 connections that ask as fast as they are answered."""
 
     metric = "cpu_us"
     unit = "CPU µs/request"
     digits = 1
     timed = True  # CPU time and core use are measured around `measure`
 
-    def __init__(self, name, title, path="/128", script="get.lua", headers=(), peers=HTTP, setup=None, targets=(),
-                 post=False):
-        self.name, self.title, self.path, self.script, self.headers = name, title, path, script, headers
-        self.peers, self.setup, self.post = peers, setup or Setup(), post
+    def __init__(self, name, title, path="/128", peers=HTTP, setup=None, targets=(), post_bytes=0, close=False):
+        self.name, self.title, self.path = name, title, path
+        self.peers, self.setup, self.post_bytes, self.close = peers, setup or Setup(), post_bytes, close
         self.targets = dict(targets)  # peer name -> highest allowed ratio weir / peer
 
-    def environment(self):
-        return {"BENCH_ROUTES": str(self.setup.routes), "BENCH_HOSTS": str(self.setup.hosts)}
+    def options(self):
+        """Arguments of closed.c."""
+        found = ["--close"] if self.close else []
+        if self.post_bytes:
+            found += ["--post", self.post_bytes]
+        if self.setup.routes:
+            found += ["--routes", self.setup.routes, self.setup.hosts]
+        return found
 
     def check(self, running):
-        body = load.RULER * 1024 if self.post else None
+        body = load.RULER * (self.post_bytes // len(load.RULER)) if self.post_bytes else None
         table = self.setup.table()
         for host, prefix in (table[0], table[len(table) // 2], table[-1]) if table else [(None, "/")]:
             load.check_answer(running.port, prefix + self.path[1:], host=host, body=body)
 
     def warm_up(self, running, context):
-        load.wrk(running.port, self.path, self.script, context.warmup, headers=self.headers,
-                 environment=self.environment())
+        load.closed(running.port, self.path, context.warmup, options=self.options())
 
     def measure(self, running, context):
-        figures = load.wrk(running.port, self.path, self.script, context.seconds, headers=self.headers,
-                           environment=self.environment())
+        figures = load.closed(running.port, self.path, context.seconds, options=self.options())
         size = load.SIZES[self.path[1:]]
-        if figures["bytes"] < figures["requests"] * size:
+        if figures["bytes"] != figures["requests"] * size:
             raise load.Failed(f"{figures['bytes']} bytes for {figures['requests']} answers of {size}")
         return {
-            "requests": figures["requests"], "requests_per_s": figures["requests"] / figures["duration_us"] * 1e6,
-            "p50_us": figures["p50_us"], "p99_us": figures["p99_us"]}
+            "requests": figures["requests"], "requests_per_s": figures["requests"] / figures["seconds"],
+            "p50_us": figures["p50_us"], "p90_us": figures["p90_us"], "p99_us": figures["p99_us"]}
 
 
 class Paced(Row):
@@ -134,12 +137,12 @@ ROWS = [
     Row("small", "128 B, keep-alive", targets={"nginx": 0.85, "haproxy": 0.80}),
     Row("16k", "16 KiB", path="/16k", targets={"nginx": 0.70}),
     Row("1m", "1 MiB", path="/1m", peers=SPLICING, targets={"nginx": 0.45, "haproxy-splice": 0.80}),
-    Row("new-connection", "new connection per request", headers=("Connection: close",), targets={"nginx": 1.0}),
-    Row("post-64k", "POST of 64 KiB", script="post.lua", post=True, targets={"haproxy": 0.95}),
+    Row("new-connection", "new connection per request", close=True, targets={"nginx": 1.0}),
+    Row("post-64k", "POST of 64 KiB", post_bytes=64 * 1024, targets={"haproxy": 0.95}),
     Row("tcp", "TCP, 128 B", setup=Setup("tcp"), targets={"haproxy": 1.0}),
     Row("tcp-1m", "TCP, 1 MiB", path="/1m", setup=Setup("tcp"), peers=SPLICING),
-    Row("routes-10", "10 routes", script="routes.lua", setup=Setup(routes=10, hosts=2)),
-    Row("routes-1000", "1,000 routes", script="routes.lua", setup=Setup(routes=1000, hosts=50)),
+    Row("routes-10", "10 routes", setup=Setup(routes=10, hosts=2)),
+    Row("routes-1000", "1,000 routes", setup=Setup(routes=1000, hosts=50)),
     Paced("paced", "128 B at 2,000/s, open loop"),
     Idle("idle", "10,000 idle connections", targets={"nginx": 1.0}),
     Start("start", "start to first answer", targets={"nginx": 1.0}),
