@@ -18,6 +18,7 @@ let package = Package(
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "CAres", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
+        .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
 
         // Floor 1: the machine
         .target(name: "Reactor", dependencies: ["CLinux"]),
@@ -25,6 +26,7 @@ let package = Package(
         // Floor 2: codecs
         .target(name: "HTTPModel"),
         .target(name: "HTTP1", dependencies: ["HTTPModel"]),
+        .target(name: "HTTP2", dependencies: ["CNGHTTP2", "HTTPModel", "HTTP1"]),
         .target(name: "ProxyProtocol", dependencies: ["Reactor"]),
 
         // Floor 3: decisions
@@ -63,6 +65,7 @@ let package = Package(
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"]),
         .testTarget(name: "HTTPModelTests", dependencies: ["HTTPModel"]),
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTPModel"]),
+        .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPModel", "HTTP1"]),
         .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol", "Reactor"]),
         .testTarget(name: "BalancingTests", dependencies: ["Balancing"]),
         .testTarget(name: "ResilienceTests", dependencies: ["Resilience"]),

@@ -8,9 +8,9 @@ struct Floor {
 
 enum Floors {
     static let all = [
-        Floor(number: 0, modules: ["CLinux", "CYAML", "CPCRE2", "CAres"]),
+        Floor(number: 0, modules: ["CLinux", "CYAML", "CPCRE2", "CAres", "CNGHTTP2"]),
         Floor(number: 1, modules: ["Reactor"]),
-        Floor(number: 2, modules: ["HTTPModel", "HTTP1", "ProxyProtocol"]),
+        Floor(number: 2, modules: ["HTTPModel", "HTTP1", "HTTP2", "ProxyProtocol"]),
         Floor(number: 3, modules: ["Balancing", "Resilience", "Routing"]),
         Floor(number: 4, modules: ["Telemetry", "Proxy"]),
         Floor(number: 5, modules: ["Configuration", "Control"]),
@@ -20,6 +20,7 @@ enum Floors {
     /// Imports within a floor, and from it upwards in the row only.
     static let neighbours: [String: Set<String>] = [
         "HTTP1": ["HTTPModel"],
+        "HTTP2": ["HTTPModel", "HTTP1"],
         "Proxy": ["Telemetry"],
         "Control": ["Configuration"],
         "weir": ["Admin"],
@@ -27,7 +28,7 @@ enum Floors {
 
     /// Below its own floor, and still not for it: decisions and codecs take values, not sockets.
     static let forbidden: [String: Set<String>] = [
-        "HTTPModel": ["Reactor"], "HTTP1": ["Reactor"],
+        "HTTPModel": ["Reactor"], "HTTP1": ["Reactor"], "HTTP2": ["Reactor"],
         "Balancing": ["Reactor", "HTTPModel", "HTTP1"], "Resilience": ["Reactor", "HTTPModel", "HTTP1"],
         "Routing": ["Reactor", "HTTP1"],
         "Configuration": ["Proxy", "Telemetry", "Reactor"],
@@ -39,6 +40,7 @@ enum Floors {
         "CYAML": ["Configuration"],
         "CPCRE2": ["Routing", "Configuration"],
         "CAres": ["Control"],
+        "CNGHTTP2": ["HTTP2"],
     ]
 
     /// Not ours, and allowed everywhere.

@@ -1,0 +1,2 @@
+typealias StreamPointer = UnsafeMutablePointer<StreamRecord>
+struct StreamRecord {}
