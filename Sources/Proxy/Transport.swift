@@ -38,6 +38,9 @@ struct Transport {
     /// Something waits to be taken: nothing more should be produced for this side.
     @inline(__always) var isBlocked: Bool { outbox.count > 0 }
 
+    /// Bytes accepted and not yet taken.
+    var waiting: Int { outbox.count }
+
     /// Sends parts behind what already waits; keeps what is not taken. Returns 0 or an errno.
     mutating func send(
         _ parts: UnsafeMutablePointer<iovec>, _ partCount: Int, total: Int, pool: inout BufferPool

@@ -1,4 +1,4 @@
-// Outbox: what the kernel does not take at once arrives later, whole and in order.
+// Transport: what the kernel does not take at once arrives later, whole and in order.
 
 import Glibc
 import Reactor
@@ -60,7 +60,7 @@ private final class NarrowPair {
 
 /// Sends the parts from memory that is overwritten afterwards, as the worker's scratch is.
 private func send(
-    _ parts: [[UInt8]], _ outbox: inout Outbox, to socket: Socket, pool: inout BufferPool
+    _ parts: [[UInt8]], _ transport: inout Transport, pool: inout BufferPool
 ) -> Int32 {
     let total = parts.reduce(0) { $0 + $1.count }
     let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: total + 1)
@@ -72,18 +72,19 @@ private func send(
         vectors.append(iovec(iov_base: memory + offset, iov_len: part.count))
         offset += part.count
     }
-    let result = outbox.send(&vectors, vectors.count, total: total, to: socket, pool: &pool)
+    let result = transport.send(&vectors, vectors.count, total: total, pool: &pool)
     for i in 0..<total { memory[i] = 0xee }
     return result
 }
 
-@Suite struct OutboxTests {
+@Suite struct TransportTests {
     @Test func whatFitsIsNotKept() {
         let pair = NarrowPair()
         var pool = BufferPool()
-        var outbox = Outbox()
-        #expect(send([[1, 2], [], [3]], &outbox, to: pair.near, pool: &pool) == 0)
-        #expect(outbox.isEmpty && pool.bytesInUse == 0)
+        var transport = Transport(pair.near)
+        let code1 = send([[1, 2], [], [3]], &transport, pool: &pool)
+        #expect(code1 == 0)
+        #expect(!transport.isBlocked && pool.bytesInUse == 0)
         #expect(pair.receiveAll() == [1, 2, 3])
     }
 
@@ -94,35 +95,38 @@ private func send(
         var random = Generator(state: seed)
         let pair = NarrowPair()
         var pool = BufferPool()
-        var outbox = Outbox()
+        var transport = Transport(pair.near)
         var accepted: [UInt8] = []
         var received: [UInt8] = []
         var keptSome = false
         for _ in 0..<120 {
-            if outbox.count < 65_536 {
+            if transport.waiting < 65_536 {
                 let parts = (0..<Int.random(in: 1...6, using: &random)).map { _ in
                     let bits = Int.random(in: 0...14, using: &random)
                     let count = Int.random(in: 0...(1 << bits), using: &random)
                     let start = UInt8.random(in: 0...255, using: &random)
                     return (0..<count).map { start &+ UInt8(truncatingIfNeeded: $0 &* 7) }
                 }
-                try #require(send(parts, &outbox, to: pair.near, pool: &pool) == 0)
+                let code2 = send(parts, &transport, pool: &pool)
+                try #require(code2 == 0)
                 for part in parts { accepted += part }
             }
-            keptSome = keptSome || !outbox.isEmpty
+            keptSome = keptSome || transport.isBlocked
             if Bool.random(using: &random) {
                 received += pair.receive(Int.random(in: 1...20_000, using: &random))
             }
             if Bool.random(using: &random) {
-                try #require(outbox.flush(to: pair.near, pool: &pool) == 0)
+                let code3 = transport.flush(pool: &pool)
+                try #require(code3 == 0)
             }
-            #expect(outbox.isEmpty == (pool.bytesInUse == 0), "buffers are held for bytes only")
+            #expect(!transport.isBlocked == (pool.bytesInUse == 0), "buffers are held for bytes only")
         }
-        while !outbox.isEmpty {
-            let before = outbox.count
+        while transport.isBlocked {
+            let before = transport.waiting
             received += pair.receiveAll()
-            try #require(outbox.flush(to: pair.near, pool: &pool) == 0)
-            try #require(outbox.count < before, "no progress")
+            let code4 = transport.flush(pool: &pool)
+            try #require(code4 == 0)
+            try #require(transport.waiting < before, "no progress")
         }
         received += pair.receiveAll()
         #expect(received == accepted)
@@ -133,37 +137,44 @@ private func send(
     @Test func clearGivesEverythingBack() {
         let pair = NarrowPair()
         var pool = BufferPool()
-        var outbox = Outbox()
+        var transport = Transport(pair.near)
         let big = [UInt8](repeating: 7, count: 200_000)
-        #expect(send([big, big], &outbox, to: pair.near, pool: &pool) == 0)
-        #expect(send([[1], big], &outbox, to: pair.near, pool: &pool) == 0)
-        #expect(!outbox.isEmpty && pool.bytesInUse >= outbox.count)
-        outbox.clear(pool: &pool)
-        #expect(outbox.isEmpty && pool.bytesInUse == 0)
+        let code5 = send([big, big], &transport, pool: &pool)
+        #expect(code5 == 0)
+        let code6 = send([[1], big], &transport, pool: &pool)
+        #expect(code6 == 0)
+        #expect(transport.isBlocked && pool.bytesInUse >= transport.waiting)
+        transport.forgetOutput(pool: &pool)
+        #expect(!transport.isBlocked && pool.bytesInUse == 0)
         // And it can be used again.
         _ = pair.receiveAll()
-        #expect(send([[9]], &outbox, to: pair.near, pool: &pool) == 0)
+        let code7 = send([[9]], &transport, pool: &pool)
+        #expect(code7 == 0)
         #expect(pair.receiveAll() == [9])
     }
 
     @Test func errorsAreReportedAndNothingIsKept() {
         let pair = NarrowPair()
         var pool = BufferPool()
-        var outbox = Outbox()
+        var transport = Transport(pair.near)
         _ = shutdown(pair.near.fd, Int32(SHUT_WR))
-        #expect(send([[1, 2, 3]], &outbox, to: pair.near, pool: &pool) == EPIPE)
-        #expect(send([[1], [2]], &outbox, to: pair.near, pool: &pool) == EPIPE)
-        #expect(outbox.isEmpty && pool.bytesInUse == 0)
+        let code8 = send([[1, 2, 3]], &transport, pool: &pool)
+        #expect(code8 == EPIPE)
+        let code9 = send([[1], [2]], &transport, pool: &pool)
+        #expect(code9 == EPIPE)
+        #expect(!transport.isBlocked && pool.bytesInUse == 0)
     }
 
     @Test func flushReportsADeadPeer() {
         let pair = NarrowPair()
         var pool = BufferPool()
-        var outbox = Outbox()
-        #expect(send([[UInt8](repeating: 7, count: 100_000)], &outbox, to: pair.near, pool: &pool) == 0)
+        var transport = Transport(pair.near)
+        let code10 = send([[UInt8](repeating: 7, count: 100_000)], &transport, pool: &pool)
+        #expect(code10 == 0)
         _ = shutdown(pair.far.fd, Int32(SHUT_RD))
-        #expect(outbox.flush(to: pair.near, pool: &pool) == EPIPE)
-        outbox.clear(pool: &pool)
+        let code11 = transport.flush(pool: &pool)
+        #expect(code11 == EPIPE)
+        transport.forgetOutput(pool: &pool)
         #expect(pool.bytesInUse == 0)
     }
 }
