@@ -19,6 +19,8 @@ let package = Package(
         .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "CAres", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
 
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+
         // Floor 1: the machine
         .target(name: "Reactor", dependencies: ["CLinux"]),
 
@@ -26,6 +28,7 @@ let package = Package(
         .target(name: "HTTPModel"),
         .target(name: "HTTP1", dependencies: ["HTTPModel"]),
         .target(name: "ProxyProtocol", dependencies: ["Reactor"]),
+        .target(name: "TLS", dependencies: ["COpenSSL"]),
 
         // Floor 3: decisions
         .target(name: "Balancing"),
@@ -37,7 +40,7 @@ let package = Package(
         .target(
             name: "Proxy",
             dependencies: [
-                "CLinux", "Reactor", "HTTPModel", "HTTP1", "ProxyProtocol", "Balancing",
+                "CLinux", "Reactor", "HTTPModel", "HTTP1", "ProxyProtocol", "TLS", "Balancing",
                 "Resilience", "Routing", "Telemetry",
             ]),
 
@@ -47,7 +50,7 @@ let package = Package(
             name: "Control",
             dependencies: [
                 "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing", "HTTPModel", "HTTP1",
-                "Resilience", "Balancing",
+                "Resilience", "Balancing", "TLS",
             ]),
 
         // Floor 6: what shows and asks
@@ -64,6 +67,7 @@ let package = Package(
         .testTarget(name: "HTTPModelTests", dependencies: ["HTTPModel"]),
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTPModel"]),
         .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol", "Reactor"]),
+        .testTarget(name: "TLSTests", dependencies: ["TLS", "COpenSSL"]),
         .testTarget(name: "BalancingTests", dependencies: ["Balancing"]),
         .testTarget(name: "ResilienceTests", dependencies: ["Resilience"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1"]),

@@ -8,9 +8,9 @@ struct Floor {
 
 enum Floors {
     static let all = [
-        Floor(number: 0, modules: ["CLinux", "CYAML", "CPCRE2", "CAres"]),
+        Floor(number: 0, modules: ["CLinux", "CYAML", "CPCRE2", "CAres", "COpenSSL"]),
         Floor(number: 1, modules: ["Reactor"]),
-        Floor(number: 2, modules: ["HTTPModel", "HTTP1", "ProxyProtocol"]),
+        Floor(number: 2, modules: ["HTTPModel", "HTTP1", "ProxyProtocol", "TLS"]),
         Floor(number: 3, modules: ["Balancing", "Resilience", "Routing"]),
         Floor(number: 4, modules: ["Telemetry", "Proxy"]),
         Floor(number: 5, modules: ["Configuration", "Control"]),
@@ -28,6 +28,7 @@ enum Floors {
     /// Below its own floor, and still not for it: decisions and codecs take values, not sockets.
     static let forbidden: [String: Set<String>] = [
         "HTTPModel": ["Reactor"], "HTTP1": ["Reactor"],
+        "TLS": ["Reactor"],
         "Balancing": ["Reactor", "HTTPModel", "HTTP1"], "Resilience": ["Reactor", "HTTPModel", "HTTP1"],
         "Routing": ["Reactor", "HTTP1"],
         "Configuration": ["Proxy", "Telemetry", "Reactor"],
@@ -39,6 +40,7 @@ enum Floors {
         "CYAML": ["Configuration"],
         "CPCRE2": ["Routing", "Configuration"],
         "CAres": ["Control"],
+        "COpenSSL": ["TLS"],
     ]
 
     /// Not ours, and allowed everywhere.
