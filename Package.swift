@@ -20,6 +20,8 @@ let package = Package(
         .systemLibrary(name: "CAres", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
 
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+
         // Floor 1: the machine
         .target(name: "Reactor", dependencies: ["CLinux"]),
 
@@ -28,6 +30,7 @@ let package = Package(
         .target(name: "HTTP1", dependencies: ["HTTPModel"]),
         .target(name: "HTTP2", dependencies: ["CNGHTTP2", "HTTPModel", "HTTP1"]),
         .target(name: "ProxyProtocol", dependencies: ["Reactor"]),
+        .target(name: "TLS", dependencies: ["COpenSSL"]),
 
         // Floor 3: decisions
         .target(name: "Balancing"),
@@ -39,7 +42,7 @@ let package = Package(
         .target(
             name: "Proxy",
             dependencies: [
-                "CLinux", "Reactor", "HTTPModel", "HTTP1", "ProxyProtocol", "Balancing",
+                "CLinux", "Reactor", "HTTPModel", "HTTP1", "ProxyProtocol", "TLS", "Balancing",
                 "Resilience", "Routing", "Telemetry",
             ]),
 
@@ -49,7 +52,7 @@ let package = Package(
             name: "Control",
             dependencies: [
                 "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing", "HTTPModel", "HTTP1",
-                "Resilience", "Balancing",
+                "Resilience", "Balancing", "TLS",
             ]),
 
         // Floor 6: what shows and asks
@@ -67,6 +70,7 @@ let package = Package(
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTPModel"]),
         .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPModel", "HTTP1"]),
         .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol", "Reactor"]),
+        .testTarget(name: "TLSTests", dependencies: ["TLS", "COpenSSL"]),
         .testTarget(name: "BalancingTests", dependencies: ["Balancing"]),
         .testTarget(name: "ResilienceTests", dependencies: ["Resilience"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1"]),

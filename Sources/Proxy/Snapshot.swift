@@ -12,6 +12,7 @@ import Reactor
 import Resilience
 import Routing
 import Synchronization
+import TLS
 import Telemetry
 
 /// Everything a worker needs to serve requests. Immutable.
@@ -70,6 +71,8 @@ public final class ListenerPlan: Sendable {
     /// Router rule number → index into Snapshot.routes.
     public let routeIndexes: [Int32]
     public let requiresProxyHeader: Bool
+    /// nil: connections are not encrypted.
+    public let tls: TLSServerContext?
     public let parser: RequestParser
     public let headBytesMax: Int
     public let headTimeoutMs: UInt64
@@ -89,8 +92,9 @@ public final class ListenerPlan: Sendable {
 
     public init(
         id: Int, name: String, traffic: Traffic, sockets: [ListeningSockets], router: Router,
-        routeIndexes: [Int32], requiresProxyHeader: Bool, headLimits: HeadLimits, headTimeoutMs: UInt64,
-        idleTimeoutMs: UInt64, bodyTimeoutMs: UInt64, writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64,
+        routeIndexes: [Int32], requiresProxyHeader: Bool, tls: TLSServerContext? = nil,
+        headLimits: HeadLimits, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, bodyTimeoutMs: UInt64,
+        writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64,
         connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics,
         unrouted: RouteMetrics
     ) {
@@ -101,6 +105,7 @@ public final class ListenerPlan: Sendable {
         self.router = router
         self.routeIndexes = routeIndexes
         self.requiresProxyHeader = requiresProxyHeader
+        self.tls = tls
         self.parser = RequestParser(limits: headLimits)
         self.headBytesMax = headLimits.bytesMax
         self.headTimeoutMs = headTimeoutMs
@@ -264,12 +269,14 @@ public final class ServicePlan: @unchecked Sendable {
     /// Connections per endpoint and worker, 0: no bound.
     public let connectionsMax: Int
     public let proxyProtocol: ProxyProtocolVersion?
+    /// nil: connections to endpoints are not encrypted.
+    public let tls: TLSClientContext?
     public let retryBudget: RetryBudget
 
     public init(
         id: Int, name: String, algorithm: Balancer.Algorithm, endpoints: [Endpoint],
         connectTimeoutMs: UInt64, idleConnectionsMax: Int, idleTimeoutMs: UInt64, connectionsMax: Int,
-        proxyProtocol: ProxyProtocolVersion?, retryBudget: RetryBudget
+        proxyProtocol: ProxyProtocolVersion?, tls: TLSClientContext? = nil, retryBudget: RetryBudget
     ) {
         self.id = id
         self.name = StaticBytes(name)
@@ -284,6 +291,7 @@ public final class ServicePlan: @unchecked Sendable {
         self.idleTimeoutMs = idleTimeoutMs
         self.connectionsMax = connectionsMax
         self.proxyProtocol = proxyProtocol
+        self.tls = tls
         self.retryBudget = retryBudget
     }
 

@@ -8,9 +8,9 @@ struct Floor {
 
 enum Floors {
     static let all = [
-        Floor(number: 0, modules: ["CLinux", "CYAML", "CPCRE2", "CAres", "CNGHTTP2"]),
+        Floor(number: 0, modules: ["CLinux", "CYAML", "CPCRE2", "CAres", "CNGHTTP2", "COpenSSL"]),
         Floor(number: 1, modules: ["Reactor"]),
-        Floor(number: 2, modules: ["HTTPModel", "HTTP1", "HTTP2", "ProxyProtocol"]),
+        Floor(number: 2, modules: ["HTTPModel", "HTTP1", "HTTP2", "ProxyProtocol", "TLS"]),
         Floor(number: 3, modules: ["Balancing", "Resilience", "Routing"]),
         Floor(number: 4, modules: ["Telemetry", "Proxy"]),
         Floor(number: 5, modules: ["Configuration", "Control"]),
@@ -29,6 +29,7 @@ enum Floors {
     /// Below its own floor, and still not for it: decisions and codecs take values, not sockets.
     static let forbidden: [String: Set<String>] = [
         "HTTPModel": ["Reactor"], "HTTP1": ["Reactor"], "HTTP2": ["Reactor"],
+        "TLS": ["Reactor"],
         "Balancing": ["Reactor", "HTTPModel", "HTTP1"], "Resilience": ["Reactor", "HTTPModel", "HTTP1"],
         "Routing": ["Reactor", "HTTP1"],
         "Configuration": ["Proxy", "Telemetry", "Reactor"],
@@ -41,6 +42,7 @@ enum Floors {
         "CPCRE2": ["Routing", "Configuration"],
         "CAres": ["Control"],
         "CNGHTTP2": ["HTTP2"],
+        "COpenSSL": ["TLS"],
     ]
 
     /// Not ours, and allowed everywhere.

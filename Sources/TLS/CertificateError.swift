@@ -1,0 +1,65 @@
+// What can be wrong with certificates, keys and CA files, in words an operator can act on.
+
+/// Why certificate material cannot be used. `description` names the file and what to do.
+public enum CertificateError: Error, Sendable, Equatable, CustomStringConvertible {
+    case fileMissing(String)
+    /// errno of open or read.
+    case fileUnreadable(String, Int32)
+    case fileTooLarge(String)
+    case notPEM(String)
+    /// PEM, but not what belongs there: "PRIVATE KEY" where a certificate is wanted.
+    case wrongContent(String, found: String)
+    case certificateMalformed(String, index: Int)
+    case keyEncrypted(String)
+    case keyMalformed(String)
+    case keyUnsupported(String)
+    /// The certificate's file and the key's.
+    case keyMismatch(String, key: String)
+    /// The permission bits.
+    case keyWorldReadable(String, mode: UInt32)
+    /// The certificate at this place (from 1) was not issued by the one after it.
+    case chainOutOfOrder(String, index: Int)
+    /// OpenSSL refuses it: too short a key, too weak a digest.
+    case refused(String, reason: String)
+    /// An OCSP response that cannot be read, or is for another certificate.
+    case statusMalformed(String)
+
+    public var description: String {
+        switch self {
+        case .fileMissing(let file): "\(file) does not exist"
+        case .fileUnreadable(let file, let code): "\(file) cannot be read: \(errorText(code))"
+        case .fileTooLarge(let file): "\(file) is larger than \(PEMFile.bytesMax / 1_048_576) MiB"
+        case .notPEM(let file): "\(file) is not a PEM file"
+        case .wrongContent(let file, let found): "\(file) holds \(found), not what is wanted here"
+        case .certificateMalformed(let file, let index): "certificate \(index) of \(file) cannot be read"
+        case .keyEncrypted(let file): "the key in \(file) is encrypted; Weir cannot ask for its passphrase"
+        case .keyMalformed(let file): "the key in \(file) cannot be read"
+        case .keyUnsupported(let file): "the key in \(file) is of a kind TLS has no use for"
+        case .keyMismatch(let file, let key):
+            "the key in \(key) does not belong to the certificate in \(file)"
+        case .keyWorldReadable(let file, let mode):
+            "\(file) can be read by everybody (mode \(octal(mode)))"
+        case .chainOutOfOrder(let file, let index):
+            "certificate \(index) of \(file) was not issued by the next one: the chain is out of order"
+        case .refused(let file, let reason): "\(file) is refused: \(reason)"
+        case .statusMalformed(let file): "\(file) is not an OCSP response for this certificate"
+        }
+    }
+
+    /// How to mend it; nil when the description says enough.
+    public var hint: String? {
+        switch self {
+        case .keyWorldReadable(let file, _): "run: chmod o-rwx \(file)"
+        case .keyEncrypted(let file): "decrypt it: openssl pkey -in \(file) -out KEY"
+        case .notPEM(let file):
+            "expected text with -----BEGIN …-----; from DER: openssl x509 -inform der -in \(file)"
+        case .chainOutOfOrder: "expected the server's certificate first, then each issuer in turn"
+        default: nil
+        }
+    }
+}
+
+private func octal(_ mode: UInt32) -> String {
+    let digits = String(mode & 0o777, radix: 8)
+    return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+}
