@@ -42,7 +42,7 @@ let package = Package(
         .target(
             name: "Proxy",
             dependencies: [
-                "CLinux", "Reactor", "HTTPModel", "HTTP1", "ProxyProtocol", "TLS", "Balancing",
+                "CLinux", "Reactor", "HTTPModel", "HTTP1", "HTTP2", "ProxyProtocol", "TLS", "Balancing",
                 "Resilience", "Routing", "Telemetry",
             ]),
 
@@ -52,7 +52,7 @@ let package = Package(
             name: "Control",
             dependencies: [
                 "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing", "HTTPModel", "HTTP1",
-                "Resilience", "Balancing", "TLS",
+                "Resilience", "Balancing", "TLS", "HTTP2",
             ]),
 
         // Floor 6: what shows and asks

@@ -76,6 +76,7 @@ struct ConfigurationBuilder {
             limits["fields"]?.store(&result.limits.fields, Int.init)
             limits["target"]?.storeSize(&result.limits.targetBytes)
             limits["connections"]?.store(&result.limits.connections, Int.init)
+            limits["streams"]?.store(&result.limits.streams, Int.init)
             limits["requests-per-connection"]?.store(&result.limits.requestsPerConnection, Int.init)
         }
         return result

@@ -77,7 +77,9 @@ struct CrossCheck {
         refuse(
             node["timeout"], waitsForHeader ? ["body", "write"] : ["head", "body", "write"],
             place + ".timeout")
-        refuse(node["limits"], ["head", "fields", "target", "requests-per-connection"], place + ".limits")
+        refuse(
+            node["limits"], ["head", "fields", "target", "requests-per-connection", "streams"],
+            place + ".limits")
     }
 
     /// The same address twice, and a single address beside ":port" for all of them.

@@ -128,6 +128,10 @@ enum Language {
                 "requests-per-connection", .integer(1...1_000_000_000), default: "10000",
                 "Requests on one connection before it is closed in an orderly way. HTTP only.",
                 example: "requests-per-connection: 1000"),
+            Key(
+                "streams", .integer(1...10_000), default: "128",
+                "Streams a client may have open at once on an HTTP/2 connection. HTTP only.",
+                example: "streams: 256"),
         ])
 
     static let clientAddress = Section(

@@ -169,6 +169,8 @@ public struct Listener: Sendable, Equatable {
         public var connections = 100_000
         /// Requests on one connection before it is closed in an orderly way.
         public var requestsPerConnection = 10_000
+        /// Streams open at once on one HTTP/2 connection.
+        public var streams = 128
 
         public init() {}
     }

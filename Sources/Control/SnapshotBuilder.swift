@@ -6,6 +6,7 @@
 import Balancing
 import Configuration
 import HTTP1
+import HTTP2
 import Proxy
 import Reactor
 import Resilience
@@ -309,7 +310,7 @@ struct SnapshotBuilder {
         return ListenerPlan(
             id: objects.listenerID(name), name: name, traffic: traffic, sockets: sockets, router: router,
             routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required,
-            headLimits: Self.headLimits(listener),
+            http2: Self.http2(listener), headLimits: Self.headLimits(listener),
             headTimeoutMs: UInt64(listener.timeout.headMs), idleTimeoutMs: UInt64(listener.timeout.idleMs),
             bodyTimeoutMs: UInt64(listener.timeout.bodyMs), writeTimeoutMs: UInt64(listener.timeout.writeMs),
             bytesPerSecondMin: UInt64(listener.bodyRateMin),
@@ -317,6 +318,14 @@ struct SnapshotBuilder {
             requestsPerConnectionMax: UInt32(clamping: listener.limits.requestsPerConnection),
             metrics: metrics.listener(name),
             unrouted: metrics.route("-", service: listener.service?.value ?? "-"))
+    }
+
+    /// The bounds of an HTTP/2 connection on a listener.
+    private static func http2(_ listener: Listener) -> HTTP2Configuration {
+        var result = HTTP2Configuration()
+        result.head = headLimits(listener)
+        result.streamsMax = UInt32(listener.limits.streams)
+        return result
     }
 
     /// The bounds of a request head on a listener.

@@ -39,6 +39,16 @@ public enum Version: UInt8, Sendable, BitwiseCopyable, Comparable {
     case http2 = 20
     case http3 = 30
 
+    /// As logs write it.
+    public var name: StaticString {
+        switch self {
+        case .http10: "HTTP/1.0"
+        case .http11: "HTTP/1.1"
+        case .http2: "HTTP/2"
+        case .http3: "HTTP/3"
+        }
+    }
+
     @inlinable public static func < (a: Version, b: Version) -> Bool { a.rawValue < b.rawValue }
 }
 

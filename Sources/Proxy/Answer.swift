@@ -117,15 +117,10 @@ extension Worker {
             writer.append("\r\n")
         }
         endResponseHead(exchange, &writer)
-        if hasBody, let body, exchange.pointee.request.method != .head { writer.append(body) }
-        guard !writer.overflowed else {
-            end(exchange, Failure(.internalLimit, phase: exchange.pointee.phase))
-            return
-        }
-        exchange.pointee.bytesOut += UInt64(writer.count)
+        let sent = hasBody && exchange.pointee.request.method != .head ? body : nil
         exchange.pointee.responseDone = true
         let client = exchange.pointee.client
-        guard sendToClient(client, output, writer.count) else { return }
+        guard sendWhole(exchange, &writer, body: sent) else { return }
         if !client.pointee.transport.isBlocked {
             finish(exchange)
         } else {

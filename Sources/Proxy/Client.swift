@@ -18,10 +18,14 @@ extension Worker {
         if !readiness.isDisjoint(with: [.readHangUp, .hangUp, .error]) {
             client.pointee.peerEnded = true
             client.pointee.canRead = true
+            client.pointee.transport.becameReadable(hangUp: true)
+        } else if readiness.contains(.readable) {
+            client.pointee.canRead = true
+            client.pointee.transport.becameReadable(hangUp: false)
         }
-        if readiness.contains(.readable) { client.pointee.canRead = true }
         if readiness.contains(.writable) {
             if client.pointee.transport.isBlocked || client.pointee.exchange != nil { clientWritable(client) }
+            if client.pointee.state == .handshake { serve(client) }
         }
         if client.pointee.canRead { serve(client) }
     }
@@ -45,6 +49,10 @@ extension Worker {
             switch client.pointee.state {
             case .proxyHeader:
                 goOn = readProxyHeader(client)
+            case .handshake:
+                goOn = handshake(client)
+            case .session:
+                goOn = serveSession(client)
             case .idle, .head:
                 goOn = readHead(client)
             case .exchange:
@@ -97,7 +105,7 @@ extension Worker {
     /// The client takes bytes again.
     private func clientWritable(_ client: ClientPointer) {
         if client.pointee.transport.isBlocked {
-            let error = client.pointee.transport.flush(pool: &buffers)
+            let error = client.pointee.transport.flush(pool: &buffers, nowMs: nowMs)
             if error != 0 {
                 clientEnded(client, errno: error)
                 return
@@ -107,6 +115,7 @@ extension Worker {
         }
         guard let exchange = client.pointee.exchange else {
             if client.pointee.state == .lingering { finishLingeringOutput(client) }
+            client.pointee.session?.mark()
             return
         }
         outputDrained(exchange)
@@ -114,7 +123,7 @@ extension Worker {
 
     /// Sends bytes of our own making to the client, outside the response's body. False: the client is gone.
     func sendToClient(_ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
-        let error = client.pointee.transport.send(bytes, count, pool: &buffers)
+        let error = client.pointee.transport.send(bytes, count, pool: &buffers, nowMs: nowMs)
         if error == 0 { return true }
         clientEnded(client, errno: error)
         return false
@@ -138,9 +147,15 @@ extension Worker {
     func clientDeadlinePassed(_ client: ClientPointer) {
         let deadline = client.pointee.deadline
         client.pointee.deadline = .none
+        if client.pointee.session != nil && deadline != .linger {
+            sessionDeadlinePassed(client, deadline)
+            return
+        }
         switch deadline {
         case .none:
             break
+        case .handshake:
+            handshakeFailed(client, .tlsHandshakeTimeout)
         case .idle, .linger:
             close(client)
         case .head:
@@ -174,6 +189,10 @@ extension Worker {
     /// closing at once would answer its bytes with a reset that can overtake our response
     /// (RFC 9112 §9.6).
     func closeGracefully(_ client: ClientPointer) {
+        if client.pointee.transport.isStream {
+            lingerStream(client)
+            return
+        }
         let maySend = client.pointee.mustLinger || client.pointee.input != nil || client.pointee.canRead
         if !client.pointee.transport.isBlocked && !maySend {
             close(client)
@@ -190,7 +209,7 @@ extension Worker {
     }
 
     private func finishLingeringOutput(_ client: ClientPointer) {
-        client.pointee.transport.shutdownWrite()
+        client.pointee.transport.shutdownWrite(pool: &buffers)
     }
 
     /// Throws away what the client still sends. False: wait.
@@ -212,13 +231,21 @@ extension Worker {
             end(exchange, Failure(.drainDeadline, phase: exchange.pointee.phase))
             if client.pointee.state == .closed { return }
         }
+        if let session = client.pointee.session {
+            client.pointee.session = nil
+            endSession(session)
+        }
         client.pointee.state = .closed
         if let input = client.pointee.input { buffers.give(input) }
         client.pointee.input = nil
         timers.remove(client.pointee.timer)
         client.pointee.transport.close(reset: reset, pool: &buffers)
-        status.connections.subtract(1, ordering: .relaxed)
-        client.pointee.metrics._withUnsafeGuaranteedRef { $0.cell(worker: index).connectionEnded() }
+        if let stream = client.pointee.transport.stream {
+            graveyard.streams.append(stream.pointee.handle)
+        } else {
+            status.connections.subtract(1, ordering: .relaxed)
+            client.pointee.metrics._withUnsafeGuaranteedRef { $0.cell(worker: index).connectionEnded() }
+        }
         client.pointee.metrics.release()
         graveyard.clients.append(client.pointee.handle)
     }

@@ -3,6 +3,7 @@
 // The phases write a head's fields as lines; where it begins, how it ends, how the body is framed and
 // what is said about the connection depends on the version, and is decided here.
 
+import Glibc
 import HTTP1
 import HTTPModel
 import Reactor
@@ -23,6 +24,7 @@ extension Worker {
         _ exchange: ExchangePointer, _ status: UInt16, reason: UnsafeBufferPointer<UInt8>,
         _ writer: inout ByteWriter
     ) {
+        if exchange.pointee.client.pointee.transport.isStream { return }
         writer.append("HTTP/1.1 ")
         writer.append(decimal: UInt64(status))
         writer.append(0x20)
@@ -33,6 +35,7 @@ extension Worker {
     /// Ends a response head: the body's framing, and what happens to the connection where the version's
     /// default is the other thing.
     func endResponseHead(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
+        if exchange.pointee.client.pointee.transport.isStream { return }
         if exchange.pointee.clientChunked { writer.append("transfer-encoding: chunked\r\n") }
         if exchange.pointee.upgrade == .open {
             if exchange.pointee.status == 101, let token = view(exchange)?.field(named: "upgrade") {
@@ -53,9 +56,23 @@ extension Worker {
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ writer: inout ByteWriter,
         _ body: UnsafeMutablePointer<UInt8>, _ count: Int
     ) -> Bool {
+        var prefixCount = writer.count
+        if let stream = exchange.pointee.client.pointee.transport.stream {
+            prefixCount = 0
+            let ends = exchange.pointee.responseBody.isDone
+            guard
+                stream.sendHead(
+                    status: exchange.pointee.status == 101 ? 200 : exchange.pointee.status, lines: output,
+                    writer.count, ends: ends)
+            else {
+                clientEnded(exchange.pointee.client, errno: ECONNRESET)
+                return false
+            }
+            exchange.pointee.bytesOut += UInt64(writer.count)
+        }
         let relayed = relay(
             &exchange.pointee.responseBody, body, count, chunked: exchange.pointee.clientChunked,
-            prefixCount: writer.count, to: &exchange.pointee.client.pointee.transport)
+            prefixCount: prefixCount, to: &exchange.pointee.client.pointee.transport)
         if let buffer = upstream.pointee.input {
             buffers.give(buffer)
             upstream.pointee.input = nil
@@ -63,5 +80,62 @@ extension Worker {
         // Wrong from the first bytes of the body: the head is not out yet, so this can still be a 502.
         if relayed.violation != nil && relayed.sent == 0 { exchange.pointee.responseStarted = false }
         return checkRelayed(exchange, upstream, relayed, extra: count - relayed.consumed)
+    }
+
+    /// How a body of unknown length will reach this client.
+    func frameResponse(_ exchange: ExchangePointer) {
+        switch exchange.pointee.request.version {
+        case .http10:
+            // It knows the end only by our closing.
+            exchange.pointee.client.pointee.closeAfterResponse = true
+        case .http11:
+            exchange.pointee.clientChunked = true
+        case .http2, .http3:
+            break
+        }
+    }
+
+    /// Ends and sends an interim head. False: the client is gone.
+    func sendInterim(_ exchange: ExchangePointer, _ status: UInt16, _ writer: inout ByteWriter) -> Bool {
+        let client = exchange.pointee.client
+        if let stream = client.pointee.transport.stream {
+            exchange.pointee.bytesOut += UInt64(writer.count)
+            if stream.sendHead(status: status, lines: output, writer.count, ends: false) { return true }
+            clientEnded(client, errno: ECONNRESET)
+            return false
+        }
+        writer.append("\r\n")
+        exchange.pointee.bytesOut += UInt64(writer.count)
+        return sendToClient(client, output, writer.count)
+    }
+
+    /// Sends a response of our own in one go: the head in `output`, and its body. False: the client is gone.
+    func sendWhole(
+        _ exchange: ExchangePointer, _ writer: inout ByteWriter, body: UnsafeBufferPointer<UInt8>?
+    ) -> Bool {
+        let client = exchange.pointee.client
+        let headBytes = writer.count
+        if let body { writer.append(body) }
+        guard !writer.overflowed else {
+            end(exchange, Failure(.internalLimit, phase: exchange.pointee.phase))
+            return false
+        }
+        exchange.pointee.bytesOut += UInt64(writer.count)
+        guard let stream = client.pointee.transport.stream else {
+            return sendToClient(client, output, writer.count)
+        }
+        let bodyBytes = writer.count - headBytes
+        guard
+            stream.sendHead(
+                status: exchange.pointee.status, lines: output, headBytes, ends: bodyBytes == 0)
+        else {
+            clientEnded(client, errno: ECONNRESET)
+            return false
+        }
+        if bodyBytes == 0 { return true }
+        guard sendToClient(client, output + headBytes, bodyBytes) else { return false }
+        stream.end(
+            trailers: nil, 0, isBlocked: client.pointee.transport.isBlocked, pool: &buffers)
+        return true
     }
 }

@@ -22,7 +22,7 @@ typealias UpstreamPointer = UnsafeMutablePointer<UpstreamConnection>
 
 /// What a client connection's timer is running for.
 enum ClientDeadline: UInt8 {
-    case none, idle, head, body, write, linger
+    case none, handshake, idle, head, body, write, linger
 }
 
 /// One accepted HTTP connection.
@@ -30,12 +30,16 @@ struct ClientConnection {
     enum State: UInt8 {
         /// Waiting for a PROXY protocol header.
         case proxyHeader
+        /// TLS is being agreed on.
+        case handshake
         /// Between requests.
         case idle
         /// Part of a request head has arrived.
         case head
         /// An exchange is under way.
         case exchange
+        /// Carries a session; its streams are connections of their own.
+        case session
         /// We have closed our direction and wait for the client to notice.
         case lingering
         case closed
@@ -65,6 +69,8 @@ struct ClientConnection {
     /// Bytes received but not yet consumed.
     var input: BufferPointer?
     var exchange: ExchangePointer?
+    /// Set when the connection carries a session.
+    var session: SessionPointer?
     /// The client may still be sending when we close: take it off its hands for a while.
     var mustLinger = false
     /// Bytes thrown away while lingering.
@@ -80,6 +86,10 @@ struct BodyReader {
     /// Payload bytes seen.
     var count: UInt64 = 0
     var chunked = ChunkedDecoder()
+    /// Trailers that came with the end of a stream, as lines; the reader's to give back.
+    var trailers: BufferPointer?
+
+    var hasTrailers: Bool { framing == .chunked ? chunked.hasTrailers : trailers != nil }
 
     mutating func begin(_ framing: BodyFraming, length: UInt64) {
         self.framing = framing
@@ -192,8 +202,16 @@ enum ExchangeTimer: UInt8 {
 
 /// One connection to an endpoint.
 struct UpstreamConnection {
-    enum State: UInt8 { case connecting, busy, idle, closed }
-    enum Deadline: UInt8 { case none, connect, head, body, write, idle, upgraded }
+    enum State: UInt8 {
+        case connecting
+        /// TLS is being agreed on.
+        case handshake
+        case busy, idle
+        /// Carries a session; its streams are connections of their own.
+        case session
+        case closed
+    }
+    enum Deadline: UInt8 { case none, connect, handshake, head, body, write, idle, upgraded }
 
     var transport: Transport
     let handle: Handle
@@ -215,6 +233,8 @@ struct UpstreamConnection {
     var exchange: ExchangePointer?
     /// Part of a response head.
     var input: BufferPointer?
+    /// Set when the connection carries a session.
+    var session: SessionPointer?
     // Links of the endpoint's pool while idle.
     var next: UpstreamPointer?
     var previous: UpstreamPointer?

@@ -83,7 +83,7 @@ extension Worker {
         switch client.pointee.deadline {
         case .body: setDeadline(client, .body, afterMs: exchange.pointee.listener.bodyTimeoutMs)
         case .write: setDeadline(client, .write, afterMs: exchange.pointee.listener.writeTimeoutMs)
-        case .none, .idle, .head, .linger: break
+        case .none, .handshake, .idle, .head, .linger: break
         }
     }
 
@@ -94,7 +94,7 @@ extension Worker {
             setDeadline(upstream, upstream.pointee.deadline, afterMs: exchange.pointee.idleTimeoutMs)
         case .upgraded:
             setDeadline(upstream, .upgraded, afterMs: exchange.pointee.route?.upgradedIdleMs ?? 0)
-        case .none, .connect, .head, .idle: break
+        case .none, .connect, .handshake, .head, .idle: break
         }
     }
 }

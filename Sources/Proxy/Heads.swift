@@ -59,7 +59,7 @@ extension Worker {
             writer.append(decimal: request.contentLength)
             writer.append("\r\n")
         case .chunked
-        where exchange.pointee.requestBody.isDone && !exchange.pointee.requestBody.chunked.hasTrailers:
+        where exchange.pointee.requestBody.isDone && !exchange.pointee.requestBody.hasTrailers:
             // Held whole, so its length is known now.
             writer.append("content-length: ")
             writer.append(decimal: exchange.pointee.requestBody.count)

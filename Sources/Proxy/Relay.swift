@@ -85,11 +85,16 @@ extension Worker {
                 let hasFirst = parts[0].iov_len > 0
                 result.errno = transport.send(
                     hasFirst ? parts : parts + 1, hasFirst ? partCount : partCount - 1, total: total,
-                    pool: &buffers)
+                    pool: &buffers, nowMs: nowMs)
                 result.sent += total
                 if result.errno != 0 { return result }
             }
-            if !hasMore { return result }
+            if !hasMore {
+                if reader.isDone, let stream = transport.stream {
+                    endStream(stream, reader, isBlocked: transport.isBlocked)
+                }
+                return result
+            }
         } while true
     }
 
@@ -135,13 +140,27 @@ extension Worker {
     /// The chunk that ends a body, with the trailers that came with it.
     func writeLastChunk(_ reader: BodyReader, _ writer: inout ByteWriter) {
         writer.append("0\r\n")
+        writeTrailers(reader, &writer)
+        writer.append("\r\n")
+    }
+
+    private func writeTrailers(_ reader: BodyReader, _ writer: inout ByteWriter) {
         if reader.framing == .chunked, reader.chunked.hasTrailers {
             reader.chunked.withTrailers { bytes, fields in
                 guard let base = bytes.baseAddress else { return }
                 for field in fields where !field.isHopByHop { writer.appendField(field, base) }
             }
+        } else if let trailers = reader.trailers {
+            writer.append(trailers.readable, trailers.count)
         }
-        writer.append("\r\n")
+    }
+
+    /// Ends a stream behind its body, with the trailers that came with that.
+    private func endStream(_ stream: StreamPointer, _ reader: BodyReader, isBlocked: Bool) {
+        var writer = ByteWriter(output, capacity: outputBytes)
+        writeTrailers(reader, &writer)
+        stream.end(
+            trailers: writer.overflowed ? nil : output, writer.count, isBlocked: isBlocked, pool: &buffers)
     }
 
     // MARK: splicing

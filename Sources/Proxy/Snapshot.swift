@@ -7,6 +7,7 @@
 
 import Balancing
 import HTTP1
+import HTTP2
 import HTTPModel
 import Reactor
 import Resilience
@@ -73,6 +74,7 @@ public final class ListenerPlan: Sendable {
     public let requiresProxyHeader: Bool
     /// nil: connections are not encrypted.
     public let tls: TLSServerContext?
+    public let http2: HTTP2Configuration
     public let parser: RequestParser
     public let headBytesMax: Int
     public let headTimeoutMs: UInt64
@@ -93,7 +95,8 @@ public final class ListenerPlan: Sendable {
     public init(
         id: Int, name: String, traffic: Traffic, sockets: [ListeningSockets], router: Router,
         routeIndexes: [Int32], requiresProxyHeader: Bool, tls: TLSServerContext? = nil,
-        headLimits: HeadLimits, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, bodyTimeoutMs: UInt64,
+        http2: HTTP2Configuration, headLimits: HeadLimits, headTimeoutMs: UInt64, idleTimeoutMs: UInt64,
+        bodyTimeoutMs: UInt64,
         writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64,
         connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics,
         unrouted: RouteMetrics
@@ -106,6 +109,7 @@ public final class ListenerPlan: Sendable {
         self.routeIndexes = routeIndexes
         self.requiresProxyHeader = requiresProxyHeader
         self.tls = tls
+        self.http2 = http2
         self.parser = RequestParser(limits: headLimits)
         self.headBytesMax = headLimits.bytesMax
         self.headTimeoutMs = headTimeoutMs

@@ -1,56 +1,105 @@
 // How a connection's bytes leave and arrive, and what the other side has not taken yet.
 //
 // Whoever speaks for a client or an endpoint works with a Transport and does not learn what is behind
-// it. A message is sent at once; only when less is taken is the rest copied into pooled buffers.
-// Whoever produces stops until nothing waits any more (`isBlocked`), so a transport never holds more
-// than one round of input (64 KiB) and a head: that bound is the back-pressure.
+// it: a socket, TLS over a socket, or one stream of a session that shares a socket with others (Streams.swift). A message
+// is sent at once; only when less is taken is the rest copied into pooled buffers. Whoever produces
+// stops until nothing waits any more (`isBlocked`), so a transport never holds more than one round of
+// input (64 KiB) and a head: that bound is the back-pressure.
 
 import Glibc
 import Reactor
+import TLS
 
 struct Transport {
     let socket: Socket
+    /// Set for a stream; there is no socket of its own then.
+    let stream: StreamPointer?
+    /// Set once TLS was begun on the socket.
+    private(set) var tls: TLSSession?
     private var outbox = Outbox()
 
-    init(_ socket: Socket) { self.socket = socket }
+    init(_ socket: Socket) {
+        self.socket = socket
+        stream = nil
+    }
+
+    init(_ stream: StreamPointer) {
+        socket = .none
+        self.stream = stream
+    }
 
     static var none: Transport { Transport(.none) }
 
-    @inline(__always) var exists: Bool { socket.fd >= 0 }
+    @inline(__always) var exists: Bool { socket.fd >= 0 || stream != nil }
+    @inline(__always) var isStream: Bool { stream != nil }
 
     /// Bytes go in and out as they are, so that the kernel can move them without us.
-    @inline(__always) var isPlainSocket: Bool { true }
+    @inline(__always) var isPlainSocket: Bool { stream == nil && tls == nil }
+
+    /// From here on bytes are encrypted.
+    mutating func begin(_ session: TLSSession) { tls = session }
+
+    /// The event loop says that bytes, or the end, have come.
+    @inline(__always)
+    func becameReadable(hangUp: Bool) {
+        if let tls { tls.socketReadable(hangUp: hangUp) }
+    }
 
     // MARK: in
 
     /// Bytes received, 0 at the end of the stream, or -errno.
     @inline(__always)
-    func receive(_ into: UnsafeMutablePointer<UInt8>, _ capacity: Int) -> Int {
-        socket.receive(into, capacity)
+    func receive(_ into: UnsafeMutablePointer<UInt8>, _ capacity: Int, pool: inout BufferPool) -> Int {
+        if let stream { return stream.receive(into, capacity, pool: &pool) }
+        guard let tls else { return socket.receive(into, capacity) }
+        let received = tls.read(into, capacity)
+        if received >= 0 || received == -Int(EAGAIN) { return received }
+        // Without close_notify nobody can say that what came is whole (RFC 8446 §6.1).
+        let error = tls.failure.map { $0.systemError } ?? 0
+        return -Int(error != 0 ? error : ECONNRESET)
+    }
+
+    /// After a receive that was not filled: whether another may bring something without a further event.
+    @inline(__always)
+    var hasMore: Bool {
+        if let stream { return stream.hasMore }
+        if let tls { return tls.hasPending }
+        return false
     }
 
     /// Whether the peer has closed or sent something, without consuming it: > 0 bytes waiting, 0 end of
     /// stream, -EAGAIN quiet.
-    func peek() -> Int { socket.peek() }
+    func peek() -> Int {
+        if let stream { return stream.hasMore ? 1 : -Int(EAGAIN) }
+        if let tls, tls.hasPending { return 1 }
+        return socket.peek()
+    }
+
+    /// Whether an idle connection has neither ended nor sent anything for us. What TLS has to say to
+    /// itself (session tickets) is taken in on the way.
+    func isQuiet() -> Bool {
+        guard let tls else { return peek() == -Int(EAGAIN) }
+        tls.socketReadable()
+        var byte: UInt8 = 0
+        return tls.read(&byte, 1) == -Int(EAGAIN)
+    }
 
     // MARK: out
 
     /// Something waits to be taken: nothing more should be produced for this side.
-    @inline(__always) var isBlocked: Bool { outbox.count > 0 }
+    @inline(__always) var isBlocked: Bool { outbox.count > 0 || tls.map { $0.hasUnsent } ?? false }
 
     /// Bytes accepted and not yet taken.
     var waiting: Int { outbox.count }
 
     /// Sends parts behind what already waits; keeps what is not taken. Returns 0 or an errno.
     mutating func send(
-        _ parts: UnsafeMutablePointer<iovec>, _ partCount: Int, total: Int, pool: inout BufferPool
+        _ parts: UnsafeMutablePointer<iovec>, _ partCount: Int, total: Int, pool: inout BufferPool,
+        nowMs: UInt64
     ) -> Int32 {
         var sent = 0
         if outbox.count == 0 {
-            let result =
-                partCount == 1
-                ? socket.send(parts[0].iov_base.assumingMemoryBound(to: UInt8.self), parts[0].iov_len)
-                : socket.send(parts, count: partCount)
+            let result = write(parts, partCount, nowMs)
             if result == total { return 0 }
             if result >= 0 {
                 sent = result
@@ -73,23 +122,39 @@ struct Transport {
     }
 
     /// Sends one run of bytes; see above.
-    mutating func send(_ bytes: UnsafeMutablePointer<UInt8>, _ byteCount: Int, pool: inout BufferPool)
-        -> Int32
-    {
+    mutating func send(
+        _ bytes: UnsafeMutablePointer<UInt8>, _ byteCount: Int, pool: inout BufferPool, nowMs: UInt64
+    ) -> Int32 {
         var part = iovec(iov_base: bytes, iov_len: byteCount)
-        return send(&part, 1, total: byteCount, pool: &pool)
+        return send(&part, 1, total: byteCount, pool: &pool, nowMs: nowMs)
+    }
+
+    @inline(__always)
+    private func write(_ parts: UnsafeMutablePointer<iovec>, _ partCount: Int, _ nowMs: UInt64) -> Int {
+        if let stream { return stream.send(parts, partCount) }
+        if let tls { return tls.write(parts, count: partCount, nowMs: nowMs) }
+        return partCount == 1
+            ? socket.send(parts[0].iov_base.assumingMemoryBound(to: UInt8.self), parts[0].iov_len)
+            : socket.send(parts, count: partCount)
     }
 
     /// Sends what waits. Returns 0 (look at `isBlocked`) or an errno.
-    mutating func flush(pool: inout BufferPool) -> Int32 {
+    mutating func flush(pool: inout BufferPool, nowMs: UInt64) -> Int32 {
+        if let tls {
+            let result = tls.flush()
+            if result == -Int(EAGAIN) { return 0 }
+            if result < 0 { return Int32(-result) }
+        }
         while let buffer = outbox.first {
-            let sent = socket.send(buffer.readable, buffer.count)
+            var part = iovec(iov_base: buffer.readable, iov_len: buffer.count)
+            let sent = write(&part, 1, nowMs)
             if sent < 0 {
                 return sent == -Int(EAGAIN) || sent == -Int(EINTR) ? 0 : Int32(-sent)
             }
             outbox.took(sent, pool: &pool)
             if outbox.first == buffer { return 0 }
         }
+        if let stream { stream.endIfDue(pool: &pool) }
         return 0
     }
 
@@ -98,21 +163,46 @@ struct Transport {
 
     // MARK: the end
 
-    /// Ends our direction; the peer sees end of stream.
-    func shutdownWrite() { socket.shutdownWrite() }
+    /// Ends our direction, behind what waits; the peer sees end of stream.
+    func shutdownWrite(pool: inout BufferPool) {
+        if let stream {
+            stream.end(trailers: nil, 0, isBlocked: isBlocked, pool: &pool)
+        } else {
+            if let tls { tls.shutdown() }
+            socket.shutdownWrite()
+        }
+    }
 
     /// Closes. reset: the peer must not take what it has for complete.
     mutating func close(reset: Bool = false, pool: inout BufferPool) {
         outbox.clear(pool: &pool)
-        if reset { socket.closeWithReset() } else { socket.close() }
+        if let stream {
+            stream.close(reset: reset, pool: &pool)
+            return
+        }
+        if let tls {
+            if !reset { tls.shutdown() }
+            tls.free()
+            self.tls = nil
+        }
+        if reset {
+            socket.closeWithReset()
+        } else {
+            socket.close()
+        }
     }
 
     /// The error the connection ended with, 0 when none.
-    func pendingError() -> Int32 { socket.pendingError() }
+    func pendingError() -> Int32 { stream.map { $0.pointee.error } ?? socket.pendingError() }
+
+    /// Where the connection arrived; nil when it is gone.
+    func localAddress() -> SocketAddress? {
+        stream.map { $0.pointee.session.pointee.transport.pointee.localAddress() } ?? socket.localAddress()
+    }
 }
 
 /// Bytes accepted for a peer but not yet taken, in order.
-private struct Outbox {
+struct Outbox {
     private(set) var first: BufferPointer?
     private var last: BufferPointer?
     /// Bytes waiting.

@@ -178,7 +178,7 @@ extension Worker {
         var writer = ByteWriter(output, capacity: outputBytes)
         if let version = service.proxyProtocol {
             let source = SocketAddress.ip(tunnel.pointee.peer, port: tunnel.pointee.peerPort)
-            let destination = tunnel.pointee.client.transport.socket.localAddress() ?? .unix(path: "")
+            let destination = tunnel.pointee.client.transport.localAddress() ?? .unix(path: "")
             writer.append(ProxyHeader(source: source, destination: destination, version: version.rawValue))
         }
         if let early = tunnel.pointee.early {
@@ -188,7 +188,8 @@ extension Worker {
             tunnel.pointee.early = nil
         }
         if writer.count > 0 {
-            let error = tunnel.pointee.upstream.transport.send(output, writer.count, pool: &buffers)
+            let error = tunnel.pointee.upstream.transport.send(
+                output, writer.count, pool: &buffers, nowMs: nowMs)
             if error != 0 {
                 close(tunnel, Failure(.upstreamReset, phase: .forward, errno: error))
                 return
@@ -237,7 +238,7 @@ extension Worker {
     private func readTunnelHeader(_ tunnel: TunnelPointer) {
         let buffer = tunnel.pointee.early ?? buffers.take(ProxyHeader.bytesMax)
         tunnel.pointee.early = buffer
-        let received = tunnel.pointee.client.transport.receive(buffer.writable, buffer.room)
+        let received = tunnel.pointee.client.transport.receive(buffer.writable, buffer.room, pool: &buffers)
         if received == -Int(EAGAIN) || received == -Int(EINTR) { return }
         if received <= 0 {
             close(tunnel, Failure(.clientClosedDuringRequest, phase: .accept, errno: Int32(-received)))
@@ -306,7 +307,7 @@ extension Worker {
         let before = source.pointee.received
         while true {
             if sink.pointee.transport.isBlocked {
-                let error = sink.pointee.transport.flush(pool: &buffers)
+                let error = sink.pointee.transport.flush(pool: &buffers, nowMs: nowMs)
                 if error != 0 { return sinkBroke(tunnel, error, side) }
                 if sink.pointee.transport.isBlocked { return true }
             }
@@ -321,7 +322,7 @@ extension Worker {
             if source.pointee.ended {
                 if !sink.pointee.wasShut {
                     sink.pointee.wasShut = true
-                    sink.pointee.transport.shutdownWrite()
+                    sink.pointee.transport.shutdownWrite(pool: &buffers)
                 }
                 return true
             }
@@ -343,7 +344,7 @@ extension Worker {
                 isSpliced
                 ? source.pointee.pipe.fill(
                     from: source.pointee.transport.socket, Int(PipePool.capacityWanted))
-                : source.pointee.transport.receive(input, Self.inputBytes)
+                : source.pointee.transport.receive(input, Self.inputBytes, pool: &buffers)
             if received < 0 {
                 source.pointee.canRead = false
                 if received == -Int(EAGAIN) || received == -Int(EINTR) { continue }
@@ -355,7 +356,7 @@ extension Worker {
             }
             source.pointee.received += UInt64(received)
             if isSpliced { continue }
-            let error = sink.pointee.transport.send(input, received, pool: &buffers)
+            let error = sink.pointee.transport.send(input, received, pool: &buffers, nowMs: nowMs)
             if error != 0 { return sinkBroke(tunnel, error, side) }
             if received == Self.inputBytes {
                 source.pointee.fullReads &+= 1

@@ -6,11 +6,13 @@
 import Balancing
 import Glibc
 import HTTP1
+import HTTP2
 import HTTPModel
 import Reactor
 import Resilience
 import Routing
 import Synchronization
+import TLS
 import Telemetry
 
 /// What other threads may ask of a worker.
@@ -82,6 +84,8 @@ public final class Worker: @unchecked Sendable {
     var exchanges: Slab<Exchange>
     var upstreams: Slab<UpstreamConnection>
     var tunnels: Slab<Tunnel>
+    var sessions: Slab<SessionRecord>
+    var streams: Slab<StreamEnd>
     var graveyard = Graveyard()
     var pools = Table<EndpointPool>()
     var serviceStates = Table<ServiceState>()
@@ -109,6 +113,12 @@ public final class Worker: @unchecked Sendable {
     let outputBytes = 512 << 10
     let fieldScratch: UnsafeMutablePointer<Field>
     public static let fieldsMax = 2048
+    /// Where bytes of sessions land; their events point into it while exchanges use `input`.
+    let sessionInput: UnsafeMutablePointer<UInt8>
+    let sessionShared: UnsafeMutablePointer<SessionShared>
+    /// Made with the first session.
+    var sessionContext: HTTP2Context?
+    let tlsThread = TLSThread()
     let parts: UnsafeMutablePointer<iovec>
     static let partsMax = 64
 
@@ -129,6 +139,7 @@ public final class Worker: @unchecked Sendable {
     let eventLog: Log
     let acceptGate = LogGate()
     let limitGate = LogGate()
+    let sessionGate = LogGate()
     let log: AccessLogBuffer?
     let metrics: WorkerMetrics
     var acceptTimer: TimerID = -1
@@ -158,6 +169,8 @@ public final class Worker: @unchecked Sendable {
         exchanges = Slab(countMax: limits.exchangesMax)
         upstreams = Slab(countMax: limits.upstreamsMax)
         tunnels = Slab(countMax: limits.tunnelsMax)
+        sessions = Slab(countMax: limits.clientsMax)
+        streams = Slab(countMax: limits.exchangesMax)
         var seed: UInt64 = 0
         getentropy(&seed, 8)
         random = WorkerRandom(seed: seed)
@@ -170,6 +183,9 @@ public final class Worker: @unchecked Sendable {
         output = .allocate(capacity: outputBytes)
         fieldScratch = .allocate(capacity: Self.fieldsMax)
         parts = .allocate(capacity: Self.partsMax)
+        sessionInput = .allocate(capacity: Self.inputBytes)
+        sessionShared = .allocate(capacity: 1)
+        sessionShared.initialize(to: SessionShared(fields: .allocate(capacity: SessionShared.fieldsMax)))
         lease = .allocate(capacity: 1)
         lease.initialize(to: SnapshotLease(snapshot: .passRetained(snapshot), users: 0, isCurrent: true))
     }
@@ -179,6 +195,10 @@ public final class Worker: @unchecked Sendable {
         output.deallocate()
         fieldScratch.deallocate()
         parts.deallocate()
+        sessionInput.deallocate()
+        sessionShared.pointee.fields.deallocate()
+        sessionShared.deallocate()
+        sessionContext?.destroy()
         lease.pointee.snapshot.release()
         lease.deallocate()
     }
@@ -210,6 +230,7 @@ public final class Worker: @unchecked Sendable {
             }
             updateClock()
             while let token = timers.nextExpired(nowMs: nowMs) { expired(token) }
+            flushSessions()
             buryTheDead()
             metrics.cell(worker: index).turn(busyNs: nowNs &- startNs)
             tellStatus()
@@ -330,6 +351,8 @@ public final class Worker: @unchecked Sendable {
         var exchanges: [Handle] = []
         var upstreams: [Handle] = []
         var tunnels: [Handle] = []
+        var streams: [Handle] = []
+        var sessions: [Handle] = []
     }
 
     private func buryTheDead() {
@@ -340,6 +363,8 @@ public final class Worker: @unchecked Sendable {
         }
         while let handle = graveyard.upstreams.popLast() { upstreams.release(handle) }
         while let handle = graveyard.tunnels.popLast() { tunnels.release(handle) }
+        while let handle = graveyard.streams.popLast() { streams.release(handle) }
+        while let handle = graveyard.sessions.popLast() { sessions.release(handle) }
     }
 
     // MARK: snapshots
@@ -405,6 +430,7 @@ public final class Worker: @unchecked Sendable {
         drainStartedMs = nowMs
         acceptTheRest()
         stopListening()
+        sessions.each { if $0.pointee.client != nil { shutDown($0) } }
         timers.arm(acceptTimer, atMs: nowMs + Self.drainStepMs)
     }
 
@@ -438,6 +464,7 @@ public final class Worker: @unchecked Sendable {
     private func closeWhenQuiet(_ client: ClientPointer) {
         client.pointee.closeAfterResponse = true
         if client.pointee.state == .idle { close(client) }
+        if let session = client.pointee.session { shutDown(session) }
     }
 
     private func closeEverything() {

@@ -69,6 +69,20 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case clientClosedDuringResponse
     case clientTooSlow
     case proxyHeaderMalformed
+    case sessionViolation
+
+    // The client's doing, before there is a request
+    case tlsNoSharedCipher
+    case tlsVersionUnsupported
+    case tlsNoApplicationProtocol
+    case tlsClientCertificateMissing
+    case tlsClientCertificateUntrusted
+    case tlsClientCertificateExpired
+    case tlsCertificateRefused
+    case tlsPlainHTTP
+    case tlsClosedDuringHandshake
+    case tlsHandshakeMalformed
+    case tlsHandshakeTimeout
 
     // Weir's decisions
     case routeNotFound
@@ -96,6 +110,12 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case upstreamClosedMidBody
     case upstreamUnsolicitedUpgrade
     case upstreamWriteTimeout
+    case upstreamCertificateUntrusted
+    case upstreamCertificateName
+    case upstreamCertificateExpired
+    case upstreamHandshakeFailed
+    case upstreamProtocolMismatch
+    case upstreamStreamRefused
 
     // L4 connections
     case idleTimeout
@@ -131,6 +151,18 @@ extension Reason {
         case .clientClosedDuringResponse: ("client-closed-during-response", .client, 0, "", .never)
         case .clientTooSlow: ("client-too-slow", .client, 0, "", .never)
         case .proxyHeaderMalformed: ("proxy-header-malformed", .client, 0, "", .never)
+        case .sessionViolation: ("session-violation", .client, 0, "", .never)
+        case .tlsNoSharedCipher: ("tls-no-shared-cipher", .client, 0, "", .never)
+        case .tlsVersionUnsupported: ("tls-version-unsupported", .client, 0, "", .never)
+        case .tlsNoApplicationProtocol: ("tls-no-application-protocol", .client, 0, "", .never)
+        case .tlsClientCertificateMissing: ("tls-client-certificate-missing", .client, 0, "", .never)
+        case .tlsClientCertificateUntrusted: ("tls-client-certificate-untrusted", .client, 0, "", .never)
+        case .tlsClientCertificateExpired: ("tls-client-certificate-expired", .client, 0, "", .never)
+        case .tlsCertificateRefused: ("tls-certificate-refused", .client, 0, "", .never)
+        case .tlsPlainHTTP: ("tls-plain-http", .client, 0, "", .never)
+        case .tlsClosedDuringHandshake: ("tls-closed-during-handshake", .client, 0, "", .never)
+        case .tlsHandshakeMalformed: ("tls-handshake-malformed", .client, 0, "", .never)
+        case .tlsHandshakeTimeout: ("tls-handshake-timeout", .client, 0, "", .never)
 
         case .routeNotFound: ("route-not-found", .weir, 404, "destination_not_found", .never)
         case .methodNotAllowed: ("method-not-allowed", .weir, 405, "http_request_denied", .never)
@@ -163,6 +195,18 @@ extension Reason {
             ("upstream-unsolicited-upgrade", .upstream, 502, "http_upgrade_failed", .never)
         case .upstreamWriteTimeout:
             ("upstream-write-timeout", .upstream, 504, "connection_write_timeout", .never)
+        case .upstreamCertificateUntrusted:
+            ("upstream-certificate-untrusted", .upstream, 502, "tls_certificate_error", .ifUnsent)
+        case .upstreamCertificateName:
+            ("upstream-certificate-name", .upstream, 502, "tls_certificate_error", .ifUnsent)
+        case .upstreamCertificateExpired:
+            ("upstream-certificate-expired", .upstream, 502, "tls_certificate_error", .ifUnsent)
+        case .upstreamHandshakeFailed:
+            ("upstream-handshake-failed", .upstream, 502, "tls_protocol_error", .ifUnsent)
+        case .upstreamProtocolMismatch:
+            ("upstream-protocol-mismatch", .upstream, 502, "http_protocol_error", .ifUnsent)
+        case .upstreamStreamRefused:
+            ("upstream-stream-refused", .upstream, 502, "http_request_error", .ifUnsent)
 
         case .idleTimeout: ("idle-timeout", .client, 0, "", .never)
         }

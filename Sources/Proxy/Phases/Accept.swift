@@ -217,6 +217,7 @@ extension Worker {
         plan.metrics.cell(worker: index).connectionBegan()
         // A fresh connection owes us a head: the head deadline runs from here.
         setDeadline(client, .head, afterMs: plan.headTimeoutMs)
+        if !plan.requiresProxyHeader && !beginHandshake(client, plan) { return }
         if poller.register(socket.fd, token) != 0 { close(client) }
     }
 
@@ -235,7 +236,8 @@ extension Worker {
             }
             consumeInput(client, consumed)
             client.pointee.state = .idle
-            return true
+            guard let plan = listenerPlan(client) else { return true }
+            return beginHandshake(client, plan)
         case .malformed(let position):
             rejectConnection(
                 client, Failure(.proxyHeaderMalformed, phase: .accept, position: Int32(position)))

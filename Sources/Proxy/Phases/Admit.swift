@@ -51,7 +51,7 @@ extension Worker {
         }
         let client = exchange.pointee.client
         if exchange.pointee.request.expectsContinue && client.pointee.input == nil {
-            if exchange.pointee.requestBody.framing == .chunked {
+            if exchange.pointee.requestBody.framing != .length {
                 // Of unknown length and asking first: the endpoint answers that.
                 exchange.pointee.isReplayable = false
                 exchange.pointee.holdIsOver = true
@@ -66,7 +66,7 @@ extension Worker {
         case .next: return .next
         case .finish: return .finish
         case .wait:
-            if exchange.pointee.requestBody.framing == .chunked {
+            if exchange.pointee.requestBody.framing != .length {
                 setTimer(exchange, .hold, afterMs: Self.holdPatienceMs)
             }
             return .wait
@@ -146,6 +146,7 @@ extension Worker {
             exchange.pointee.requestBody.took(fits)
             return (fits, nil)
         }
+        let isRaw = exchange.pointee.requestBody.framing == .untilClose
         var cursor = 0
         while true {
             // Payload is never longer than its raw form: room for all that is left means room for the step.
@@ -160,6 +161,11 @@ extension Worker {
                 buffers.give(held)
                 exchange.pointee.held = grown
                 held = grown
+            }
+            if isRaw {
+                held.append(bytes + cursor, count - cursor)
+                exchange.pointee.requestBody.count += UInt64(count - cursor)
+                return (count, nil)
             }
             switch exchange.pointee.requestBody.chunked.next(bytes, count: count, at: &cursor) {
             case .data(let offset, let length):
@@ -192,9 +198,8 @@ extension Worker {
 
     private func sendContinue(_ exchange: ExchangePointer) -> Bool {
         var writer = ByteWriter(output, capacity: outputBytes)
-        writer.append("HTTP/1.1 100 Continue\r\n\r\n")
-        exchange.pointee.bytesOut += UInt64(writer.count)
-        return sendToClient(exchange.pointee.client, output, writer.count)
+        beginResponseHead(exchange, 100, reason: reasonPhrase(100), &writer)
+        return sendInterim(exchange, 100, &writer)
     }
 
     /// Keeps raw bytes that came with others and cannot be used yet.

@@ -180,19 +180,19 @@ extension Worker {
                 parts[0] = iovec(iov_base: output, iov_len: headBytes)
                 parts[2] = iovec(iov_base: output + headBytes, iov_len: writer.count - headBytes)
                 error = upstream.pointee.transport.send(
-                    parts, 3, total: writer.count + held.count, pool: &buffers)
+                    parts, 3, total: writer.count + held.count, pool: &buffers, nowMs: nowMs)
             } else {
                 parts[0] = iovec(iov_base: output, iov_len: writer.count)
                 parts[1] = iovec(iov_base: held.readable, iov_len: held.count)
                 error = upstream.pointee.transport.send(
-                    parts, 2, total: writer.count + held.count, pool: &buffers)
+                    parts, 2, total: writer.count + held.count, pool: &buffers, nowMs: nowMs)
             }
         } else {
             if exchange.pointee.upstreamChunked && exchange.pointee.requestBody.isDone {
                 writeLastChunk(exchange.pointee.requestBody, &writer)
             }
             error = upstream.pointee.transport.send(
-                output, writer.count, pool: &buffers)
+                output, writer.count, pool: &buffers, nowMs: nowMs)
         }
         if error != 0 {
             upstreamWriteBroke(exchange, upstream, error)
@@ -210,7 +210,7 @@ extension Worker {
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ headerBytes: Int
     ) {
         if headerBytes > 0 {
-            let error = upstream.pointee.transport.send(output, headerBytes, pool: &buffers)
+            let error = upstream.pointee.transport.send(output, headerBytes, pool: &buffers, nowMs: nowMs)
             if error != 0 {
                 upstreamWriteBroke(exchange, upstream, error)
                 return
@@ -223,7 +223,7 @@ extension Worker {
         _ version: ProxyProtocolVersion, _ client: ClientPointer, _ writer: inout ByteWriter
     ) {
         let source = SocketAddress.ip(client.pointee.peer, port: client.pointee.peerPort)
-        let destination = client.pointee.transport.socket.localAddress() ?? .unix(path: "")
+        let destination = client.pointee.transport.localAddress() ?? .unix(path: "")
         writer.append(ProxyHeader(source: source, destination: destination, version: version.rawValue))
     }
 
@@ -235,7 +235,7 @@ extension Worker {
         }
         exchange.pointee.requestIsBlocked = false
         exchange.pointee.requestSentWhole = true
-        if exchange.pointee.upgrade == .open { upstream.pointee.transport.shutdownWrite() }
+        if exchange.pointee.upgrade == .open { upstream.pointee.transport.shutdownWrite(pool: &buffers) }
         armDeadlines(exchange)
         // The client may have left meanwhile.
         let client = exchange.pointee.client
@@ -249,7 +249,7 @@ extension Worker {
     }
 
     private func upstreamWritable(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
-        let error = upstream.pointee.transport.flush(pool: &buffers)
+        let error = upstream.pointee.transport.flush(pool: &buffers, nowMs: nowMs)
         if error != 0 {
             upstreamWriteBroke(exchange, upstream, error)
             return

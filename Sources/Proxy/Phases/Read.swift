@@ -46,10 +46,12 @@ extension Worker {
             count = received
         }
 
+        if opensSession(client, base, count) { return false }
         var head = RequestHead()
         switch plan.parser.parse(base, count: count, fields: fieldScratch, into: &head) {
         case .complete:
-            beginExchange(client, plan, base: base, count: count, head: head)
+            beginExchange(
+                client, plan, base: base, count: count, head: head, fields: UnsafePointer(fieldScratch))
             return true
         case .incomplete:
             if client.pointee.input == nil {
@@ -78,9 +80,10 @@ extension Worker {
         }
     }
 
-    private func beginExchange(
+    /// Keeps the head, and what came behind it, and starts the exchange on its way.
+    func beginExchange(
         _ client: ClientPointer, _ plan: ListenerPlan, base: UnsafeMutablePointer<UInt8>, count: Int,
-        head: RequestHead
+        head: RequestHead, fields parsed: UnsafePointer<Field>
     ) {
         guard let exchange = openExchange(client, plan) else { return }
         let headBytes = Int(head.byteCount)
@@ -90,12 +93,14 @@ extension Worker {
         kept.append(base, headBytes)
         let fields = UnsafeMutableRawPointer(kept.base + fieldOffset).bindMemory(
             to: Field.self, capacity: fieldCount)
-        fields.update(from: fieldScratch, count: fieldCount)
+        fields.update(from: parsed, count: fieldCount)
         exchange.pointee.head = kept
         exchange.pointee.fields = fields
         exchange.pointee.request = head
         exchange.pointee.bytesIn = UInt64(headBytes)
-        exchange.pointee.requestBody.begin(head.framing, length: head.contentLength)
+        exchange.pointee.requestBody.begin(
+            client.pointee.transport.isStream && head.framing == .chunked ? .untilClose : head.framing,
+            length: head.contentLength)
 
         // What follows the head: the body, or the next request.
         if client.pointee.input != nil {
@@ -188,10 +193,12 @@ extension Worker {
 
     /// Receives from a client; keeps its readiness. ≤ 0: nothing now (the connection may be closed).
     func receive(_ client: ClientPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int) -> Int {
-        let received = client.pointee.transport.receive(into, capacity)
+        let received = client.pointee.transport.receive(into, capacity, pool: &buffers)
         if received > 0 {
             // A short read has emptied the socket, unless the end of stream waits behind it.
-            if received < capacity && !client.pointee.peerEnded { client.pointee.canRead = false }
+            if received < capacity && !client.pointee.peerEnded && !client.pointee.transport.hasMore {
+                client.pointee.canRead = false
+            }
             return received
         }
         client.pointee.canRead = false
@@ -201,6 +208,7 @@ extension Worker {
         {
             // The end of the stream is the end of the body.
             exchange.pointee.requestBody.isDone = true
+            exchange.pointee.requestBody.trailers = client.pointee.transport.stream?.takeTrailers()
             return 0
         }
         client.pointee.peerEnded = true

@@ -66,6 +66,8 @@ extension Worker {
         clearDeadline(client)
         if let head = exchange.pointee.head { buffers.give(head) }
         if let held = exchange.pointee.held { buffers.give(held) }
+        if let trailers = exchange.pointee.requestBody.trailers { buffers.give(trailers) }
+        if let trailers = exchange.pointee.responseBody.trailers { buffers.give(trailers) }
         if exchange.pointee.responsePipe.exists { pipes.give(exchange.pointee.responsePipe) }
         if exchange.pointee.requestPipe.exists { pipes.give(exchange.pointee.requestPipe) }
         if exchange.pointee.timer >= 0 { timers.remove(exchange.pointee.timer) }
@@ -120,7 +122,7 @@ extension Worker {
             record.method = head.methodName.bytes(in: view.bytes)
             record.target = head.target.bytes(in: view.bytes)
             record.host = head.authority.bytes(in: view.bytes)
-            record.proto = head.version == .http10 ? "HTTP/1.0" : "HTTP/1.1"
+            record.proto = head.version.name
             for i in 0..<Int(head.fieldCount) {
                 switch view.fields[i].id {
                 case .userAgent: record.userAgent = view.fields[i].value.bytes(in: view.bytes)

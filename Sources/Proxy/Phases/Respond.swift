@@ -143,9 +143,7 @@ extension Worker {
         var writer = ByteWriter(output, capacity: outputBytes)
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
         writeFields(of: head, base, &writer)
-        writer.append("\r\n")
-        exchange.pointee.bytesOut += UInt64(writer.count)
-        return sendToClient(exchange.pointee.client, output, writer.count)
+        return sendInterim(exchange, head.status, &writer)
     }
 
     private func respond(
@@ -166,12 +164,7 @@ extension Worker {
         }
         // An answer before the request was read: the rest of the request is not waited for.
         if !exchange.pointee.requestBody.isDone || isDraining { client.pointee.closeAfterResponse = true }
-        let isHTTP11 = exchange.pointee.request.version >= .http11
-        if head.framing == .chunked || head.framing == .untilClose {
-            exchange.pointee.clientChunked = isHTTP11
-            // A client of HTTP/1.0 knows the end only by our closing.
-            if !isHTTP11 { client.pointee.closeAfterResponse = true }
-        }
+        if head.framing == .chunked || head.framing == .untilClose { frameResponse(exchange) }
         var writer = ByteWriter(output, capacity: outputBytes)
         writeResponseHead(exchange, head, base, &writer)
         endResponseHead(exchange, &writer)
@@ -353,8 +346,7 @@ extension Worker {
         if let upstream = exchange.pointee.upstream {
             exchange.pointee.upstream = nil
             // A connection that would have to be read once more to know is asked now.
-            if upstream.pointee.canRead && !upstream.pointee.peerEnded
-                && upstream.pointee.transport.peek() == -Int(EAGAIN)
+            if upstream.pointee.canRead && !upstream.pointee.peerEnded && upstream.pointee.transport.isQuiet()
             {
                 upstream.pointee.canRead = false
             }
@@ -375,9 +367,11 @@ extension Worker {
     private func receive(_ upstream: UpstreamPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int)
         -> Int
     {
-        let received = upstream.pointee.transport.receive(into, capacity)
+        let received = upstream.pointee.transport.receive(into, capacity, pool: &buffers)
         if received > 0 {
-            if received < capacity && !upstream.pointee.peerEnded { upstream.pointee.canRead = false }
+            if received < capacity && !upstream.pointee.peerEnded && !upstream.pointee.transport.hasMore {
+                upstream.pointee.canRead = false
+            }
             return received
         }
         upstream.pointee.canRead = false

@@ -1,0 +1,482 @@
+// Connections that carry HTTP/2 sessions: bytes to events, events to streams, frames to bytes.
+//
+// A client that speaks HTTP/2 (by ALPN, or with the preface on a plain connection) keeps its
+// ClientConnection, which from then on only carries; each of its streams becomes a ClientConnection of
+// its own (Streams.swift) whose exchange walks the phases like any other. What streams want to send is
+// collected and leaves once a loop turn, many frames in one system call.
+
+import Glibc
+import HTTP1
+import HTTP2
+import HTTPModel
+import Reactor
+import Resilience
+import Routing
+import Telemetry
+
+extension Worker {
+    /// "PRI * HTTP/2.0": no method begins like this (RFC 9113 §3.4).
+    private static let prefaceBytesMin = 3
+
+    /// Whether these first bytes of a connection open a session, which then takes them.
+    func opensSession(_ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
+        guard client.pointee.requests == 0, !client.pointee.transport.isStream, count >= Self.prefaceBytesMin,
+            bytes[0] == 0x50, bytes[1] == 0x52, bytes[2] == 0x49
+        else { return false }
+        guard let plan = listenerPlan(client), beginSession(client, plan) else { return true }
+        if let session = client.pointee.session { feed(session, bytes, count) }
+        if let input = client.pointee.input {
+            buffers.give(input)
+            client.pointee.input = nil
+        }
+        client.pointee.inputIsPartial = false
+        return true
+    }
+
+    /// Makes this connection carry a session. False: it was closed for want of room.
+    func beginSession(_ client: ClientPointer, _ plan: ListenerPlan) -> Bool {
+        let offset = MemoryLayout<ClientConnection>.offset(of: \.transport) ?? 0
+        let transport = UnsafeMutableRawPointer(client).advanced(by: offset).assumingMemoryBound(
+            to: Transport.self)
+        guard
+            let record = openSession(
+                role: .server, plan.http2, transport: transport, client: client, upstream: nil)
+        else {
+            close(client)
+            return false
+        }
+        client.pointee.session = record
+        client.pointee.state = .session
+        clearDeadline(client)
+        record.mark()
+        return true
+    }
+
+    func openSession(
+        role: HTTP2Role, _ configuration: HTTP2Configuration, transport: UnsafeMutablePointer<Transport>,
+        client: ClientPointer?, upstream: UpstreamPointer?
+    ) -> SessionPointer? {
+        guard let context = sessionContext ?? HTTP2Context() else { return nil }
+        sessionContext = context
+        guard let (record, handle) = sessions.allocate() else { return nil }
+        guard
+            let session = HTTP2Session(context, role: role, configuration: configuration, nowMs: nowMs)
+        else {
+            sessions.release(handle)
+            return nil
+        }
+        record.initialize(
+            to: SessionRecord(
+                handle: handle, session: session, shared: sessionShared, transport: transport, client: client,
+                upstream: upstream))
+        return record
+    }
+
+    // MARK: bytes in
+
+    /// Reads what has come for the streams of a client's session. False: wait.
+    func serveSession(_ client: ClientPointer) -> Bool {
+        guard let record = client.pointee.session else { return false }
+        var rounds = 0
+        while client.pointee.canRead && client.pointee.state == .session {
+            if !record.pointee.session.wantsInput || client.pointee.transport.isBlocked {
+                // A peer that does not take what we answer is not listened to either.
+                record.mark()
+                return false
+            }
+            if rounds >= Self.sessionRoundsPerTurn {
+                goOnNextTurn(Token(kind: TokenKind.client, handle: client.pointee.handle))
+                return false
+            }
+            rounds += 1
+            let received = receive(client, into: sessionInput, Self.inputBytes)
+            if received <= 0 { return false }
+            feed(record, sessionInput, received)
+        }
+        return false
+    }
+
+    private static let sessionRoundsPerTurn = 8
+
+    func feed(_ record: SessionPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
+        record.pointee.session.receive(bytes, count: count, nowMs: nowMs)
+        record.mark()
+        takeEvents(record)
+    }
+
+    private func takeEvents(_ record: SessionPointer) {
+        while let event = record.pointee.session.nextEvent() {
+            if record.pointee.client != nil {
+                clientSessionEvent(record, event)
+            } else {
+                upstreamSessionEvent(record, event)
+            }
+        }
+    }
+
+    private func clientSessionEvent(_ record: SessionPointer, _ event: HTTP2Event) {
+        switch event.kind {
+        case .head:
+            openStream(record, event)
+            return
+        case .headRefused:
+            refuseStream(record, event)
+            return
+        case .violation:
+            sessionViolated(record, event)
+            return
+        case .settings, .pingAck, .goaway, .priority:
+            return
+        case .data, .trailers, .end, .malformed, .reset, .closed, .writable:
+            break
+        }
+        guard let stream = StreamPointer(bitPattern: event.userData), let client = stream.pointee.client
+        else {
+            // Of a stream whose exchange is over: the window is given back, or the connection's would shrink.
+            if event.kind == .data { record.pointee.session.consumed(event.stream, event.count) }
+            if event.kind == .malformed { countMalformed(record, event) }
+            return
+        }
+        switch event.kind {
+        case .malformed:
+            stream.pointee.isGone = true
+            stream.pointee.error = EPROTO
+            if let exchange = client.pointee.exchange {
+                end(exchange, Failure(.requestMalformed, phase: exchange.pointee.phase))
+            } else {
+                close(client)
+            }
+        case .reset:
+            streamBroke(stream, client)
+        case .closed:
+            stream.pointee.isGone = true
+            streamBroke(stream, client)
+        case .writable:
+            clientReady(client, .writable)
+        default:
+            take(stream, event)
+            client.pointee.canRead = true
+            serve(client)
+        }
+    }
+
+    private func streamBroke(_ stream: StreamPointer, _ client: ClientPointer) {
+        guard client.pointee.state != .closed else { return }
+        if client.pointee.exchange == nil {
+            close(client)
+            return
+        }
+        stream.pointee.error = ECONNRESET
+        clientEnded(client, errno: ECONNRESET)
+    }
+
+    /// Puts what came on a stream where its connection will receive it.
+    private func take(_ stream: StreamPointer, _ event: HTTP2Event) {
+        switch event.kind {
+        case .data:
+            stream.pointee.inbox.keep(event.bytes, event.count, pool: &buffers)
+        case .trailers:
+            var byteCount = 0
+            for i in 0..<Int(event.fieldCount) {
+                byteCount += Int(event.fields[i].nameCount) + Int(event.fields[i].valueCount) + 4
+            }
+            let kept = buffers.take(max(byteCount, 1))
+            var writer = ByteWriter(kept.base, capacity: byteCount)
+            for i in 0..<Int(event.fieldCount) where !event.fields[i].isHopByHop {
+                writer.appendField(event.fields[i], event.bytes)
+            }
+            kept.pointee.end = UInt32(writer.count)
+            stream.pointee.trailers = kept
+        default:
+            break
+        }
+        if event.endsStream || event.kind == .end || event.kind == .trailers { stream.pointee.ended = true }
+    }
+
+    // MARK: streams of clients
+
+    /// A stream and the connection that stands for it to the phases; nil (and the stream refused) at a bound.
+    private func openStreamConnection(_ record: SessionPointer, _ id: Int32) -> ClientPointer? {
+        guard let carrier = record.pointee.client, let (stream, streamHandle) = streams.allocate() else {
+            record.pointee.session.reset(id, .refusedStream)
+            return nil
+        }
+        guard let (client, handle) = clients.allocate() else {
+            streams.release(streamHandle)
+            record.pointee.session.reset(id, .refusedStream)
+            return nil
+        }
+        stream.initialize(to: StreamEnd(handle: streamHandle, session: record, id: id, client: client))
+        link(stream, record)
+        client.initialize(
+            to: ClientConnection(
+                transport: Transport(stream), handle: handle,
+                timer: timers.create(Token(kind: TokenKind.client, handle: handle)),
+                listenerID: carrier.pointee.listenerID, metrics: carrier.pointee.metrics.retain(),
+                state: .idle,
+                peer: carrier.pointee.peer, peerPort: carrier.pointee.peerPort))
+        // A stream carries one exchange.
+        client.pointee.closeAfterResponse = true
+        record.pointee.session.setUserData(id, UInt(bitPattern: stream))
+        carrier.pointee.requests &+= 1
+        return client
+    }
+
+    func link(_ stream: StreamPointer, _ record: SessionPointer) {
+        stream.pointee.next = record.pointee.firstStream
+        record.pointee.firstStream?.pointee.previous = stream
+        record.pointee.firstStream = stream
+        record.pointee.streamCount += 1
+    }
+
+    private func openStream(_ record: SessionPointer, _ event: HTTP2Event) {
+        guard let carrier = record.pointee.client, let plan = listenerPlan(carrier),
+            let client = openStreamConnection(record, event.stream)
+        else {
+            record.pointee.session.reset(event.stream, .refusedStream)
+            return
+        }
+        if event.endsStream { client.pointee.transport.stream?.pointee.ended = true }
+        if carrier.pointee.requests >= plan.requestsPerConnectionMax { shutDown(record) }
+        client.pointee.isServing = true
+        if event.protocolName.isEmpty {
+            beginExchange(
+                client, plan, base: UnsafeMutablePointer(mutating: event.bytes),
+                count: Int(event.request.byteCount), head: event.request, fields: event.fields)
+        } else {
+            beginUpgrade(client, plan, event)
+        }
+        client.pointee.isServing = false
+        if client.pointee.transport.stream?.pointee.hasMore ?? false {
+            client.pointee.canRead = true
+            serve(client)
+        }
+    }
+
+    /// Extended CONNECT (RFC 8441 §4) is to HTTP/2 what `GET` with `Upgrade` is to HTTP/1.1: it goes
+    /// through the phases in that form.
+    private func beginUpgrade(_ client: ClientPointer, _ plan: ListenerPlan, _ event: HTTP2Event) {
+        var head = event.request
+        var writer = ByteWriter(output, capacity: outputBytes)
+        writer.append(event.bytes, Int(head.byteCount))
+        let methodOffset = writer.count
+        writer.append("GET")
+        let nameOffset = writer.count
+        writer.append("upgrade")
+        let fieldCount = min(Int(head.fieldCount), Self.fieldsMax - 1)
+        fieldScratch.update(from: event.fields, count: fieldCount)
+        fieldScratch[fieldCount] = Field(
+            nameOffset: UInt32(nameOffset), nameCount: 7, valueOffset: event.protocolName.offset,
+            valueCount: event.protocolName.count, id: .upgrade)
+        fieldScratch[fieldCount].isHopByHop = true
+        head.fieldCount = Int32(fieldCount + 1)
+        head.method = .get
+        head.methodName = ByteRange(offset: UInt32(methodOffset), count: 3)
+        head.wantsUpgrade = true
+        head.framing = .none
+        head.byteCount = UInt32(writer.count)
+        beginExchange(
+            client, plan, base: output, count: writer.count, head: head, fields: UnsafePointer(fieldScratch))
+    }
+
+    /// A head over a bound, or with an expectation nobody knows: answered, and nothing more of it read.
+    private func refuseStream(_ record: SessionPointer, _ event: HTTP2Event) {
+        guard let carrier = record.pointee.client, let plan = listenerPlan(carrier),
+            let client = openStreamConnection(record, event.stream)
+        else { return }
+        client.pointee.transport.stream?.pointee.ended = event.endsStream
+        client.pointee.isServing = true
+        if let exchange = openExchange(client, plan) {
+            exchange.pointee.request.version = .http2
+            let reason: Reason =
+                switch event.status {
+                case 414: .requestTargetTooLong
+                case 417: .requestExpectationUnknown
+                default: .requestHeadTooLarge
+                }
+            fail(exchange, Failure(reason, phase: .read))
+        }
+        client.pointee.isServing = false
+    }
+
+    /// A head nobody could make an exchange of: it has its place in the figures all the same.
+    private func countMalformed(_ record: SessionPointer, _ event: HTTP2Event) {
+        guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
+        plan.unrouted.cell(worker: index).requestEnded(
+            status: 0, totalUs: 0, firstByteUs: 0, bytesIn: 0, bytesOut: 0, reason: .requestMalformed,
+            attempts: 0)
+    }
+
+    /// A connection that broke the protocol or flooded us: it is told why, and closed.
+    private func sessionViolated(_ record: SessionPointer, _ event: HTTP2Event) {
+        guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
+        plan.unrouted.cell(worker: index).requestEnded(
+            status: 0, totalUs: 0, firstByteUs: 0, bytesIn: 0, bytesOut: 0, reason: .sessionViolation,
+            attempts: 0)
+        eventLog.limited(
+            sessionGate, nowMs: nowMs, .warning, "HTTP/2 connection ended for a violation",
+            [
+                "violation": "\(event.violation.text)", "section": "\(event.violation.section)",
+                "client": "\(carrier.pointee.peer)", "listener": "\(plan.name)",
+            ])
+    }
+
+    // MARK: bytes out
+
+    /// Sends what the sessions have collected in this turn.
+    func flushSessions() {
+        while let record = sessionShared.pointee.firstDirty {
+            sessionShared.pointee.firstDirty = record.pointee.nextDirty
+            record.pointee.nextDirty = nil
+            record.pointee.isDirty = false
+            flush(record)
+        }
+    }
+
+    private static let sessionOutputBytes = 128 << 10
+
+    private func flush(_ record: SessionPointer) {
+        let transport = record.pointee.transport
+        while !transport.pointee.isBlocked {
+            let count = record.pointee.session.output(
+                into: output, capacity: Self.sessionOutputBytes, nowMs: nowMs)
+            if count == 0 { break }
+            let error = transport.pointee.send(output, count, pool: &buffers, nowMs: nowMs)
+            if error != 0 {
+                carrierBroke(record, error)
+                return
+            }
+            takeEvents(record)
+        }
+        if record.pointee.lingeringCount > 0 { endLingering(record) }
+        if record.pointee.session.isFinished && !transport.pointee.isBlocked
+            || record.pointee.isShuttingDown && record.pointee.session.streamsOpen == 0
+                && record.pointee.streamCount == 0 && !record.pointee.session.wantsOutput
+        {
+            closeCarrier(record)
+            return
+        }
+        if let client = record.pointee.client {
+            armSession(client, record)
+            if client.pointee.canRead && !transport.pointee.isBlocked && record.pointee.session.wantsInput {
+                goOnNextTurn(Token(kind: TokenKind.client, handle: client.pointee.handle))
+            }
+        }
+    }
+
+    /// Streams whose answer has left while the peer still sends are cut off now: nobody reads the rest.
+    private func endLingering(_ record: SessionPointer) {
+        var next = record.pointee.firstStream
+        while let stream = next {
+            next = stream.pointee.next
+            guard let client = stream.pointee.client, client.pointee.state == .lingering,
+                record.pointee.session.queuedBytes(stream.pointee.id) == 0
+            else { continue }
+            record.pointee.lingeringCount -= 1
+            close(client)
+        }
+    }
+
+    /// The end of an exchange whose client may still be sending.
+    func lingerStream(_ client: ClientPointer) {
+        guard let stream = client.pointee.transport.stream else { return }
+        if stream.pointee.ended || stream.pointee.isGone || !stream.pointee.endIsSubmitted {
+            close(client)
+            return
+        }
+        client.pointee.state = .lingering
+        stream.pointee.session.pointee.lingeringCount += 1
+        stream.pointee.session.mark()
+    }
+
+    /// One timer for the whole connection: idle without streams, or stuck when the peer gives no window.
+    private func armSession(_ client: ClientPointer, _ record: SessionPointer) {
+        guard let plan = listenerPlan(client) else { return }
+        let deadline: ClientDeadline
+        if client.pointee.transport.isBlocked || record.pointee.session.stalledSinceMs != 0 {
+            deadline = .write
+        } else if record.pointee.streamCount == 0 {
+            deadline = .idle
+        } else {
+            deadline = .none
+        }
+        if client.pointee.deadline == deadline { return }
+        switch deadline {
+        case .write: setDeadline(client, .write, afterMs: plan.writeTimeoutMs)
+        case .idle: setDeadline(client, .idle, afterMs: plan.idleTimeoutMs)
+        default: clearDeadline(client)
+        }
+    }
+
+    // MARK: the end of sessions
+
+    /// The session's own deadline has passed.
+    func sessionDeadlinePassed(_ client: ClientPointer, _ deadline: ClientDeadline) {
+        guard let record = client.pointee.session else { return }
+        if deadline == .write {
+            record.pointee.session.terminate(.enhanceYourCalm)
+            _ = record.pointee.transport.pointee.flush(pool: &buffers, nowMs: nowMs)
+        }
+        shutDown(record)
+    }
+
+    /// Asks the peer to open no more streams, and closes when those open are done.
+    func shutDown(_ record: SessionPointer) {
+        if !record.pointee.isShuttingDown {
+            record.pointee.isShuttingDown = true
+            record.pointee.session.announceShutdown()
+        }
+        record.mark()
+    }
+
+    private func carrierBroke(_ record: SessionPointer, _ errno: Int32) {
+        if let client = record.pointee.client {
+            close(client)
+        } else if let upstream = record.pointee.upstream {
+            upstreamCarrierEnded(upstream, errno: errno)
+        }
+    }
+
+    private func closeCarrier(_ record: SessionPointer) {
+        if let client = record.pointee.client {
+            closeGracefully(client)
+        } else if let upstream = record.pointee.upstream {
+            upstreamCarrierEnded(upstream, errno: 0)
+        }
+    }
+
+    /// Ends all streams of a session whose connection is going, and the session.
+    func endSession(_ record: SessionPointer) {
+        while let stream = record.pointee.firstStream {
+            stream.pointee.isGone = true
+            stream.pointee.error = ECONNRESET
+            if let client = stream.pointee.client {
+                streamBroke(stream, client)
+                if client.pointee.state != .closed { close(client) }
+            } else if let upstream = stream.pointee.upstream {
+                upstreamStreamBroke(upstream)
+                if upstream.pointee.state != .closed { close(upstream) }
+            }
+            // Closing unlinks; should it not have, the loop must still end.
+            if record.pointee.firstStream == stream { record.pointee.firstStream = stream.pointee.next }
+        }
+        if record.pointee.isDirty { unmark(record) }
+        record.pointee.session.destroy()
+        graveyard.sessions.append(record.pointee.handle)
+    }
+
+    private func unmark(_ record: SessionPointer) {
+        if sessionShared.pointee.firstDirty == record {
+            sessionShared.pointee.firstDirty = record.pointee.nextDirty
+            return
+        }
+        var at = sessionShared.pointee.firstDirty
+        while let current = at {
+            if current.pointee.nextDirty == record {
+                current.pointee.nextDirty = record.pointee.nextDirty
+                return
+            }
+            at = current.pointee.nextDirty
+        }
+    }
+}

@@ -1,0 +1,231 @@
+// One stream of a session, as the transport of a client or upstream connection.
+//
+// HTTP/2 puts many exchanges on one connection. Each of its streams is given to the phases as a
+// connection of its own, with one exchange: what arrives on it waits in an inbox until it is received
+// (and only then may the peer send more: the stream's window is the back-pressure), what is sent goes
+// into the session's queue for that stream as far as it has room. The session itself, its socket and
+// its events are Sessions.swift's.
+
+import Glibc
+import HTTP2
+import Reactor
+
+typealias StreamPointer = UnsafeMutablePointer<StreamEnd>
+typealias SessionPointer = UnsafeMutablePointer<SessionRecord>
+
+/// Our end of one stream. Lives until the connection it is the transport of is closed.
+struct StreamEnd {
+    let handle: Handle
+    let session: SessionPointer
+    /// 0 until a request is submitted on it.
+    var id: Int32
+    /// Whose transport it is.
+    var client: ClientPointer?
+    var upstream: UpstreamPointer?
+    /// Received and not yet taken.
+    var inbox = Outbox()
+    /// The peer has ended its direction.
+    var ended = false
+    /// errno-like: how the stream broke, 0 while it has not.
+    var error: Int32 = 0
+    /// The peer promised that it did nothing with the request.
+    var isUnprocessed = false
+    /// The session does not know it any more.
+    var isGone = false
+    /// Trailer fields that came, as lines.
+    var trailers: BufferPointer?
+    /// Our direction is ended, or will be once nothing waits.
+    var endIsSubmitted = false
+    var endIsDue = false
+    var endTrailers: BufferPointer?
+    // Links of the session's streams.
+    var next: StreamPointer?
+    var previous: StreamPointer?
+}
+
+/// What the streams and sessions of one worker share.
+struct SessionShared {
+    /// Sessions with something to send, linked by `nextDirty`.
+    var firstDirty: SessionPointer?
+    let fields: UnsafeMutablePointer<HTTP2Field>
+    static let fieldsMax = Worker.fieldsMax
+}
+
+/// One connection that carries streams.
+struct SessionRecord {
+    let handle: Handle
+    let session: HTTP2Session
+    let shared: UnsafeMutablePointer<SessionShared>
+    /// The connection's own way out and in.
+    let transport: UnsafeMutablePointer<Transport>
+    /// Whose connection it is.
+    let client: ClientPointer?
+    let upstream: UpstreamPointer?
+    var firstStream: StreamPointer?
+    var streamCount = 0
+    /// Streams whose answer is whole while the peer still sends.
+    var lingeringCount = 0
+    var isDirty = false
+    var isShuttingDown = false
+    var nextDirty: SessionPointer?
+}
+
+extension UnsafeMutablePointer<SessionRecord> {
+    /// There is something to send: done at the end of the loop turn, for all streams in one go.
+    @inline(__always)
+    func mark() {
+        if pointee.isDirty { return }
+        pointee.isDirty = true
+        pointee.nextDirty = pointee.shared.pointee.firstDirty
+        pointee.shared.pointee.firstDirty = self
+    }
+}
+
+extension UnsafeMutablePointer<StreamEnd> {
+    // MARK: in
+
+    func receive(_ into: UnsafeMutablePointer<UInt8>, _ capacity: Int, pool: inout BufferPool) -> Int {
+        var count = 0
+        while count < capacity, let buffer = pointee.inbox.first {
+            let fits = min(buffer.count, capacity - count)
+            memcpy(into + count, buffer.readable, fits)
+            pointee.inbox.took(fits, pool: &pool)
+            count += fits
+        }
+        if count > 0 {
+            if !pointee.isGone {
+                pointee.session.pointee.session.consumed(pointee.id, count)
+                pointee.session.mark()
+            }
+            return count
+        }
+        if pointee.error != 0 { return -Int(pointee.error) }
+        return pointee.ended ? 0 : -Int(EAGAIN)
+    }
+
+    /// What came behind the body, as lines; the caller's to give back.
+    func takeTrailers() -> BufferPointer? {
+        let trailers = pointee.trailers
+        pointee.trailers = nil
+        return trailers
+    }
+
+    @inline(__always)
+    var hasMore: Bool { pointee.inbox.count > 0 || pointee.ended || pointee.error != 0 }
+
+    // MARK: out
+
+    func send(_ parts: UnsafeMutablePointer<iovec>, _ partCount: Int) -> Int {
+        if pointee.isGone { return -Int(EPIPE) }
+        var sent = 0
+        for i in 0..<partCount {
+            let count = parts[i].iov_len
+            if count == 0 { continue }
+            let taken = pointee.session.pointee.session.submitData(
+                pointee.id, parts[i].iov_base.assumingMemoryBound(to: UInt8.self), count: count)
+            sent += taken
+            if taken < count { break }
+        }
+        pointee.session.mark()
+        return sent > 0 ? sent : -Int(EAGAIN)
+    }
+
+    /// Sends a response head, whose fields stand as lines. Interim heads leave the stream as it was.
+    func sendHead(status: UInt16, lines: UnsafeMutablePointer<UInt8>, _ count: Int, ends: Bool) -> Bool {
+        let fields = pointee.session.pointee.shared.pointee.fields
+        let fieldCount = Self.fields(lines, count, into: fields)
+        pointee.session.mark()
+        if status >= 100 && status < 200 {
+            return pointee.session.pointee.session.submitInterim(
+                pointee.id, status: status, fields: fields, count: fieldCount)
+        }
+        if ends { pointee.endIsSubmitted = true }
+        return pointee.session.pointee.session.submitResponseHead(
+            pointee.id, status: status, fields: fields, count: fieldCount, endStream: ends)
+    }
+
+    /// Ends our direction, at once or when what waits has been taken; trailers stand as lines.
+    func end(
+        trailers: UnsafeMutablePointer<UInt8>?, _ count: Int, isBlocked: Bool, pool: inout BufferPool
+    ) {
+        if pointee.endIsSubmitted || pointee.endIsDue || pointee.isGone { return }
+        if isBlocked {
+            pointee.endIsDue = true
+            if let trailers, count > 0 {
+                let kept = pool.take(count)
+                kept.append(trailers, count)
+                pointee.endTrailers = kept
+            }
+            return
+        }
+        pointee.endIsSubmitted = true
+        var fieldCount = 0
+        let fields = pointee.session.pointee.shared.pointee.fields
+        if let trailers { fieldCount = Self.fields(trailers, count, into: fields) }
+        _ = pointee.session.pointee.session.submitEnd(
+            pointee.id, trailers: fieldCount > 0 ? UnsafePointer(fields) : nil, count: fieldCount)
+        pointee.session.mark()
+    }
+
+    /// What waited has been taken: an end that stood behind it follows.
+    func endIfDue(pool: inout BufferPool) {
+        guard pointee.endIsDue else { return }
+        pointee.endIsDue = false
+        let trailers = pointee.endTrailers
+        pointee.endTrailers = nil
+        end(trailers: trailers?.readable, trailers?.count ?? 0, isBlocked: false, pool: &pool)
+        if let trailers { pool.give(trailers) }
+    }
+
+    /// Lets go of the stream. reset, or a message not ended: the peer is told that it was cut.
+    func close(reset: Bool, pool: inout BufferPool) {
+        pointee.inbox.clear(pool: &pool)
+        if let trailers = pointee.trailers { pool.give(trailers) }
+        if let trailers = pointee.endTrailers { pool.give(trailers) }
+        pointee.trailers = nil
+        pointee.endTrailers = nil
+        let session = pointee.session
+        if !pointee.isGone {
+            session.pointee.session.setUserData(pointee.id, 0)
+            if reset || !pointee.endIsSubmitted {
+                let code: HTTP2ErrorCode = session.pointee.client != nil ? .internalError : .cancel
+                session.pointee.session.reset(pointee.id, code)
+            } else if !pointee.ended {
+                // The answer is whole and the rest of the request not wanted (RFC 9113 §8.1).
+                session.pointee.session.reset(pointee.id, .noError)
+            }
+            session.mark()
+        }
+        pointee.isGone = true
+        if let next = pointee.next { next.pointee.previous = pointee.previous }
+        if let previous = pointee.previous {
+            previous.pointee.next = pointee.next
+        } else if session.pointee.firstStream == self {
+            session.pointee.firstStream = pointee.next
+        }
+        session.pointee.streamCount -= 1
+    }
+
+    /// Splits lines of our own making, "name: value" CR LF, into fields. Answers how many.
+    private static func fields(
+        _ lines: UnsafeMutablePointer<UInt8>, _ count: Int, into fields: UnsafeMutablePointer<HTTP2Field>
+    ) -> Int {
+        var at = 0
+        var found = 0
+        while at < count, found < SessionShared.fieldsMax {
+            guard let colon = memchr(lines + at, 0x3a, count - at),
+                let end = memchr(lines + at, 0x0d, count - at)
+            else { break }
+            let name = lines + at
+            let nameCount = colon.assumingMemoryBound(to: UInt8.self) - name
+            let lineCount = end.assumingMemoryBound(to: UInt8.self) - name
+            let valueStart = min(nameCount + 2, lineCount)
+            fields[found] = HTTP2Field(
+                name: name, nameCount: nameCount, value: name + valueStart,
+                valueCount: lineCount - valueStart)
+            found += 1
+            at += lineCount + 2
+        }
+        return found
+    }
+}
