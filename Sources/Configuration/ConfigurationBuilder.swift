@@ -79,6 +79,9 @@ struct ConfigurationBuilder {
             limits["streams"]?.store(&result.limits.streams, Int.init)
             limits["requests-per-connection"]?.store(&result.limits.requestsPerConnection, Int.init)
         }
+        if let tls = node["tls"], case .map = tls.content {
+            result.tls = listenerTLS(tls, isHTTP: result.protocol == .http)
+        }
         return result
     }
 
@@ -111,6 +114,7 @@ struct ConfigurationBuilder {
             }
         }
         node["proxy-protocol"]?.store(&result.proxyProtocol, Service.ProxyProtocol.init(rawValue:))
+        if let tls = node["tls"], case .map = tls.content { result.tls = serviceTLS(tls) }
         return result
     }
 
@@ -206,29 +210,29 @@ struct ConfigurationBuilder {
 }
 
 extension Node {
-    fileprivate var asText: Text? { text.map { Text($0, at: origin) } }
+    var asText: Text? { text.map { Text($0, at: origin) } }
 
-    fileprivate var texts: [Text] { elements.compactMap(\.asText) }
+    var texts: [Text] { elements.compactMap(\.asText) }
 
-    fileprivate func addresses(_ role: Address.Role) -> [Address] {
+    func addresses(_ role: Address.Role) -> [Address] {
         texts.compactMap { try? Address($0, role: role) }
     }
 
     /// Stores what the text reads as; leaves the place alone when it cannot be read.
-    fileprivate func store<Value>(_ place: inout Value, _ read: (String) -> Value?) {
+    func store<Value>(_ place: inout Value, _ read: (String) -> Value?) {
         if let text, let value = read(text) { place = value }
     }
 
-    fileprivate func store(_ place: inout Int?, _ read: (String) -> Int?) {
+    func store(_ place: inout Int?, _ read: (String) -> Int?) {
         if let text, let value = read(text) { place = value }
     }
 
     /// Stores a duration.
-    fileprivate func store(_ place: inout Int64) {
+    func store(_ place: inout Int64) {
         if let text, let value = try? Values.duration(text) { place = value }
     }
 
-    fileprivate func storeSize(_ place: inout Int) {
+    func storeSize(_ place: inout Int) {
         if let text, let value = try? Values.size(text) { place = Int(value) }
     }
 }

@@ -10,6 +10,7 @@ struct CrossCheck {
         addresses(&check)
         routes(&check)
         services(&check)
+        tls(&check)
         let resolver = configuration.resolver
         if resolver.ttlMinMs > resolver.ttlMaxMs,
             let node = root["resolver"]?["ttl-min"] ?? root["resolver"]?["ttl-max"]

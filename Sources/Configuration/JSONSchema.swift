@@ -159,6 +159,8 @@ private struct SchemaWriter {
             case .listenAddress: "^(unix:/.+|[0-9.]*:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5})$"
             case .endpointAddress: "^(unix:/.+|[A-Za-z0-9._-]+:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5})$"
             case .logPath: "^(stdout|stderr|/.*)$"
+            case .file: "^/"
+            case .applicationProtocol: "^[!-~]{1,255}$"
             default: nil
             }
         switch rule {

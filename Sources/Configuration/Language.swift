@@ -86,8 +86,13 @@ enum Language {
             Key(
                 "limits", .section(listenerLimits), "Bounds on what clients can ask for.",
                 example: "limits: { head: 16KiB }"),
+            Key(
+                "tls", .section(listenerTLS),
+                "Speak TLS with clients. Certificates and keys are files; see `weir cert`.",
+                example:
+                    "tls:\n  certificates:\n    - { cert: /etc/weir/a.pem, key: /etc/weir/a.key }"),
         ],
-        later: ["tls", "http2", "http3", "acme", "policies"])
+        later: ["http2", "http3", "acme", "policies"])
 
     static let listenerTimeout = Section(
         name: "timeout",
@@ -236,9 +241,13 @@ enum Language {
                 "proxy-protocol", .choice(["off", "v1", "v2"]), default: "off",
                 "PROXY protocol header sent at the start of each connection to an endpoint. Connections are then not shared between clients.",
                 example: "proxy-protocol: v2"),
+            Key(
+                "tls", .section(serviceTLS),
+                "Speak TLS with endpoints. `tls: {}` is enough for endpoints whose names are in certificates of a public CA.",
+                example: "tls: { ca: /etc/weir/internal-ca.pem, server-name: api.internal }"),
         ],
         later: [
-            "health", "outliers", "limits", "tls", "discovery", "sticky", "breaker", "panic", "zone", "http2",
+            "health", "outliers", "limits", "discovery", "sticky", "breaker", "panic", "zone", "http2",
         ])
 
     static let endpoint = Section(

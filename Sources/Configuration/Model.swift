@@ -185,6 +185,8 @@ public struct Listener: Sendable, Equatable {
     /// Least average rate of a request body, in bytes per second, once it is 10 s old; 0 is no minimum.
     public var bodyRateMin = 240
     public var limits = Limits()
+    /// nil: connections are not encrypted.
+    public var tls: TLS?
 
     public init(name: Text) { self.name = name }
 }
@@ -370,6 +372,8 @@ public struct Service: Sendable, Equatable {
     public var retryBudget = RetryBudget()
     /// PROXY header sent at the start of each connection to an endpoint.
     public var proxyProtocol = ProxyProtocol.off
+    /// nil: connections to endpoints are not encrypted.
+    public var tls: TLS?
 
     public init(name: Text) { self.name = name }
 }

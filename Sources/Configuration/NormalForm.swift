@@ -65,6 +65,7 @@ private struct Form {
         put("\(at) proxy-protocol", listener.proxyProtocol.rawValue)
         put("\(at) timeout.idle", Units.duration(timeout.idleMs))
         put("\(at) limits.connections", "\(listener.limits.connections)")
+        if let tls = listener.tls { listenerTLS(tls, at) }
         guard listener.protocol == .http else { return }
         put(
             "\(at) timeout",
@@ -141,6 +142,27 @@ private struct Form {
             "ratio=\(Units.percent(Int64(service.retryBudget.ratioPerMille))) floor=\(service.retryBudget.floorPerSecond)/s"
         )
         put("\(at) proxy-protocol", service.proxyProtocol.rawValue)
+        if let tls = service.tls {
+            put("\(at) tls", "\(tls.profile.rawValue) verify=\(tls.verifies)")
+            if let ca = tls.ca { put("\(at) tls.ca", ca.value) }
+            if let name = tls.serverName { put("\(at) tls.server-name", name.value) }
+            if let cert = tls.cert, let key = tls.key {
+                put("\(at) tls.cert", "\(cert.value) key=\(key.value)")
+            }
+        }
+    }
+
+    private mutating func listenerTLS(_ tls: Listener.TLS, _ at: String) {
+        let tickets = tls.ticketLifetimeMs == 0 ? "off" : Units.duration(tls.ticketLifetimeMs)
+        put("\(at) tls", "\(tls.profile.rawValue) tickets=\(tickets)")
+        for certificate in tls.certificates {
+            let ocsp = certificate.ocsp.map { " ocsp=\($0.value)" } ?? ""
+            put("\(at) tls.certificate", "\(certificate.cert.value) key=\(certificate.key.value)\(ocsp)")
+        }
+        list("\(at) tls.alpn", tls.alpn.map(\.value))
+        if let clients = tls.clientCertificates {
+            put("\(at) tls.client-certificates", "\(clients.ca.value) require=\(clients.isRequired)")
+        }
     }
 }
 

@@ -37,6 +37,7 @@ enum TextRule: Sendable {
     case free, template, name, host, path, prefix, method, fieldName, fieldValue, regex, cidr
     case listenAddress, endpointAddress, resolverAddress
     case defaultSet, logPath, retryCondition
+    case file, applicationProtocol, serverName
 
     /// How the syntax line of the manual writes it.
     var placeholder: String {
@@ -56,6 +57,9 @@ enum TextRule: Sendable {
         case .defaultSet: "DATE"
         case .logPath: "stdout | stderr | FILE"
         case .retryCondition: "CONDITION"
+        case .file: "FILE"
+        case .applicationProtocol: "PROTOCOL"
+        case .serverName: "HOST"
         }
     }
 }
@@ -205,6 +209,9 @@ extension TextRule {
         case .defaultSet: "\"2026-1\""
         case .logPath: "stdout, stderr or an absolute path"
         case .retryCondition: "connect, reset, timeout or a status from 500 to 599"
+        case .file: "an absolute path"
+        case .applicationProtocol: "the name of a protocol such as h2 or http/1.1, at most 255 bytes"
+        case .serverName: "a host name such as api.example.com, or an IP address"
         }
     }
 }

@@ -80,6 +80,28 @@ extension TextRule {
                     "\(quoted) is not a place for a log",
                     suggestion: Suggestion.nearest(to: value, in: ["stdout", "stderr"]))
             }
+        case .file:
+            guard value.hasPrefix("/"), !value.utf8.contains(0), value.utf8.count <= 4_095 else {
+                throw problem("\(quoted) is not an absolute path")
+            }
+        case .applicationProtocol:
+            guard (1...255).contains(value.utf8.count), value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f })
+            else { throw problem("\(quoted) is not the name of a protocol") }
+            if ["http1", "http1.1", "http/1", "http"].contains(value.lowercased()) {
+                throw problem("\(quoted) is not how ALPN writes it", suggestion: "http/1.1")
+            }
+            if ["http2", "http/2", "h2c"].contains(value.lowercased()) {
+                throw problem("\(quoted) is not how ALPN writes it", suggestion: "h2")
+            }
+        case .serverName:
+            let isAddress = Address.isIP(value[...], AF_INET) || Address.isIP(value[...], AF_INET6)
+            guard
+                isAddress
+                    || (1...253).contains(value.utf8.count) && !value.hasPrefix(".")
+                        && value.utf8.allSatisfy({
+                            $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || "-._".utf8.contains($0)
+                        })
+            else { throw problem("\(quoted) is not a host name") }
         case .retryCondition:
             guard Route.Retry.Condition(value) != nil else {
                 throw problem(

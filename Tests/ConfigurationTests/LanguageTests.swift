@@ -11,7 +11,10 @@ import Testing
         section.keys.compactMap { key in
             // Defaults in words ("all HTTP listeners") are no values.
             guard let value = key.defaultText,
-                !["any", "all HTTP listeners", "{} (every request)"].contains(value)
+                ![
+                    "any", "all HTTP listeners", "{} (every request)", "the system's CAs",
+                    "the endpoint's name or address",
+                ].contains(value)
             else {
                 return nil
             }
