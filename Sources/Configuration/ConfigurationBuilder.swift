@@ -100,6 +100,7 @@ struct ConfigurationBuilder {
             }
         }
         node["timeout"]?["connect"]?.store(&result.timeout.connectMs)
+        result.speaksHTTP2 = node["protocol"]?.text == "h2"
         if let pool = node["connections"] {
             pool["idle"]?.store(&result.connections.idle, Int.init)
             pool["idle-timeout"]?.store(&result.connections.idleTimeoutMs)

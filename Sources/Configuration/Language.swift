@@ -238,6 +238,10 @@ enum Language {
                 "Bounds the retries of the whole service, so that they never multiply an overload. Tokens come from requests completed in the last 10 s.",
                 example: "retry-budget: { ratio: 10%, floor: 1/s }"),
             Key(
+                "protocol", .choice(["http/1.1", "h2"]), default: "http/1.1",
+                "The version of HTTP its endpoints speak. `h2` needs endpoints that take HTTP/2 at once: agreed on in the TLS handshake where the service has `tls`, else with prior knowledge. gRPC needs `h2`.",
+                example: "protocol: h2"),
+            Key(
                 "proxy-protocol", .choice(["off", "v1", "v2"]), default: "off",
                 "PROXY protocol header sent at the start of each connection to an endpoint. Connections are then not shared between clients.",
                 example: "proxy-protocol: v2"),

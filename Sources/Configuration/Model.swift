@@ -365,6 +365,8 @@ public struct Service: Sendable, Equatable {
 
     public var name: Text
     public var balance = Balance.leastRequest
+    /// Endpoints speak HTTP/2.
+    public var speaksHTTP2 = false
     /// At least one; `Address.Kind.any` does not occur.
     public var endpoints: [Endpoint] = []
     public var timeout = Timeout()

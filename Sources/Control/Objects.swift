@@ -39,10 +39,20 @@ struct LongLivedObjects {
     mutating func endpoint(_ key: EndpointKey, metrics: MetricsRegistry) -> Endpoint {
         if let endpoint = endpoints[key] { return endpoint }
         let endpoint = Endpoint(
-            ids: endpointIDs, address: key.address, weight: key.weight, name: key.name,
+            ids: endpointIDs, address: key.address, weight: key.weight, name: key.name, host: Self.host(key),
             metrics: metrics.endpoint(key.name, service: key.service))
         endpoints[key] = endpoint
         return endpoint
+    }
+
+    /// The name an endpoint is known by to itself: as configured, or its address.
+    private static func host(_ key: EndpointKey) -> String {
+        switch key.address {
+        case .unix: return "localhost"
+        case .ip(let address, _):
+            let name = key.name.prefix { $0 != "/" }
+            return name.count < key.name.count ? String(name) : "\(address)"
+        }
     }
 
     /// The sockets listening on an address, if there are any.

@@ -250,7 +250,7 @@ struct SnapshotBuilder {
             endpoints: endpoints,
             connectTimeoutMs: UInt64(service.timeout.connectMs), idleConnectionsMax: service.connections.idle,
             idleTimeoutMs: UInt64(service.connections.idleTimeoutMs), connectionsMax: service.connections.max,
-            proxyProtocol: proxyProtocol,
+            proxyProtocol: proxyProtocol, http2: service.speaksHTTP2 ? HTTP2Configuration() : nil,
             // Every worker keeps its own bucket: the floor is shared out among them.
             retryBudget: RetryBudget(
                 percent: service.retryBudget.ratioPerMille / 10,

@@ -49,6 +49,16 @@ public enum Version: UInt8, Sendable, BitwiseCopyable, Comparable {
         }
     }
 
+    /// The protocol version as the Via field has it (RFC 9110 §7.6.3).
+    public var viaText: StaticString {
+        switch self {
+        case .http10: "1.0"
+        case .http11: "1.1"
+        case .http2: "2.0"
+        case .http3: "3.0"
+        }
+    }
+
     @inlinable public static func < (a: Version, b: Version) -> Bool { a.rawValue < b.rawValue }
 }
 

@@ -15,22 +15,34 @@ import Telemetry
 extension Worker {
     // MARK: to the endpoint
 
-    func writeRequestHead(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
-        guard let view = view(exchange), let route = exchange.pointee.route else { return }
+    /// Writes request line, host and fields; what belongs to the body's framing and to the connection
+    /// follows in `endRequestHead`. Nil: there is no route.
+    func writeRequestHead(
+        _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
+    ) -> WrittenRequest? {
+        guard let route = exchange.pointee.route else { return nil }
         let request = view.head.pointee
         let rules = route.requestRules
+        var written = WrittenRequest()
+        written.start = writer.count
+        written.methodCount = Int(request.methodName.count)
         writer.append(request.methodName.bytes(in: view.bytes))
         writer.append(0x20)
+        written.targetStart = writer.count
         UpstreamTarget.write(request, view.bytes, route.rewrite, into: &writer) { template, writer in
             render(template, exchange, view, &writer)
         }
+        written.targetCount = writer.count - written.targetStart
         writer.append(" HTTP/1.1\r\nhost: ")
+        written.hostStart = writer.count
         if let host = rules?.replacement(for: "host") {
             render(host, exchange, view, &writer)
         } else {
             writer.append(request.authority.bytes(in: view.bytes))
         }
+        written.hostCount = writer.count - written.hostStart
         writer.append("\r\n")
+        written.fieldsStart = writer.count
 
         let forwarding = exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { $0.forwarding }
         for i in 0..<Int(request.fieldCount) {
@@ -49,35 +61,7 @@ extension Worker {
         }
         writeForwarding(exchange, view, forwarding, &writer)
         if let rules { writeRules(rules, exchange, view, &writer) }
-
-        exchange.pointee.upstreamChunked = false
-        switch request.framing {
-        case .none, .untilClose:
-            break
-        case .length:
-            writer.append("content-length: ")
-            writer.append(decimal: request.contentLength)
-            writer.append("\r\n")
-        case .chunked
-        where exchange.pointee.requestBody.isDone && !exchange.pointee.requestBody.hasTrailers:
-            // Held whole, so its length is known now.
-            writer.append("content-length: ")
-            writer.append(decimal: exchange.pointee.requestBody.count)
-            writer.append("\r\n")
-        case .chunked:
-            exchange.pointee.upstreamChunked = true
-            writer.append("transfer-encoding: chunked\r\n")
-        }
-        if request.acceptsTrailers { writer.append("te: trailers\r\nconnection: te\r\n") }
-        if exchange.pointee.upgrade == .asked, let token = view.field(named: "upgrade") {
-            writer.append("connection: upgrade\r\nupgrade: ")
-            writer.append(token)
-            writer.append("\r\n")
-        }
-        if request.expectsContinue && !exchange.pointee.requestBody.isDone {
-            writer.append("expect: 100-continue\r\n")
-        }
-        writer.append("\r\n")
+        return written
     }
 
     private func writeForwarding(
@@ -92,7 +76,7 @@ extension Worker {
             if isTrusted, copyValues(.xForwardedFor, view, &writer) { writer.append(", ") }
             writer.append(client.pointee.peer)
             writer.append("\r\nx-forwarded-proto: ")
-            if !isTrusted || !copyValues(.xForwardedProto, view, &writer) { writer.append("http") }
+            if !isTrusted || !copyValues(.xForwardedProto, view, &writer) { writer.append(scheme(client)) }
             writer.append("\r\nx-forwarded-host: ")
             if !isTrusted || !copyValues(.xForwardedHost, view, &writer) {
                 writer.append(view.head.pointee.authority.bytes(in: view.bytes))
@@ -105,7 +89,8 @@ extension Worker {
             let peer = client.pointee.peer
             writer.append(peer.isV4 ? "for=" : "for=\"[")
             writer.append(peer)
-            writer.append(peer.isV4 ? ";proto=http" : "]\";proto=http")
+            writer.append(peer.isV4 ? ";proto=" : "]\";proto=")
+            writer.append(scheme(client))
             let host = view.head.pointee.authority
             if !host.isEmpty {
                 writer.append(";host=\"")
@@ -117,8 +102,14 @@ extension Worker {
         if forwarding.via {
             writer.append("via: ")
             if copyValues(.via, view, &writer) { writer.append(", ") }
-            writer.append(view.head.pointee.version == .http10 ? "1.0 weir\r\n" : "1.1 weir\r\n")
+            writer.append(view.head.pointee.version.viaText)
+            writer.append(" weir\r\n")
         }
+    }
+
+    /// How the client reached us.
+    private func scheme(_ client: ClientPointer) -> StaticString {
+        client.pointee.transport.isEncrypted ? "https" : "http"
     }
 
     /// Copies all values of a field, joined by commas; false when there is none.

@@ -17,12 +17,49 @@ struct EndpointPool {
     var first: UpstreamPointer?
     var last: UpstreamPointer?
     var idleCount = 0
+    /// Connections that carry sessions.
+    var firstSession: SessionPointer?
     /// All connections, idle or not.
     var connectionCount = 0
     unowned(unsafe) var endpoint: Endpoint?
 }
 
+/// What an attempt gets to work with.
+enum ConnectionTaken {
+    /// One that has served before.
+    case reused(UpstreamPointer)
+    /// A new one, connected or on its way.
+    case fresh(UpstreamPointer)
+    case failed(Failure)
+}
+
 extension Worker {
+    /// A connection for this attempt: an idle one, a stream of a session, or a new one.
+    func takeConnection(_ exchange: ExchangePointer, _ endpoint: Endpoint, _ service: ServicePlan)
+        -> ConnectionTaken
+    {
+        // A tunnel gets a connection of its own, whatever the service speaks otherwise.
+        let isTunnel = exchange.pointee.upgrade == .connecting
+        if let http2 = service.http2, !isTunnel { return takeStream(endpoint, service, http2) }
+        if !exchange.pointee.needsFreshConnection && !isTunnel {
+            while let idle = takeIdle(endpoint) {
+                // A request that must not be repeated is worth asking the kernel first.
+                if !exchange.pointee.request.method.isIdempotent && !idle.pointee.transport.isQuiet() {
+                    close(idle)
+                    continue
+                }
+                return .reused(idle)
+            }
+        }
+        if service.connectionsMax > 0, pools[poolIndex(endpoint)].connectionCount >= service.connectionsMax {
+            return .failed(Failure(.connectionLimit, phase: .forward))
+        }
+        switch connect(endpoint, service) {
+        case .failure(let error): return .failed(connectFailure(error.code))
+        case .success(let upstream): return .fresh(upstream)
+        }
+    }
+
     /// Makes room for an endpoint's pool.
     @inline(__always)
     func poolIndex(_ endpoint: Endpoint) -> Int {
@@ -118,19 +155,40 @@ extension Worker {
     /// Closes a connection in any state. Its exchange must already have let go of it.
     func close(_ upstream: UpstreamPointer) {
         guard upstream.pointee.state != .closed else { return }
+        if upstream.pointee.transport.isStream {
+            closeStream(upstream)
+            return
+        }
         let endpoint = upstream.pointee.endpoint._withUnsafeGuaranteedRef { $0 }
         let cell = endpoint.metrics.cell(worker: index)
+        if let session = upstream.pointee.session {
+            unlinkFromPool(session, endpoint.id)
+            upstream.pointee.session = nil
+            endSession(session)
+        }
         if upstream.pointee.state == .idle {
             unlink(upstream, endpoint.id)
             cell.idleTaken(reused: false)
         }
-        if upstream.pointee.state != .connecting { cell.connectionClosed() }
+        if upstream.pointee.state != .connecting && upstream.pointee.state != .handshake {
+            cell.connectionClosed()
+        }
         pools[endpoint.id].connectionCount -= 1
         if pools[endpoint.id].connectionCount == 0 { pools[endpoint.id].endpoint = nil }
         upstream.pointee.state = .closed
         upstream.pointee.exchange = nil
         if let input = upstream.pointee.input { buffers.give(input) }
         upstream.pointee.input = nil
+        timers.remove(upstream.pointee.timer)
+        upstream.pointee.transport.close(pool: &buffers)
+        graveyard.upstreams.append(upstream.pointee.handle)
+        upstream.pointee.endpoint.release()
+    }
+
+    private func closeStream(_ upstream: UpstreamPointer) {
+        upstream.pointee.state = .closed
+        upstream.pointee.exchange = nil
+        if let stream = upstream.pointee.transport.stream { graveyard.streams.append(stream.pointee.handle) }
         timers.remove(upstream.pointee.timer)
         upstream.pointee.transport.close(pool: &buffers)
         graveyard.upstreams.append(upstream.pointee.handle)
@@ -147,11 +205,19 @@ extension Worker {
 
     /// Closes the idle connections of an endpoint no service has any more.
     func forgetIfGone(_ i: Int) {
-        guard pools[i].idleCount > 0, let endpoint = pools[i].endpoint else { return }
+        guard pools[i].idleCount > 0 || pools[i].firstSession != nil, let endpoint = pools[i].endpoint else {
+            return
+        }
         for service in snapshot.services {
             if let service, service.endpoints.contains(where: { $0 === endpoint }) { return }
         }
         closeIdle(pools[i])
+        var next = pools[i].firstSession
+        while let session = next {
+            next = session.pointee.nextInPool
+            session.pointee.isShuttingDown = true
+            session.mark()
+        }
     }
 
     // MARK: deadlines
@@ -173,13 +239,18 @@ extension Worker {
         let deadline = upstream.pointee.deadline
         upstream.pointee.deadline = .none
         guard let exchange = upstream.pointee.exchange else {
-            close(upstream)
+            if let session = upstream.pointee.session, deadline == .connect || deadline == .handshake {
+                carrierFailed(
+                    upstream, session, Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT))
+            } else {
+                close(upstream)
+            }
             return
         }
         switch deadline {
         case .none, .idle:
             break
-        case .connect:
+        case .connect, .handshake:
             attemptFailed(exchange, Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT))
         case .head:
             attemptFailed(exchange, Failure(.upstreamHeadTimeout, phase: .forward))

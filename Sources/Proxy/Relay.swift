@@ -156,7 +156,7 @@ extension Worker {
     }
 
     /// Ends a stream behind its body, with the trailers that came with that.
-    private func endStream(_ stream: StreamPointer, _ reader: BodyReader, isBlocked: Bool) {
+    func endStream(_ stream: StreamPointer, _ reader: BodyReader, isBlocked: Bool) {
         var writer = ByteWriter(output, capacity: outputBytes)
         writeTrailers(reader, &writer)
         stream.end(

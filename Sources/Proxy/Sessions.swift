@@ -171,7 +171,7 @@ extension Worker {
     }
 
     /// Puts what came on a stream where its connection will receive it.
-    private func take(_ stream: StreamPointer, _ event: HTTP2Event) {
+    func take(_ stream: StreamPointer, _ event: HTTP2Event) {
         switch event.kind {
         case .data:
             stream.pointee.inbox.keep(event.bytes, event.count, pool: &buffers)
@@ -247,7 +247,7 @@ extension Worker {
             beginUpgrade(client, plan, event)
         }
         client.pointee.isServing = false
-        if client.pointee.transport.stream?.pointee.hasMore ?? false {
+        if client.pointee.transport.hasMore {
             client.pointee.canRead = true
             serve(client)
         }
@@ -336,6 +336,7 @@ extension Worker {
     private static let sessionOutputBytes = 128 << 10
 
     private func flush(_ record: SessionPointer) {
+        if let upstream = record.pointee.upstream, upstream.pointee.state != .session { return }
         let transport = record.pointee.transport
         while !transport.pointee.isBlocked {
             let count = record.pointee.session.output(
@@ -349,13 +350,19 @@ extension Worker {
             takeEvents(record)
         }
         if record.pointee.lingeringCount > 0 { endLingering(record) }
-        if record.pointee.session.isFinished && !transport.pointee.isBlocked
-            || record.pointee.isShuttingDown && record.pointee.session.streamsOpen == 0
-                && record.pointee.streamCount == 0 && !record.pointee.session.wantsOutput
-        {
+        if record.pointee.session.isFinished && !transport.pointee.isBlocked {
             closeCarrier(record)
             return
         }
+        if record.pointee.isShuttingDown && record.pointee.streamCount == 0
+            && record.pointee.session.streamsOpen == 0 && !record.pointee.finalGoawayIsSent
+        {
+            record.pointee.finalGoawayIsSent = true
+            record.pointee.session.shutdown()
+            record.mark()
+            return
+        }
+        if let upstream = record.pointee.upstream { armCarrier(upstream, record) }
         if let client = record.pointee.client {
             armSession(client, record)
             if client.pointee.canRead && !transport.pointee.isBlocked && record.pointee.session.wantsInput {

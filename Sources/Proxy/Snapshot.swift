@@ -275,12 +275,15 @@ public final class ServicePlan: @unchecked Sendable {
     public let proxyProtocol: ProxyProtocolVersion?
     /// nil: connections to endpoints are not encrypted.
     public let tls: TLSClientContext?
+    /// nil: endpoints speak HTTP/1.1.
+    public let http2: HTTP2Configuration?
     public let retryBudget: RetryBudget
 
     public init(
         id: Int, name: String, algorithm: Balancer.Algorithm, endpoints: [Endpoint],
         connectTimeoutMs: UInt64, idleConnectionsMax: Int, idleTimeoutMs: UInt64, connectionsMax: Int,
-        proxyProtocol: ProxyProtocolVersion?, tls: TLSClientContext? = nil, retryBudget: RetryBudget
+        proxyProtocol: ProxyProtocolVersion?, tls: TLSClientContext? = nil,
+        http2: HTTP2Configuration? = nil, retryBudget: RetryBudget
     ) {
         self.id = id
         self.name = StaticBytes(name)
@@ -296,6 +299,7 @@ public final class ServicePlan: @unchecked Sendable {
         self.connectionsMax = connectionsMax
         self.proxyProtocol = proxyProtocol
         self.tls = tls
+        self.http2 = http2
         self.retryBudget = retryBudget
     }
 
@@ -317,6 +321,8 @@ public final class Endpoint: Sendable {
     public let weight: UInt32
     /// As logs and metrics name it: the address, with the configured name when it has one.
     public let name: StaticBytes
+    /// The configured name or address without port: what TLS asks for and verifies.
+    public let host: String
     public let metrics: EndpointMetrics
     /// Requests and L4 connections under way, over all workers.
     public let load = Atomic<Int>(0)
@@ -324,13 +330,15 @@ public final class Endpoint: Sendable {
     private let ids: EndpointIDs
 
     public init(
-        ids: EndpointIDs, address: SocketAddress, weight: UInt32, name: String, metrics: EndpointMetrics
+        ids: EndpointIDs, address: SocketAddress, weight: UInt32, name: String, host: String,
+        metrics: EndpointMetrics
     ) {
         id = ids.take()
         self.ids = ids
         self.address = address
         self.weight = weight
         self.name = StaticBytes(name)
+        self.host = host
         self.metrics = metrics
     }
 

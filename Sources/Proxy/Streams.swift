@@ -65,9 +65,15 @@ struct SessionRecord {
     var streamCount = 0
     /// Streams whose answer is whole while the peer still sends.
     var lingeringCount = 0
+    /// Streams given to attempts that have not opened them yet.
+    var streamsOpening = 0
     var isDirty = false
     var isShuttingDown = false
+    var finalGoawayIsSent = false
     var nextDirty: SessionPointer?
+    // Links of an endpoint's pool.
+    var nextInPool: SessionPointer?
+    var previousInPool: SessionPointer?
 }
 
 extension UnsafeMutablePointer<SessionRecord> {
@@ -116,7 +122,7 @@ extension UnsafeMutablePointer<StreamEnd> {
     // MARK: out
 
     func send(_ parts: UnsafeMutablePointer<iovec>, _ partCount: Int) -> Int {
-        if pointee.isGone { return -Int(EPIPE) }
+        if pointee.isGone || pointee.id == 0 { return -Int(EPIPE) }
         var sent = 0
         for i in 0..<partCount {
             let count = parts[i].iov_len
@@ -128,6 +134,37 @@ extension UnsafeMutablePointer<StreamEnd> {
         }
         pointee.session.mark()
         return sent > 0 ? sent : -Int(EAGAIN)
+    }
+
+    /// Opens the stream with a request head. False: the session takes no more.
+    func submitRequest(
+        _ text: UnsafeMutablePointer<UInt8>, _ written: WrittenRequest, fieldsEnd: Int, scheme: StaticString,
+        isExtendedConnect: Bool, ends: Bool
+    ) -> Bool {
+        let fields = pointee.session.pointee.shared.pointee.fields
+        let count = Self.fields(text + written.fieldsStart, fieldsEnd - written.fieldsStart, into: fields)
+        let connect: StaticString = "CONNECT"
+        let websocket: StaticString = "websocket"
+        let method =
+            isExtendedConnect
+            ? UnsafeBufferPointer(start: connect.utf8Start, count: connect.utf8CodeUnitCount)
+            : UnsafeBufferPointer(start: text + written.start, count: written.methodCount)
+        let session = pointee.session
+        session.pointee.streamsOpening -= 1
+        guard
+            let id = session.pointee.session.submitRequest(
+                method: method, scheme: scheme,
+                authority: UnsafeBufferPointer(start: text + written.hostStart, count: written.hostCount),
+                path: UnsafeBufferPointer(start: text + written.targetStart, count: written.targetCount),
+                protocolName: isExtendedConnect
+                    ? UnsafeBufferPointer(start: websocket.utf8Start, count: websocket.utf8CodeUnitCount)
+                    : nil,
+                fields: fields, count: count, endStream: ends, userData: UInt(bitPattern: self))
+        else { return false }
+        pointee.id = id
+        if ends { pointee.endIsSubmitted = true }
+        session.mark()
+        return true
     }
 
     /// Sends a response head, whose fields stand as lines. Interim heads leave the stream as it was.
@@ -185,7 +222,10 @@ extension UnsafeMutablePointer<StreamEnd> {
         pointee.trailers = nil
         pointee.endTrailers = nil
         let session = pointee.session
-        if !pointee.isGone {
+        if pointee.id == 0 {
+            // A request's stream that never was.
+            session.pointee.streamsOpening -= 1
+        } else if !pointee.isGone {
             session.pointee.session.setUserData(pointee.id, 0)
             if reset || !pointee.endIsSubmitted {
                 let code: HTTP2ErrorCode = session.pointee.client != nil ? .internalError : .cancel

@@ -79,6 +79,28 @@ extension Worker {
         carry(exchange, upstream, &writer, base + Int(head.byteCount), count - Int(head.byteCount))
     }
 
+    /// The endpoint agreed in the words of HTTP/2: a success to an extended CONNECT (RFC 8441 §5).
+    func acceptExtendedConnect(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
+        _ head: ResponseHead
+    ) {
+        guard let view = view(exchange) else { return }
+        var head = head
+        head.status = 101
+        exchange.pointee.response = head
+        openBothWays(exchange, status: 101)
+        var writer = ByteWriter(output, capacity: outputBytes)
+        writeResponseHead(exchange, head, base, &writer)
+        if !exchange.pointee.client.pointee.transport.isStream,
+            let key = view.field(named: "sec-websocket-key")
+        {
+            writer.append("sec-websocket-accept: ")
+            writer.append(WebSocketKey.acceptance(key))
+            writer.append("\r\n")
+        }
+        carry(exchange, upstream, &writer, input, 0)
+    }
+
     /// The endpoint of a CONNECT is connected: the client may begin.
     func acceptConnect(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
         openBothWays(exchange, status: 200)

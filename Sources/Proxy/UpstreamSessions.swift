@@ -1,4 +1,9 @@
 // Sessions to endpoints: many exchanges on few connections.
+//
+// A service that speaks HTTP/2 keeps sessions in its endpoint's pool instead of idle connections. An
+// attempt gets a stream of the first session with room, as an UpstreamConnection of its own; without
+// one a connection is opened, and streams opened meanwhile wait for it. What the endpoint promises not
+// to have touched (GOAWAY, REFUSED_STREAM) may be sent again, whatever the method (RFC 9113 §8.7).
 
 import Glibc
 import HTTP2
@@ -8,9 +13,310 @@ import Resilience
 import Telemetry
 
 extension Worker {
-    func upstreamSessionEvent(_ record: SessionPointer, _ event: HTTP2Event) {}
+    // MARK: a stream for an attempt
 
-    func upstreamCarrierEnded(_ upstream: UpstreamPointer, errno: Int32) {}
+    /// A stream on a session to this endpoint, which may still be connecting.
+    func takeStream(
+        _ endpoint: Endpoint, _ service: ServicePlan, _ configuration: HTTP2Configuration
+    ) -> ConnectionTaken {
+        let i = poolIndex(endpoint)
+        var candidate = pools[i].firstSession
+        while let record = candidate {
+            candidate = record.pointee.nextInPool
+            if record.pointee.isShuttingDown || record.pointee.session.acceptsNoStreams
+                || record.pointee.streamsOpening >= record.pointee.session.streamsFree
+            {
+                continue
+            }
+            guard let upstream = openUpstreamStream(record, endpoint, service) else { continue }
+            endpoint.metrics.cell(worker: index).streamReused()
+            return .reused(upstream)
+        }
+        if service.connectionsMax > 0, pools[i].connectionCount >= service.connectionsMax {
+            return .failed(Failure(.connectionLimit, phase: .forward))
+        }
+        let carrier: UpstreamPointer
+        switch connect(endpoint, service) {
+        case .failure(let error): return .failed(connectFailure(error.code))
+        case .success(let connecting): carrier = connecting
+        }
+        let offset = MemoryLayout<UpstreamConnection>.offset(of: \.transport) ?? 0
+        let transport = UnsafeMutableRawPointer(carrier).advanced(by: offset).assumingMemoryBound(
+            to: Transport.self)
+        guard
+            let record = openSession(
+                role: .client, configuration, transport: transport, client: nil, upstream: carrier)
+        else {
+            close(carrier)
+            return .failed(Failure(.internalLimit, phase: .forward, errno: ENOMEM))
+        }
+        carrier.pointee.session = record
+        record.pointee.nextInPool = pools[i].firstSession
+        pools[i].firstSession?.pointee.previousInPool = record
+        pools[i].firstSession = record
+        guard let upstream = openUpstreamStream(record, endpoint, service) else {
+            close(carrier)
+            return .failed(Failure(.internalLimit, phase: .forward, errno: ENOMEM))
+        }
+        if carrier.pointee.state == .busy { carrierConnected(carrier, service) }
+        return .fresh(upstream)
+    }
 
-    func upstreamStreamBroke(_ upstream: UpstreamPointer) {}
+    private func openUpstreamStream(
+        _ record: SessionPointer, _ endpoint: Endpoint, _ service: ServicePlan
+    ) -> UpstreamPointer? {
+        guard let carrier = record.pointee.upstream, let (stream, streamHandle) = streams.allocate() else {
+            return nil
+        }
+        guard let (upstream, handle) = upstreams.allocate() else {
+            streams.release(streamHandle)
+            return nil
+        }
+        stream.initialize(to: StreamEnd(handle: streamHandle, session: record, id: 0, upstream: upstream))
+        link(stream, record)
+        let isOpen = carrier.pointee.state == .session
+        upstream.initialize(
+            to: UpstreamConnection(
+                transport: Transport(stream), handle: handle,
+                timer: timers.create(Token(kind: TokenKind.upstream, handle: handle)),
+                endpoint: .passRetained(endpoint), serviceID: service.id,
+                state: isOpen ? .busy : .connecting, idleTimeoutMs: 0, startNs: nowNs))
+        upstream.pointee.isReused = isOpen
+        if !isOpen { setDeadline(upstream, .connect, afterMs: service.connectTimeoutMs) }
+        clearDeadlineOfIdle(carrier)
+        record.pointee.streamsOpening += 1
+        return upstream
+    }
+
+    private func clearDeadlineOfIdle(_ carrier: UpstreamPointer) {
+        if carrier.pointee.deadline == .idle { clearDeadline(carrier) }
+    }
+
+    func unlinkFromPool(_ record: SessionPointer, _ i: Int) {
+        if let next = record.pointee.nextInPool {
+            next.pointee.previousInPool = record.pointee.previousInPool
+        }
+        if let previous = record.pointee.previousInPool {
+            previous.pointee.nextInPool = record.pointee.nextInPool
+        } else if pools[i].firstSession == record {
+            pools[i].firstSession = record.pointee.nextInPool
+        }
+        record.pointee.nextInPool = nil
+        record.pointee.previousInPool = nil
+    }
+
+    // MARK: the connection that carries
+
+    /// Events of a connection that carries a session, or will.
+    func carrierReady(_ carrier: UpstreamPointer, _ record: SessionPointer, _ readiness: Readiness) {
+        switch carrier.pointee.state {
+        case .connecting:
+            if readiness.isDisjoint(with: [.writable, .error, .hangUp]) { return }
+            let error = carrier.pointee.transport.pendingError()
+            if error != 0 {
+                carrierFailed(carrier, record, connectFailure(error))
+            } else if let service = currentService(carrier) {
+                carrierConnected(carrier, service)
+            } else {
+                close(carrier)
+            }
+        case .handshake:
+            handshakeCarrier(carrier)
+        case .session:
+            if readiness.contains(.writable), carrier.pointee.transport.isBlocked {
+                let error = carrier.pointee.transport.flush(pool: &buffers, nowMs: nowMs)
+                if error != 0 {
+                    close(carrier)
+                    return
+                }
+                record.mark()
+            }
+            if carrier.pointee.canRead { serveUpstreamSession(carrier, record) }
+        case .busy, .idle, .closed:
+            break
+        }
+    }
+
+    func currentService(_ upstream: UpstreamPointer) -> ServicePlan? {
+        let id = upstream.pointee.serviceID
+        return id < snapshot.services.count ? snapshot.services[id] : nil
+    }
+
+    private func carrierConnected(_ carrier: UpstreamPointer, _ service: ServicePlan) {
+        if let tls = service.tls {
+            guard beginHandshake(carrier, tls) else {
+                close(carrier)
+                return
+            }
+            handshakeCarrier(carrier)
+        } else {
+            carrierEstablished(carrier)
+        }
+    }
+
+    private func handshakeCarrier(_ carrier: UpstreamPointer) {
+        guard let record = carrier.pointee.session else { return }
+        switch handshake(carrier) {
+        case .wait: break
+        case .failed(let failure): carrierFailed(carrier, record, failure)
+        case .done(let negotiated):
+            if negotiated == .h2 {
+                carrierEstablished(carrier)
+            } else {
+                carrierFailed(carrier, record, Failure(.upstreamProtocolMismatch, phase: .forward))
+            }
+        }
+    }
+
+    /// The session may begin; the streams that waited send their requests.
+    private func carrierEstablished(_ carrier: UpstreamPointer) {
+        guard let record = carrier.pointee.session else { return }
+        clearDeadline(carrier)
+        carrier.pointee.state = .session
+        record.mark()
+        let connectUs = UInt64((nowNs &- carrier.pointee.startNs) / 1000)
+        carrier.pointee.endpoint._withUnsafeGuaranteedRef {
+            $0.metrics.cell(worker: index).connectionOpened(connectUs: connectUs)
+        }
+        var next = record.pointee.firstStream
+        while let stream = next {
+            next = stream.pointee.next
+            guard let upstream = stream.pointee.upstream, upstream.pointee.state == .connecting else {
+                continue
+            }
+            upstream.pointee.state = .busy
+            clearDeadline(upstream)
+            if let exchange = upstream.pointee.exchange, let service = exchange.pointee.service {
+                exchange.pointee.connectUs = UInt32(truncatingIfNeeded: connectUs)
+                sendRequest(exchange, upstream, service)
+            }
+        }
+    }
+
+    /// The connection could not be had: every attempt that waited for it has failed for the same reason.
+    func carrierFailed(_ carrier: UpstreamPointer, _ record: SessionPointer, _ failure: Failure) {
+        // Out of the pool first: an attempt that is repeated must not get a stream of it again.
+        carrier.pointee.endpoint._withUnsafeGuaranteedRef { unlinkFromPool(record, $0.id) }
+        while let stream = record.pointee.firstStream, let upstream = stream.pointee.upstream {
+            if let exchange = upstream.pointee.exchange {
+                attemptFailed(exchange, failure)
+            }
+            if upstream.pointee.state != .closed { close(upstream) }
+            if record.pointee.firstStream == stream { record.pointee.firstStream = stream.pointee.next }
+        }
+        close(carrier)
+    }
+
+    private func serveUpstreamSession(_ carrier: UpstreamPointer, _ record: SessionPointer) {
+        var rounds = 0
+        while carrier.pointee.canRead && carrier.pointee.state == .session {
+            if !record.pointee.session.wantsInput { return }
+            if rounds >= 8 {
+                goOnNextTurn(Token(kind: TokenKind.upstream, handle: carrier.pointee.handle))
+                return
+            }
+            rounds += 1
+            let received = receive(carrier, into: sessionInput, Self.inputBytes)
+            if received < 0 { return }
+            if received == 0 {
+                close(carrier)
+                return
+            }
+            feed(record, sessionInput, received)
+        }
+    }
+
+    /// After a flush: idle sessions age, finished ones go.
+    func armCarrier(_ carrier: UpstreamPointer, _ record: SessionPointer) {
+        guard record.pointee.streamCount == 0 else { return }
+        if record.pointee.session.acceptsNoStreams {
+            close(carrier)
+        } else if carrier.pointee.deadline != .idle {
+            setDeadline(carrier, .idle, afterMs: max(carrier.pointee.idleTimeoutMs, 60_000))
+        }
+    }
+
+    func upstreamCarrierEnded(_ carrier: UpstreamPointer, errno: Int32) { close(carrier) }
+
+    // MARK: events of streams
+
+    func upstreamSessionEvent(_ record: SessionPointer, _ event: HTTP2Event) {
+        switch event.kind {
+        case .settings, .pingAck, .priority, .goaway:
+            return
+        case .violation:
+            eventLog.limited(
+                sessionGate, nowMs: nowMs, .warning, "HTTP/2 connection to an endpoint ended for a violation",
+                ["violation": "\(event.violation.text)", "section": "\(event.violation.section)"])
+            return
+        default:
+            break
+        }
+        guard let stream = StreamPointer(bitPattern: event.userData), let upstream = stream.pointee.upstream,
+            let exchange = upstream.pointee.exchange
+        else {
+            if event.kind == .data { record.pointee.session.consumed(event.stream, event.count) }
+            return
+        }
+        switch event.kind {
+        case .head:
+            if event.endsStream { stream.pointee.ended = true }
+            takeHead(exchange, upstream, event)
+        case .data, .trailers, .end:
+            take(stream, event)
+            upstream.pointee.canRead = true
+            upstreamReadable(exchange, upstream)
+        case .writable:
+            upstreamReady(upstream, .writable)
+        case .headRefused:
+            fail(exchange, Failure(.upstreamHeadTooLarge, phase: .respond))
+        case .malformed:
+            stream.pointee.isGone = true
+            let reason: Reason =
+                exchange.pointee.responseStarted ? .upstreamMalformedBody : .upstreamMalformedHead
+            fail(exchange, Failure(reason, phase: .respond))
+        case .reset, .closed:
+            let isGone = event.kind == .closed
+            if isGone { stream.pointee.isGone = true }
+            if event.isUnprocessed || event.code == .refusedStream { stream.pointee.isUnprocessed = true }
+            // A whole answer stands, however the endpoint ends the stream behind it.
+            if stream.pointee.ended && event.kind == .reset { return }
+            if isGone { upstreamStreamBroke(upstream) }
+        default:
+            break
+        }
+    }
+
+    private func takeHead(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ event: HTTP2Event) {
+        let count = min(Int(event.response.fieldCount), Self.fieldsMax)
+        fieldScratch.update(from: event.fields, count: count)
+        let base = UnsafeMutablePointer(mutating: event.bytes)
+        var head = event.response
+        head.fieldCount = Int32(count)
+        if head.isInterim {
+            _ = passInterim(exchange, base, head)
+        } else if exchange.pointee.upgrade == .asked && head.status >= 200 && head.status < 300 {
+            acceptExtendedConnect(exchange, upstream, base, head)
+        } else {
+            respond(exchange, upstream, base, Int(head.byteCount), head)
+        }
+    }
+
+    /// The stream is gone before its answer was whole.
+    func upstreamStreamBroke(_ upstream: UpstreamPointer) {
+        guard let exchange = upstream.pointee.exchange else { return }
+        let isUnprocessed = upstream.pointee.transport.stream?.pointee.isUnprocessed ?? false
+        if !exchange.pointee.responseStarted {
+            if isUnprocessed && exchange.pointee.isReplayable { exchange.pointee.requestStarted = false }
+            attemptFailed(
+                exchange,
+                Failure(
+                    isUnprocessed ? .upstreamStreamRefused : .upstreamReset, phase: .forward,
+                    errno: isUnprocessed ? 0 : ECONNRESET))
+        } else if !exchange.pointee.responseDone {
+            upstream.pointee.transport.stream?.pointee.error = ECONNRESET
+            upstream.pointee.canRead = true
+            upstreamReadable(exchange, upstream)
+        }
+    }
 }

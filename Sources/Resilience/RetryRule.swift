@@ -141,7 +141,10 @@ public struct RetryPolicy: Sendable, BitwiseCopyable {
         let isTimeout = failure.reason == .upstreamHeadTimeout || failure.reason == .upstreamWriteTimeout
         let isConnect: Bool
         switch failure.reason {
-        case .connectRefused, .connectTimeout, .connectFailed: isConnect = true
+        case .connectRefused, .connectTimeout, .connectFailed, .upstreamCertificateUntrusted,
+            .upstreamCertificateName, .upstreamCertificateExpired, .upstreamHandshakeFailed,
+            .upstreamProtocolMismatch, .upstreamStreamRefused:
+            isConnect = true
         default: isConnect = false
         }
 

@@ -92,6 +92,9 @@ public struct EndpointCell: CounterCell {
         if reused { words.increment(Self.reused) }
     }
 
+    /// An attempt goes over a connection that carries others.
+    public func streamReused() { words.increment(Self.reused) }
+
     /// This worker's attempts in flight.
     public var active: Int64 { Int64(bitPattern: words[Self.active].load(ordering: .relaxed)) }
 }

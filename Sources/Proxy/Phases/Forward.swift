@@ -20,32 +20,17 @@ extension Worker {
             return .finish
         }
         beginAttempt(exchange, endpoint)
-        if !exchange.pointee.needsFreshConnection && exchange.pointee.upgrade != .connecting {
-            while let idle = takeIdle(endpoint) {
-                // A request that must not be repeated is worth asking the kernel first.
-                if !exchange.pointee.request.method.isIdempotent
-                    && idle.pointee.transport.peek() != -Int(EAGAIN)
-                {
-                    close(idle)
-                    continue
-                }
-                attach(exchange, idle)
-                exchange.pointee.usedReusedConnection = true
-                sendRequest(exchange, idle, service)
-                return .wait
-            }
-        }
-        exchange.pointee.usedReusedConnection = false
-        if service.connectionsMax > 0, pools[poolIndex(endpoint)].connectionCount >= service.connectionsMax {
-            attemptFailed(exchange, Failure(.connectionLimit, phase: .forward))
-            return .wait
-        }
-        switch connect(endpoint, service) {
-        case .failure(let error):
-            attemptFailed(exchange, connectFailure(error.code))
-        case .success(let upstream):
+        switch takeConnection(exchange, endpoint, service) {
+        case .reused(let upstream):
             attach(exchange, upstream)
+            exchange.pointee.usedReusedConnection = true
+            sendRequest(exchange, upstream, service)
+        case .fresh(let upstream):
+            attach(exchange, upstream)
+            exchange.pointee.usedReusedConnection = false
             if upstream.pointee.state == .busy { connected(upstream, exchange, service) }
+        case .failed(let failure):
+            attemptFailed(exchange, failure)
         }
         return .wait
     }
@@ -92,14 +77,34 @@ extension Worker {
         if !readiness.isDisjoint(with: [.readHangUp, .hangUp, .error]) {
             upstream.pointee.peerEnded = true
             upstream.pointee.canRead = true
+            upstream.pointee.transport.becameReadable(hangUp: true)
+        } else if readiness.contains(.readable) {
+            upstream.pointee.canRead = true
+            upstream.pointee.transport.becameReadable(hangUp: false)
         }
-        if readiness.contains(.readable) { upstream.pointee.canRead = true }
+        if let session = upstream.pointee.session {
+            carrierReady(upstream, session, readiness)
+            return
+        }
         switch upstream.pointee.state {
-        case .closed:
+        case .closed, .session:
             break
         case .idle:
             // Closed by the endpoint, or bytes nobody asked for.
-            if upstream.pointee.canRead { close(upstream) }
+            guard upstream.pointee.canRead else { return }
+            if !upstream.pointee.peerEnded && !upstream.pointee.transport.isPlainSocket
+                && upstream.pointee.transport.isQuiet()
+            {
+                upstream.pointee.canRead = false
+            } else {
+                close(upstream)
+            }
+        case .handshake:
+            guard let exchange = upstream.pointee.exchange, let service = exchange.pointee.service else {
+                close(upstream)
+                return
+            }
+            handshakeUpstream(upstream, exchange, service)
         case .connecting:
             guard let exchange = upstream.pointee.exchange, let service = exchange.pointee.service else {
                 close(upstream)
@@ -141,18 +146,43 @@ extension Worker {
         connected(upstream, exchange, service)
     }
 
+    /// TCP stands; TLS is next where the service wants it.
     private func connected(_ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan) {
+        if let tls = service.tls, upstream.pointee.transport.tls == nil, !upstream.pointee.transport.isStream
+        {
+            guard beginHandshake(upstream, tls) else {
+                attemptFailed(exchange, Failure(.internalLimit, phase: .forward, errno: ENOMEM))
+                return
+            }
+            handshakeUpstream(upstream, exchange, service)
+            return
+        }
         clearDeadline(upstream)
+        if upstream.pointee.transport.isStream {
+            sendRequest(exchange, upstream, service)
+            return
+        }
         let connectUs = UInt32(truncatingIfNeeded: (nowNs &- upstream.pointee.startNs) / 1000)
         exchange.pointee.connectUs = connectUs
         exchange.pointee.endpoint?.metrics.cell(worker: index).connectionOpened(connectUs: UInt64(connectUs))
         sendRequest(exchange, upstream, service)
     }
 
+    private func handshakeUpstream(
+        _ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan
+    ) {
+        switch handshake(upstream) {
+        case .wait: break
+        case .failed(let failure): attemptFailed(exchange, failure)
+        case .done:
+            upstream.pointee.state = .busy
+            connected(upstream, exchange, service)
+        }
+    }
+
     // MARK: the request out
 
-    private func sendRequest(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ service: ServicePlan)
-    {
+    func sendRequest(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ service: ServicePlan) {
         var writer = ByteWriter(output, capacity: outputBytes)
         if let version = service.proxyProtocol, !upstream.pointee.isReused {
             writeProxyHeader(version, exchange.pointee.client, &writer)
@@ -161,39 +191,16 @@ extension Worker {
             openConnectTunnel(exchange, upstream, writer.count)
             return
         }
-        writeRequestHead(exchange, &writer)
+        guard let view = view(exchange), let written = writeRequestHead(exchange, view, &writer) else {
+            return
+        }
+        endRequestHead(exchange, upstream, view, &writer)
         if writer.overflowed {
             fail(exchange, Failure(.internalLimit, phase: .forward))
             return
         }
         exchange.pointee.requestStarted = true
-        let error: Int32
-        if let held = exchange.pointee.held, held.count > 0 {
-            if exchange.pointee.upstreamChunked {
-                writeChunkHeader(held.count, &writer)
-                let headBytes = writer.count
-                writer.append("\r\n")
-                if exchange.pointee.requestBody.isDone {
-                    writeLastChunk(exchange.pointee.requestBody, &writer)
-                }
-                parts[1] = iovec(iov_base: held.readable, iov_len: held.count)
-                parts[0] = iovec(iov_base: output, iov_len: headBytes)
-                parts[2] = iovec(iov_base: output + headBytes, iov_len: writer.count - headBytes)
-                error = upstream.pointee.transport.send(
-                    parts, 3, total: writer.count + held.count, pool: &buffers, nowMs: nowMs)
-            } else {
-                parts[0] = iovec(iov_base: output, iov_len: writer.count)
-                parts[1] = iovec(iov_base: held.readable, iov_len: held.count)
-                error = upstream.pointee.transport.send(
-                    parts, 2, total: writer.count + held.count, pool: &buffers, nowMs: nowMs)
-            }
-        } else {
-            if exchange.pointee.upstreamChunked && exchange.pointee.requestBody.isDone {
-                writeLastChunk(exchange.pointee.requestBody, &writer)
-            }
-            error = upstream.pointee.transport.send(
-                output, writer.count, pool: &buffers, nowMs: nowMs)
-        }
+        let error = sendRequestHead(exchange, upstream, written, &writer)
         if error != 0 {
             upstreamWriteBroke(exchange, upstream, error)
             return

@@ -75,6 +75,49 @@ extension Worker {
         end(exchange, Failure(reason, phase: .handshake, errno: errno))
     }
 
+    // MARK: endpoints
+
+    enum UpstreamHandshake {
+        case wait
+        case done(NegotiatedProtocol)
+        case failed(Failure)
+    }
+
+    /// Begins TLS on a connection to an endpoint. False: out of memory.
+    func beginHandshake(_ upstream: UpstreamPointer, _ context: TLSClientContext) -> Bool {
+        let endpoint = upstream.pointee.endpoint._withUnsafeGuaranteedRef { $0 }
+        guard
+            let session = TLSSession.client(
+                context, socket: upstream.pointee.transport.socket.fd, thread: tlsThread,
+                endpoint: endpoint.id, host: endpoint.host)
+        else { return false }
+        upstream.pointee.transport.begin(session)
+        upstream.pointee.state = .handshake
+        // The connect deadline goes on: it is for a connection that can be used.
+        if upstream.pointee.deadline == .none, let service = currentService(upstream) {
+            setDeadline(upstream, .handshake, afterMs: service.connectTimeoutMs)
+        }
+        return true
+    }
+
+    func handshake(_ upstream: UpstreamPointer) -> UpstreamHandshake {
+        guard let session = upstream.pointee.transport.tls else { return .wait }
+        switch session.handshake() {
+        case .wantRead:
+            upstream.pointee.canRead = false
+            return .wait
+        case .wantWrite:
+            return .wait
+        case .failed(let failure):
+            return .failed(
+                Failure(
+                    Reason(upstreamHandshake: failure.reason), phase: .forward, errno: failure.systemError))
+        case .done:
+            upstream.pointee.canRead = session.hasPending
+            return .done(session.negotiatedProtocol)
+        }
+    }
+
     private func answerInPlain(_ client: ClientPointer) {
         let text: StaticString = """
             HTTP/1.1 400 Bad Request\r

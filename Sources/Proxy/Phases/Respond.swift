@@ -126,7 +126,7 @@ extension Worker {
     }
 
     /// 1xx heads go through to clients that know them (RFC 9110 §15.2). False: the exchange is over.
-    private func passInterim(
+    func passInterim(
         _ exchange: ExchangePointer, _ base: UnsafeMutablePointer<UInt8>, _ head: ResponseHead
     ) -> Bool {
         exchange.pointee.interimCount += 1
@@ -146,7 +146,7 @@ extension Worker {
         return sendInterim(exchange, head.status, &writer)
     }
 
-    private func respond(
+    func respond(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
         _ count: Int,
         _ head: ResponseHead
@@ -157,7 +157,10 @@ extension Worker {
         exchange.pointee.response = head
         exchange.pointee.status = head.status
         exchange.pointee.headUs = UInt32(truncatingIfNeeded: (nowNs &- exchange.pointee.startNs) / 1000)
-        exchange.pointee.responseBody.begin(head.framing, length: head.contentLength)
+        // Only the end of a stream says that all of it came: its length has been checked by then.
+        exchange.pointee.responseBody.begin(
+            upstream.pointee.transport.isStream && head.framing != .none ? .untilClose : head.framing,
+            length: head.contentLength)
         if head.keepAliveTimeoutSeconds > 0 {
             // Stay a second below what the endpoint says, so that it is not the one that closes.
             upstream.pointee.idleTimeoutMs = UInt64(head.keepAliveTimeoutSeconds - 1) * 1000
@@ -332,6 +335,7 @@ extension Worker {
             return
         }
         exchange.pointee.responseBody.isDone = true
+        exchange.pointee.responseBody.trailers = upstream.pointee.transport.stream?.takeTrailers()
         // What ends the body in the client's framing.
         let relayed = relay(
             &exchange.pointee.responseBody, input, 0, chunked: exchange.pointee.clientChunked, prefixCount: 0,
@@ -364,7 +368,7 @@ extension Worker {
     }
 
     /// Receives from an endpoint: bytes, 0 at the end (readErrno says how), -1 nothing now.
-    private func receive(_ upstream: UpstreamPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int)
+    func receive(_ upstream: UpstreamPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int)
         -> Int
     {
         let received = upstream.pointee.transport.receive(into, capacity, pool: &buffers)

@@ -1,0 +1,134 @@
+// How a request is put for the version of HTTP its endpoint speaks.
+//
+// `writeRequestHead` writes target, host and fields; how the head ends and the body is framed, and in
+// which form both leave, is decided here.
+
+import Glibc
+import HTTP1
+import HTTP2
+import HTTPModel
+import Reactor
+import Resilience
+import Routing
+import TLS
+
+/// Where the parts of a request head stand in `output`.
+struct WrittenRequest {
+    /// First byte of the head.
+    var start = 0
+    var methodCount = 0
+    var targetStart = 0
+    var targetCount = 0
+    var hostStart = 0
+    var hostCount = 0
+    /// First byte of the fields behind `host`.
+    var fieldsStart = 0
+}
+
+extension Worker {
+    /// Ends a request head with the framing of its body.
+    func endRequestHead(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ view: RequestView,
+        _ writer: inout ByteWriter
+    ) {
+        let request = view.head.pointee
+        let isStream = upstream.pointee.transport.isStream
+        exchange.pointee.upstreamChunked = false
+        switch request.framing {
+        case .none, .untilClose:
+            break
+        case .length:
+            writeContentLength(request.contentLength, &writer)
+        case .chunked where exchange.pointee.requestBody.isDone && !exchange.pointee.requestBody.hasTrailers:
+            // Held whole, so its length is known now.
+            writeContentLength(exchange.pointee.requestBody.count, &writer)
+        case .chunked:
+            if !isStream {
+                exchange.pointee.upstreamChunked = true
+                writer.append("transfer-encoding: chunked\r\n")
+            }
+        }
+        if request.acceptsTrailers { writer.append("te: trailers\r\n") }
+        if request.expectsContinue && !exchange.pointee.requestBody.isDone {
+            writer.append("expect: 100-continue\r\n")
+        }
+        if isStream { return }
+        if request.acceptsTrailers { writer.append("connection: te\r\n") }
+        if exchange.pointee.upgrade == .asked, let token = view.field(named: "upgrade") {
+            writer.append("connection: upgrade\r\nupgrade: ")
+            writer.append(token)
+            writer.append("\r\n")
+            // What HTTP/2 does not need, RFC 6455 §4.1 asks of an HTTP/1.1 client.
+            if request.version >= .http2 { writeWebSocketKey(&writer) }
+        }
+        writer.append("\r\n")
+    }
+
+    private func writeContentLength(_ length: UInt64, _ writer: inout ByteWriter) {
+        writer.append("content-length: ")
+        writer.append(decimal: length)
+        writer.append("\r\n")
+    }
+
+    private func writeWebSocketKey(_ writer: inout ByteWriter) {
+        writer.append("sec-websocket-key: ")
+        writer.append(WebSocketKey.text(random.next(), random.next()))
+        writer.append("\r\n")
+    }
+
+    /// Sends a head that stands in `output`, with what is held of the body. Returns 0 or an errno.
+    func sendRequestHead(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ written: WrittenRequest,
+        _ writer: inout ByteWriter
+    ) -> Int32 {
+        if let stream = upstream.pointee.transport.stream {
+            return submitRequest(exchange, upstream, stream, written, &writer)
+        }
+        let held = exchange.pointee.held.flatMap { $0.count > 0 ? $0 : nil }
+        guard let held else {
+            if exchange.pointee.upstreamChunked && exchange.pointee.requestBody.isDone {
+                writeLastChunk(exchange.pointee.requestBody, &writer)
+            }
+            return upstream.pointee.transport.send(output, writer.count, pool: &buffers, nowMs: nowMs)
+        }
+        var partCount = 2
+        parts[0] = iovec(iov_base: output, iov_len: writer.count)
+        parts[1] = iovec(iov_base: held.readable, iov_len: held.count)
+        if exchange.pointee.upstreamChunked {
+            writeChunkHeader(held.count, &writer)
+            let headBytes = writer.count
+            writer.append("\r\n")
+            if exchange.pointee.requestBody.isDone { writeLastChunk(exchange.pointee.requestBody, &writer) }
+            parts[0].iov_len = headBytes
+            parts[2] = iovec(iov_base: output + headBytes, iov_len: writer.count - headBytes)
+            partCount = 3
+        }
+        return upstream.pointee.transport.send(
+            parts, partCount, total: writer.count + held.count, pool: &buffers, nowMs: nowMs)
+    }
+
+    private func submitRequest(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ stream: StreamPointer,
+        _ written: WrittenRequest, _ writer: inout ByteWriter
+    ) -> Int32 {
+        guard let service = exchange.pointee.service else { return EPIPE }
+        let held = exchange.pointee.held.flatMap { $0.count > 0 ? $0 : nil }
+        let isUpgrade = exchange.pointee.upgrade == .asked
+        let isDone = exchange.pointee.requestBody.isDone && !isUpgrade
+        let ends = isDone && held == nil && !exchange.pointee.requestBody.hasTrailers
+        let submitted = stream.submitRequest(
+            output, written, fieldsEnd: writer.count, scheme: service.tls == nil ? "http" : "https",
+            isExtendedConnect: isUpgrade, ends: ends)
+        guard submitted else { return EPIPE }
+        if let held {
+            let error = upstream.pointee.transport.send(
+                held.readable, held.count, pool: &buffers, nowMs: nowMs)
+            if error != 0 { return error }
+        }
+        if isDone && !ends {
+            endStream(
+                stream, exchange.pointee.requestBody, isBlocked: upstream.pointee.transport.isBlocked)
+        }
+        return 0
+    }
+}
