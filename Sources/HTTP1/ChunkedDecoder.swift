@@ -292,13 +292,9 @@ public struct ChunkedDecoder: Sendable {
         return .incomplete
     }
 
-    private enum TrailerRule {
-        case keep, drop, refuse
-    }
-
     /// Of the fields known by number only those that make sense at the end of a message are kept;
     /// unknown ones (checksums, grpc-status) always are.
-    private static func trailerRule(_ id: FieldID) -> TrailerRule {
+    static func trailerRule(_ id: FieldID) -> TrailerRule {
         switch id {
         // Whoever merges these into the head changes the message's end or its destination.
         case .host, .contentLength, .transferEncoding: .refuse

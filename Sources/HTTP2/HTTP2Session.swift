@@ -1,117 +1,259 @@
-// One HTTP/2 connection as a codec: bytes in, events out; messages in, bytes out.
+// One HTTP/2 connection as a codec (RFC 9113): bytes in, events out; messages in, bytes out. Server or
+// client. No sockets, no clocks: now is a parameter, in milliseconds of any monotonic clock.
+//
+//   received bytes ─▶ receive ─▶ nextEvent, until nil ─▶ the owner acts: submit…, consumed, reset
+//   output, until 0 ─▶ bytes for the wire ─▶ nextEvent, until nil
+//
+// The library (nghttp2) does frames, HPACK, stream states and windows. Messages are judged here, by the
+// rules of HTTP/1.1's parsers and those of RFC 9113 §8 (HeadBuilder, HeadFinish), and so is what a peer
+// may do how often (FloodBudget). Memory per connection is bounded whatever the peer does: see
+// HTTP2Configuration. Does not decide what to answer, when to time out, or which requests to retry.
 
+import CNGHTTP2
 import HTTP1
 import HTTPModel
 
 /// A handle of one connection's state: plain data, to be kept in a slab. Made with `init`, ended with
 /// `destroy`; not valid afterwards.
 public struct HTTP2Session: BitwiseCopyable {
-    let s: UnsafeMutablePointer<SessionState>
+    let s: SessionPointer
 
     /// Starts a session; the preface and SETTINGS wait in the output at once. Nil: out of memory.
     public init?(
         _ context: HTTP2Context, role: HTTP2Role, configuration: HTTP2Configuration, nowMs: UInt64
-    ) { nil }
+    ) {
+        let state = SessionPointer.allocate(capacity: 1)
+        var library: OpaquePointer?
+        let made =
+            role == .server
+            ? nghttp2_session_server_new2(
+                &library, context.c.pointee.callbacks, state, context.c.pointee.options)
+            : nghttp2_session_client_new2(
+                &library, context.c.pointee.callbacks, state, context.c.pointee.options)
+        guard made == 0, let library else {
+            state.deallocate()
+            return nil
+        }
+        state.initialize(
+            to: SessionState(
+                context: context.c, role: role, configuration: configuration, library: library,
+                nowMs: nowMs, budget: FloodBudget(configuration.floods), input: HTTP2Event.nowhere,
+                out: UnsafeMutablePointer(mutating: HTTP2Event.nowhere)))
+        s = state
+        submitSettings()
+    }
+
+    private func submitSettings() {
+        let configuration = s.pointee.configuration
+        withUnsafeTemporaryAllocation(of: nghttp2_settings_entry.self, capacity: 6) { entries in
+            var count = 0
+            func set(_ id: nghttp2_settings_id, _ value: UInt32) {
+                entries[count] = nghttp2_settings_entry(
+                    settings_id: Int32(bitPattern: id.rawValue), value: value)
+                count &+= 1
+            }
+            if s.pointee.role == .server {
+                set(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, configuration.streamsMax)
+                if configuration.offersExtendedConnect { set(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1) }
+            } else {
+                set(NGHTTP2_SETTINGS_ENABLE_PUSH, 0)
+            }
+            set(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, min(configuration.streamWindowBytes, 1 << 31 - 1))
+            set(
+                NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+                UInt32(truncatingIfNeeded: min(configuration.head.bytesMax, 1 << 30)))
+            set(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1)
+            nghttp2_submit_settings(s.pointee.library, 0, entries.baseAddress, count)
+        }
+        nghttp2_session_set_local_window_size(
+            s.pointee.library, 0, 0,
+            Int32(truncatingIfNeeded: min(configuration.connectionWindowBytes, 1 << 31 - 1)))
+    }
 
     /// Frees the session and its streams without a word to anybody.
-    public func destroy() {}
+    public func destroy() {
+        nghttp2_session_del(s.pointee.library)
+        while let record = s.pointee.streams.first(where: { _ in true }) { freeRecord(s, record) }
+        s.pointee.streams.deallocate()
+        if let box = s.pointee.inbox { s.pointee.context.pointee.give(box) }
+        s.deinitialize(count: 1)
+        s.deallocate()
+    }
 
-    // MARK: Receiving
+    // MARK: - Receiving
 
     /// Hands over bytes from the peer; then call `nextEvent` until it answers nil, which is when they
-    /// are used up and may go away.
-    public func receive(_ bytes: UnsafePointer<UInt8>, count: Int, nowMs: UInt64) {}
+    /// are used up and may go away. Not to be called before that.
+    public func receive(_ bytes: UnsafePointer<UInt8>, count: Int, nowMs: UInt64) {
+        s.pointee.nowMs = nowMs
+        s.pointee.input = bytes
+        s.pointee.inputCount = count
+    }
 
-    /// The next event, also of those that `output` causes; nil when there is none.
-    public func nextEvent() -> HTTP2Event? { nil }
+    /// The next event, also of those that `output` causes; nil when there is none. Pointers in the event
+    /// before become invalid.
+    public func nextEvent() -> HTTP2Event? {
+        while true {
+            if let box = s.pointee.inbox, box.pointee.eventNext < box.pointee.eventCount {
+                var event = box.pointee.events[box.pointee.eventNext]
+                box.pointee.eventNext &+= 1
+                if event.bytesOffset >= 0 {
+                    event.bytes = UnsafePointer(box.pointee.bytes + event.bytesOffset)
+                    event.fields = UnsafePointer(box.pointee.fields + event.fieldsOffset)
+                }
+                if let record = event.record {
+                    event.userData = record.pointee.userData
+                    if event.kind == .closed {
+                        let isKnown = record.pointee.flags.contains(.isKnown)
+                        event.record = nil
+                        freeRecord(s, record)
+                        if !isKnown { continue }
+                    }
+                }
+                return event
+            }
+            if !s.pointee.isDeaf, s.pointee.isPaused || s.pointee.inputCount > 0 {
+                decode()
+                continue
+            }
+            s.pointee.inputCount = 0
+            releaseInbox()
+            return nil
+        }
+    }
 
-    /// Body bytes are out of the owner's hands: the peer may send as many again.
-    public func consumed(_ stream: Int32, _ count: Int) {}
+    private func decode() {
+        restartInbox()
+        s.pointee.isPaused = false
+        let count = nghttp2_session_mem_recv(s.pointee.library, s.pointee.input, s.pointee.inputCount)
+        if count < 0 {
+            violate(s, HTTP2Violation(libraryError: count))
+        } else if count >= s.pointee.inputCount || count == 0 && !s.pointee.isPaused {
+            s.pointee.inputCount = 0
+        } else {
+            s.pointee.input += count
+            s.pointee.inputCount &-= count
+        }
+    }
 
-    // MARK: Sending
+    /// Everything in the inbox is delivered; an unfinished head moves to its start.
+    private func restartInbox() {
+        guard let box = s.pointee.inbox else { return }
+        if s.pointee.head.kind == .none {
+            box.pointee.restart(
+                keepingBytesFrom: box.pointee.byteCount, fieldsFrom: box.pointee.fieldCount)
+        } else {
+            box.pointee.restart(
+                keepingBytesFrom: s.pointee.head.byteStart, fieldsFrom: s.pointee.head.fieldStart)
+        }
+        s.pointee.head.byteStart = 0
+        s.pointee.head.fieldStart = 0
+    }
 
-    /// Fills `into` with as many frames as there are and fit. Call until it answers 0.
-    ///
-    /// - Parameter capacity: at least `outputBytesMin`.
-    public func output(into: UnsafeMutablePointer<UInt8>, capacity: Int, nowMs: UInt64) -> Int { 0 }
+    private func releaseInbox() {
+        guard let box = s.pointee.inbox else { return }
+        if s.pointee.head.kind == .none || s.pointee.isDeaf {
+            s.pointee.head.kind = .none
+            s.pointee.context.pointee.give(box)
+            s.pointee.inbox = nil
+        } else {
+            restartInbox()
+        }
+    }
 
-    /// Smallest room `output` can work with: a whole DATA frame.
-    public static var outputBytesMin: Int { 16_393 }
+    /// Body bytes are out of the owner's hands: the peer may send as many again. What was delivered of a
+    /// stream that ends otherwise needs no `consumed`.
+    public func consumed(_ stream: Int32, _ count: Int) {
+        guard count > 0, let record = s.pointee.streams.find(stream) else { return }
+        let count = min(count, record.pointee.unconsumed)
+        record.pointee.unconsumed &-= count
+        if count > 0 { nghttp2_session_consume(s.pointee.library, stream, count) }
+    }
 
-    /// Server: the final response head. False: the stream is gone.
-    public func submitResponseHead(
-        _ stream: Int32, status: UInt16, fields: UnsafePointer<HTTP2Field>, count: Int, endStream: Bool
-    ) -> Bool { false }
+    // MARK: - State
 
-    /// Server: an interim response (100, 103).
-    public func submitInterim(
-        _ stream: Int32, status: UInt16, fields: UnsafePointer<HTTP2Field>, count: Int
-    ) -> Bool { false }
-
-    /// Client: a request. Answers the stream's number, or nil when none can be opened.
-    public func submitRequest(
-        method: UnsafeBufferPointer<UInt8>, scheme: StaticString, authority: UnsafeBufferPointer<UInt8>,
-        path: UnsafeBufferPointer<UInt8>, protocolName: UnsafeBufferPointer<UInt8>? = nil,
-        fields: UnsafePointer<HTTP2Field>, count: Int, endStream: Bool, userData: UInt
-    ) -> Int32? { nil }
-
-    /// Body bytes that the stream takes now; when 0, `writable` comes later.
-    public func room(_ stream: Int32) -> Int { 0 }
-
-    /// Copies body bytes into the stream's queue; answers how many it took (up to `room`).
-    public func submitData(_ stream: Int32, _ bytes: UnsafePointer<UInt8>, count: Int) -> Int { 0 }
-
-    /// Ends our half behind what is queued, with trailers if there are any.
-    public func submitEnd(
-        _ stream: Int32, trailers: UnsafePointer<HTTP2Field>? = nil, count: Int = 0
-    ) -> Bool { false }
-
-    /// Body bytes of this stream that wait to be packed into frames.
-    public func queuedBytes(_ stream: Int32) -> Int { 0 }
-
-    /// Cuts the stream off; what is queued is dropped.
-    public func reset(_ stream: Int32, _ code: HTTP2ErrorCode) {}
-
-    public func ping() {}
-
-    /// First step of an orderly end: asks the peer to open no further streams.
-    public func announceShutdown() {}
-
-    /// Last step: streams opened from now on are not served; those open go on.
-    public func shutdown(_ code: HTTP2ErrorCode = .noError) {}
-
-    /// Ends the connection now: GOAWAY with this code, then nothing.
-    public func terminate(_ code: HTTP2ErrorCode) {}
-
-    // MARK: State
-
-    /// The owner's word for a stream; events carry it. False: there is no such stream.
+    /// Attaches the owner's word to a stream; events carry it, those already waiting too. False: there
+    /// is no such stream.
     @discardableResult
-    public func setUserData(_ stream: Int32, _ userData: UInt) -> Bool { false }
-    public func userData(_ stream: Int32) -> UInt { 0 }
+    public func setUserData(_ stream: Int32, _ userData: UInt) -> Bool {
+        guard let record = s.pointee.streams.find(stream) else { return false }
+        record.pointee.userData = userData
+        return true
+    }
 
-    /// Nothing more will be read or written once the output is drained: close the connection.
-    public var isFinished: Bool { true }
+    /// 0 when there is no such stream.
+    public func userData(_ stream: Int32) -> UInt {
+        s.pointee.streams.find(stream)?.pointee.userData ?? 0
+    }
+
+    /// Nothing more will be read or written: close the connection.
+    public var isFinished: Bool {
+        if s.pointee.isDead { return true }
+        return s.pointee.restCount == 0 && nghttp2_session_want_read(s.pointee.library) == 0
+            && nghttp2_session_want_write(s.pointee.library) == 0
+    }
+
     /// Whether `output` has something to write.
-    public var wantsOutput: Bool { false }
-    /// False while too many control frames wait for a peer that does not read: stop reading.
-    public var wantsInput: Bool { true }
-    /// Why the connection is over, `.none` while it is not.
-    public var violation: HTTP2Violation { .none }
-    /// Streams that are open.
-    public var streamsOpen: Int { 0 }
-    /// Client: streams that may be opened now.
-    public var streamsFree: Int { 0 }
-    /// Client: the peer's settings offer extended CONNECT.
-    public var peerOffersExtendedConnect: Bool { false }
-    /// Client: GOAWAY came, or stream numbers are used up: open a new connection.
-    public var acceptsNoStreams: Bool { false }
+    public var wantsOutput: Bool {
+        !s.pointee.isDead
+            && (s.pointee.restCount > 0 || nghttp2_session_want_write(s.pointee.library) != 0)
+    }
 
-    /// Since when body bytes have waited for the peer's window without any being sent; 0: none wait.
-    public var stalledSinceMs: UInt64 { 0 }
-    public func stalledSinceMs(_ stream: Int32) -> UInt64 { 0 }
-    /// A stream that has been stalled since before `sinceMs`; 0: none.
-    public func firstStalled(before sinceMs: UInt64) -> Int32 { 0 }
+    /// False while too many frames wait for a peer that does not read, or after the end: stop reading.
+    public var wantsInput: Bool {
+        !s.pointee.isDeaf
+            && nghttp2_session_get_outbound_queue_size(s.pointee.library)
+                < HTTP2Configuration.controlFramesMax + Int(s.pointee.configuration.streamsMax)
+    }
+
+    /// Why the connection is over, `.none` while it is not or when it ends in order.
+    public var violation: HTTP2Violation { s.pointee.violation }
+
+    /// Streams whose `closed` has not been delivered.
+    public var streamsOpen: Int { s.pointee.streams.count }
+
+    /// Client: streams that may be opened now; more would wait inside.
+    public var streamsFree: Int {
+        if acceptsNoStreams { return 0 }
+        // What is assumed until the peer has spoken (RFC 9113 §6.5.2 recommends no less).
+        let announced: UInt32 =
+            s.pointee.settingsReceived
+            ? nghttp2_session_get_remote_settings(
+                s.pointee.library, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) : 100
+        let most = Int(min(announced, s.pointee.configuration.streamsMax))
+        return max(0, most &- s.pointee.streams.count)
+    }
+
+    /// Client: the peer's settings offer extended CONNECT (RFC 8441 §3).
+    public var peerOffersExtendedConnect: Bool {
+        s.pointee.settingsReceived
+            && nghttp2_session_get_remote_settings(
+                s.pointee.library, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1
+    }
+
+    /// Client: GOAWAY came or went, or stream numbers are used up: open a new connection.
+    public var acceptsNoStreams: Bool {
+        s.pointee.goawayReceived || s.pointee.isTerminated || s.pointee.isDead
+            || nghttp2_session_check_request_allowed(s.pointee.library) == 0
+    }
+
+    /// Since when body bytes have waited for the peer's windows without any being sent; nil: none wait.
+    /// Meaningful when `output` has been drained to 0.
+    public var stalledSinceMs: UInt64? { s.pointee.queued > 0 ? s.pointee.progressMs : nil }
+
+    /// The same for one stream.
+    public func stalledSinceMs(_ stream: Int32) -> UInt64? {
+        guard let record = s.pointee.streams.find(stream), record.pointee.queue.count > 0 else { return nil }
+        return record.pointee.progressMs
+    }
+
+    /// A stream on which bytes have waited since before `sinceMs` without any being sent; nil: none.
+    /// Looks at every stream: for timers.
+    public func firstStalled(before sinceMs: UInt64) -> Int32? {
+        if s.pointee.queued == 0 { return nil }
+        return s.pointee.streams.first {
+            $0.pointee.queue.count > 0 && $0.pointee.progressMs < sinceMs
+                && !$0.pointee.flags.contains(.wasReset)
+        }?.pointee.id
+    }
 }
-
-struct SessionState {}
