@@ -59,7 +59,7 @@ let package = Package(
         .target(
             name: "Admin",
             dependencies: [
-                "Control", "Configuration", "Proxy", "Telemetry", "Reactor", "HTTPModel", "HTTP1",
+                "Control", "Configuration", "Proxy", "Telemetry", "Reactor", "HTTPModel", "HTTP1", "TLS",
             ]),
         .executableTarget(
             name: "weir",

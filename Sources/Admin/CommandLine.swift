@@ -28,6 +28,8 @@ public enum Command: Equatable, Sendable {
     case run(config: String)
     /// Check a file and report every error in it.
     case check(config: String, format: OutputFormat)
+    /// Show the certificates a file names, and how they stand.
+    case cert(config: String, format: OutputFormat)
     /// Tell what a request would meet.
     case explain(Explain)
     /// Have the running process read its file again.
@@ -141,6 +143,9 @@ extension Command {
         case .run:
             try given.expect(0...0)
             return .run(config: given.one(.config) ?? configDefault)
+        case .cert:
+            try given.expect(0...0)
+            return .cert(config: given.one(.config) ?? configDefault, format: try given.format())
         case .check:
             // "weir check weir.yaml" is what fingers type.
             try given.expect(0...1)

@@ -2,13 +2,13 @@
 
 /// What can be done, as written on the command line.
 enum Verb: String, CaseIterable {
-    case run, check, explain, reload, status, schema, proxy, version, help
+    case run, check, cert, explain, reload, status, schema, proxy, version, help
 
     /// The flags it takes, in the order its help shows them.
     var flags: [Flag] {
         switch self {
         case .run: [.config]
-        case .check: [.config, .format]
+        case .check, .cert: [.config, .format]
         case .explain: [.config, .live, .admin, .header, .client, .format]
         case .reload: [.admin]
         case .status: [.admin, .format]

@@ -36,7 +36,7 @@ enum Help {
         let arguments =
             switch verb {
             case .run: " [-c FILE]"
-            case .check: " [-c FILE] [--format text|json]"
+            case .check, .cert: " [-c FILE] [--format text|json]"
             case .explain: " [-c FILE | --live] [FLAGS] METHOD URL"
             case .reload: " [--admin ADDRESS]"
             case .status: " [SERVICE] [--admin ADDRESS] [--format text|json]"
@@ -51,6 +51,7 @@ enum Help {
         switch verb {
         case .run: "serve what a configuration file says"
         case .check: "check a configuration file and report every error in it"
+        case .cert: "show the certificates a file names and when they expire"
         case .explain: "show which route and service a request would meet, and why"
         case .reload: "have the running process read its file again"
         case .status: "show what the running process believes about its services"
@@ -75,6 +76,12 @@ enum Help {
             """
             Reads a configuration file as 'weir run' would, without serving it, and reports every
             error with line, column, what was expected and a suggestion. Ends with 1 if there is one.
+            """
+        case .cert:
+            """
+            Reads the certificates and keys a configuration file names and shows for which names each is
+            served, when it expires and whether its chain is in the file. Ends with 1 if one is expired
+            or cannot be used. Nothing is sent anywhere.
             """
         case .explain:
             """
@@ -135,6 +142,7 @@ enum Help {
         switch verb {
         case .run: ["weir run -c /etc/weir/weir.yaml"]
         case .check: ["weir check -c weir.yaml", "weir check -c weir.yaml --format json"]
+        case .cert: ["weir cert -c /etc/weir/weir.yaml", "weir cert -c weir.yaml --format json"]
         case .explain:
             [
                 "weir explain -c weir.yaml GET http://api.example.com/v1/users",

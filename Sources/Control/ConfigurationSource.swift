@@ -4,6 +4,7 @@
 // accepts what another refuses.
 
 import Configuration
+import Reactor
 
 /// A text to read the configuration from: a file, again at every reload, or a fixed one.
 public protocol ConfigurationSource: Sendable {
@@ -16,21 +17,32 @@ public protocol ConfigurationSource: Sendable {
 public struct LoadedConfiguration: Sendable {
     public var configuration: Configuration
     public var compiled: CompiledRoutes
+    public var certificates: CertificateSet
     public var warnings: [ConfigurationError]
 }
 
 extension ConfigurationSource {
     /// Reads and checks everything that can be judged without a process: keys and values, cross
-    /// references, patterns, templates, routes that can never match.
-    public func load() -> Result<LoadedConfiguration, ConfigurationErrors> {
+    /// references, patterns, templates, routes that can never match, certificates and keys.
+    /// - Parameter old: certificates in use; those that did not change are kept.
+    public func load(keeping old: CertificateSet = CertificateSet()) -> Result<
+        LoadedConfiguration, ConfigurationErrors
+    > {
         text().flatMap { text in
             Configuration.parse(text, file: name).flatMap { configuration, warnings in
                 let (compiled, errors) = CompiledRoutes.compile(configuration, file: name)
-                if !errors.isEmpty {
-                    return .failure(ConfigurationErrors(Configuration.located(errors, text: text)))
+                let (certificates, found) = CertificateSet.load(
+                    configuration, file: name, keeping: old, nowSeconds: Int64(Clock.wallUs() / 1_000_000))
+                let all = errors + found.filter { $0.severity == .error }
+                if !all.isEmpty {
+                    return .failure(ConfigurationErrors(Configuration.located(all, text: text)))
                 }
+                let doubts = Configuration.located(
+                    warnings + found.filter { $0.severity == .warning }, text: text)
                 return .success(
-                    LoadedConfiguration(configuration: configuration, compiled: compiled, warnings: warnings))
+                    LoadedConfiguration(
+                        configuration: configuration, compiled: compiled, certificates: certificates,
+                        warnings: doubts))
             }
         }
     }

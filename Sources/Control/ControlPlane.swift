@@ -33,6 +33,8 @@ public final class ControlPlane: Sendable {
     private struct State {
         var configuration: Configuration
         var compiled: CompiledRoutes
+        var certificates: CertificateSet
+        var certificateWatch = CertificateWatch()
         var objects = LongLivedObjects()
         var generation: UInt64 = 0
         var names: [String: TrackedName] = [:]
@@ -96,7 +98,8 @@ public final class ControlPlane: Sendable {
         let socketErrors = ListenerSockets.open(configuration, workers: count, file: source.name, &objects)
         if !socketErrors.isEmpty { throw ConfigurationErrors(socketErrors) }
         let builder = SnapshotBuilder(
-            configuration: configuration, compiled: compiled, metrics: metrics, workerCount: count)
+            configuration: configuration, compiled: compiled, certificates: loaded.certificates,
+            metrics: metrics, workerCount: count)
         let names = Self.track(configuration, keeping: [:])
         let snapshot = builder.build(generation: 1, names: Self.table(names), &objects)
         var workers: [Worker] = []
@@ -110,9 +113,9 @@ public final class ControlPlane: Sendable {
         self.workers = workers
         state = Locked(
             State(
-                configuration: configuration, compiled: compiled, objects: objects, generation: 1,
-                names: names,
-                snapshot: snapshot))
+                configuration: configuration, compiled: compiled, certificates: loaded.certificates,
+                objects: objects, generation: 1, names: names, snapshot: snapshot))
+        metrics.certificates.set(loaded.certificates.values)
         metrics.control.reloaded(generation: 1)
     }
 
@@ -194,7 +197,7 @@ public final class ControlPlane: Sendable {
     public func tick() -> UInt64 {
         let nowMs = Clock.monotonicNs() / 1_000_000
         var due: [String] = []
-        let (next, isOverdue) = state.withLock { state -> (UInt64, Bool) in
+        var (next, isOverdue) = state.withLock { state -> (UInt64, Bool) in
             var next = UInt64.max
             for (name, tracked) in state.names {
                 if tracked.isAsking { continue }
@@ -208,6 +211,7 @@ public final class ControlPlane: Sendable {
             return (min(next, state.drainDeadlineMs), state.isDraining && nowMs >= state.drainDeadlineMs)
         }
         for name in due { ask(name) }
+        next = min(next, checkCertificates(nowMs: nowMs))
         if isOverdue {
             log.warning("drain deadline passed, closing", ["connections": "\(connectionCount)"])
             state.withLock { $0.drainDeadlineMs = .max }
@@ -274,14 +278,53 @@ public final class ControlPlane: Sendable {
         wake()
     }
 
+    // MARK: certificates
+
+    /// Changes ticket keys that are due, and takes up certificate files that changed. When to call again.
+    private func checkCertificates(nowMs: UInt64) -> UInt64 {
+        let (old, configuration, isDue, nextMs) = state.withLock { state in
+            (
+                state.certificates, state.configuration, state.certificateWatch.begin(nowMs: nowMs),
+                state.certificateWatch.nextMs
+            )
+        }
+        if old.isEmpty { return .max }
+        let rotationMs =
+            old.tickets.rotate(nowSeconds: Int64(nowMs / 1_000)).map { UInt64($0) * 1_000 } ?? .max
+        let wallSeconds = Int64(Clock.wallUs() / 1_000_000)
+        guard isDue, old.needsReload(nowSeconds: wallSeconds) else { return min(nextMs, rotationMs) }
+        let (new, problems) = CertificateSet.load(
+            configuration, file: source.name, keeping: old, nowSeconds: wallSeconds)
+        let errors = problems.filter { $0.severity == .error }
+        let isNews = state.withLock { $0.certificateWatch.isNews(errors) }
+        if !errors.isEmpty {
+            guard isNews else { return min(nextMs, rotationMs) }
+            for error in errors { log.error("\(error)") }
+            log.error("certificates not taken up, the old ones stay in use", ["errors": "\(errors.count)"])
+            return min(nextMs, rotationMs)
+        }
+        let isPublished = state.withLock { state in
+            // A reload in the meantime has read the files itself.
+            guard state.configuration == configuration else { return false }
+            state.certificates = new
+            publish(&state)
+            return true
+        }
+        if isPublished {
+            metrics.certificates.set(new.values)
+            log.info("certificates taken up", ["of": new.changes(from: old).joined(separator: ",")])
+        }
+        return min(nextMs, rotationMs)
+    }
+
     // MARK: publishing
 
     /// Builds a snapshot of the current state and sends it to every worker.
     private func publish(_ state: inout State) {
         state.generation += 1
         let builder = SnapshotBuilder(
-            configuration: state.configuration, compiled: state.compiled, metrics: metrics,
-            workerCount: workers.count)
+            configuration: state.configuration, compiled: state.compiled, certificates: state.certificates,
+            metrics: metrics, workerCount: workers.count)
         let snapshot = builder.build(
             generation: state.generation, names: Self.table(state.names), &state.objects)
         state.replaced.removeAll { $0.snapshot == nil }
@@ -322,7 +365,7 @@ public final class ControlPlane: Sendable {
 
     private func load() -> ReloadOutcome {
         let loaded: LoadedConfiguration
-        switch source.load() {
+        switch source.load(keeping: state.withLock { $0.certificates }) {
         case .failure(let failure): return .refused(failure.errors)
         case .success(let new): loaded = new
         }
@@ -335,6 +378,8 @@ public final class ControlPlane: Sendable {
             if !socketErrors.isEmpty { return .refused(socketErrors) }
             state.configuration = configuration
             state.compiled = loaded.compiled
+            state.certificates = loaded.certificates
+            metrics.certificates.set(loaded.certificates.values)
             state.names = Self.track(configuration, keeping: state.names)
             publish(&state)
             return .applied(generation: state.generation, warnings: loaded.warnings)

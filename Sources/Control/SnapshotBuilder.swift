@@ -173,6 +173,7 @@ private struct RouteCompiler {
 struct SnapshotBuilder {
     let configuration: Configuration
     let compiled: CompiledRoutes
+    let certificates: CertificateSet
     let metrics: MetricsRegistry
     let workerCount: Int
 
@@ -233,6 +234,9 @@ struct SnapshotBuilder {
                 break
             }
         }
+        let tls = certificates.context(service: service.name.value)
+        // Rather nobody than in the clear: it cannot be missing, and if it were it would not show.
+        if service.tls != nil && tls == nil { endpoints = [] }
         let algorithm: Balancer.Algorithm =
             switch service.balance {
             case .leastRequest: .leastRequest
@@ -250,7 +254,8 @@ struct SnapshotBuilder {
             endpoints: endpoints,
             connectTimeoutMs: UInt64(service.timeout.connectMs), idleConnectionsMax: service.connections.idle,
             idleTimeoutMs: UInt64(service.connections.idleTimeoutMs), connectionsMax: service.connections.max,
-            proxyProtocol: proxyProtocol, http2: service.speaksHTTP2 ? HTTP2Configuration() : nil,
+            proxyProtocol: proxyProtocol, tls: tls,
+            http2: service.speaksHTTP2 ? HTTP2Configuration() : nil,
             // Every worker keeps its own bucket: the floor is shared out among them.
             retryBudget: RetryBudget(
                 percent: service.retryBudget.ratioPerMille / 10,
@@ -307,9 +312,11 @@ struct SnapshotBuilder {
             kept.insert(address.text.value)
             if let open = objects.sockets(at: address.text.value) { sockets.append(open) }
         }
+        let tls = certificates.context(listener: name)
+        if listener.tls != nil && tls == nil { sockets = [] }
         return ListenerPlan(
             id: objects.listenerID(name), name: name, traffic: traffic, sockets: sockets, router: router,
-            routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required,
+            routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, tls: tls,
             http2: Self.http2(listener), headLimits: Self.headLimits(listener),
             headTimeoutMs: UInt64(listener.timeout.headMs), idleTimeoutMs: UInt64(listener.timeout.idleMs),
             bodyTimeoutMs: UInt64(listener.timeout.bodyMs), writeTimeoutMs: UInt64(listener.timeout.writeMs),

@@ -12,6 +12,8 @@ public enum CertificateError: Error, Sendable, Equatable, CustomStringConvertibl
     case certificateMalformed(String, index: Int)
     case keyEncrypted(String)
     case keyMalformed(String)
+    /// No key in the file; what is there instead, nil: no PEM.
+    case keyNotFound(String, found: String?)
     case keyUnsupported(String)
     /// The certificate's file and the key's.
     case keyMismatch(String, key: String)
@@ -30,10 +32,12 @@ public enum CertificateError: Error, Sendable, Equatable, CustomStringConvertibl
         case .fileUnreadable(let file, let code): "\(file) cannot be read: \(errorText(code))"
         case .fileTooLarge(let file): "\(file) is larger than \(PEMFile.bytesMax / 1_048_576) MiB"
         case .notPEM(let file): "\(file) is not a PEM file"
-        case .wrongContent(let file, let found): "\(file) holds \(found), not what is wanted here"
+        case .wrongContent(let file, let found): "\(file) holds \(found), not a certificate"
         case .certificateMalformed(let file, let index): "certificate \(index) of \(file) cannot be read"
         case .keyEncrypted(let file): "the key in \(file) is encrypted; Weir cannot ask for its passphrase"
         case .keyMalformed(let file): "the key in \(file) cannot be read"
+        case .keyNotFound(let file, let found):
+            found.map { "\(file) holds \($0), not a private key" } ?? "\(file) is not a PEM file"
         case .keyUnsupported(let file): "the key in \(file) is of a kind TLS has no use for"
         case .keyMismatch(let file, let key):
             "the key in \(key) does not belong to the certificate in \(file)"
@@ -43,6 +47,18 @@ public enum CertificateError: Error, Sendable, Equatable, CustomStringConvertibl
             "certificate \(index) of \(file) was not issued by the next one: the chain is out of order"
         case .refused(let file, let reason): "\(file) is refused: \(reason)"
         case .statusMalformed(let file): "\(file) is not an OCSP response for this certificate"
+        }
+    }
+
+    /// Which of the files of a certificate is meant.
+    public enum Subject: Sendable { case certificate, key, status }
+
+    public var subject: Subject {
+        switch self {
+        case .keyEncrypted, .keyMalformed, .keyUnsupported, .keyMismatch, .keyWorldReadable, .keyNotFound:
+            .key
+        case .statusMalformed: .status
+        default: .certificate
         }
     }
 

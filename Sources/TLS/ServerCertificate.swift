@@ -59,9 +59,9 @@ public final class ServerCertificate: @unchecked Sendable {
         ERR_clear_error()
         guard let key, let key else {
             if wantsPassword { throw .keyEncrypted(file.path) }
-            guard let label = Certificate.firstLabel(file.bytes) else { throw .notPEM(file.path) }
-            if label.hasSuffix("PRIVATE KEY") { throw .keyMalformed(file.path) }
-            throw .wrongContent(file.path, found: label)
+            let label = Certificate.firstLabel(file.bytes)
+            if let label, label.hasSuffix("PRIVATE KEY") { throw .keyMalformed(file.path) }
+            throw .keyNotFound(file.path, found: label)
         }
         switch CertificateInfo.KeyKind(key) {
         case .other:

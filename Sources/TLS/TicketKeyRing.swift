@@ -17,7 +17,7 @@ public final class TicketKeyRing: @unchecked Sendable {
     private let current: Atomic<UnsafeMutableRawPointer?>
     /// Replaced tables, oldest first. A handshake looks at one for microseconds; it is wiped when so
     /// many replacements have passed.
-    private let retired = Mutex<[UInt]>([])
+    private var retired: [UnsafeMutableRawPointer] = []
     private static let retiredMax = 8
     private static let tableBytes = 8 + keysMax * TicketKeys.keyBytes
 
@@ -26,10 +26,10 @@ public final class TicketKeyRing: @unchecked Sendable {
 
     deinit {
         Self.destroy(current.load(ordering: .acquiring))
-        retired.withLock { for table in $0 { Self.destroy(UnsafeMutableRawPointer(bitPattern: table)) } }
+        for table in retired { Self.destroy(table) }
     }
 
-    /// Puts keys into effect, for handshakes that begin from now on.
+    /// Puts keys into effect, for handshakes that begin from now on. One caller at a time.
     public func publish(_ keys: TicketKeys) {
         let table = UnsafeMutableRawPointer.allocate(byteCount: Self.tableBytes, alignment: 8)
         memset(table, 0, Self.tableBytes)
@@ -44,12 +44,8 @@ public final class TicketKeyRing: @unchecked Sendable {
         }
         let old = current.exchange(table, ordering: .acquiringAndReleasing)
         guard let old else { return }
-        retired.withLock { retired in
-            retired.append(UInt(bitPattern: old))
-            if retired.count > Self.retiredMax {
-                Self.destroy(UnsafeMutableRawPointer(bitPattern: retired.removeFirst()))
-            }
-        }
+        retired.append(old)
+        if retired.count > Self.retiredMax { Self.destroy(retired.removeFirst()) }
     }
 
     private static func destroy(_ table: UnsafeMutableRawPointer?) {

@@ -2,7 +2,9 @@
 //
 // Whoever has a ticket key can read every TLS 1.2 connection resumed with it, so keys must not live
 // long; whoever throws them away at once makes every client pay for a full handshake. Hence: a new key
-// seals for one period and still opens tickets for another. Pure: time and random bytes are parameters.
+// seals for one period and still opens tickets for another. Time is a parameter.
+
+import COpenSSL
 
 /// A ring of ticket keys, newest first.
 public struct TicketKeys: Sendable, Equatable {
@@ -14,6 +16,14 @@ public struct TicketKeys: Sendable, Equatable {
         public let bytes: [UInt8]
         /// When it began to seal, in seconds on whatever clock the owner uses.
         public let sinceSeconds: Int64
+
+        /// A key of random bytes; nil when the system gives none.
+        public static func random(sinceSeconds: Int64) -> Key? {
+            var bytes = [UInt8](repeating: 0, count: TicketKeys.keyBytes)
+            // The generator for secrets, which this module has for everything else it makes.
+            guard RAND_priv_bytes(&bytes, Int32(bytes.count)) == 1 else { return nil }
+            return Key(bytes, sinceSeconds: sinceSeconds)
+        }
 
         /// Nil unless there are exactly 80 bytes.
         public init?(_ bytes: [UInt8], sinceSeconds: Int64) {

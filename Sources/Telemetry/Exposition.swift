@@ -22,6 +22,16 @@ extension MetricsSnapshot {
         writeListeners(&page)
         writeWorkers(&page)
         writeControl(&page)
+        page.family(
+            "weir_certificate_not_after_seconds", "gauge",
+            "When a certificate expires, seconds since 1970."
+        ) {
+            for certificate in certificates {
+                $0.series(
+                    [("listener", certificate.listener), ("certificate", certificate.certificate)],
+                    certificate.notAfter)
+            }
+        }
         writeProcess(&page)
         return page.bytes
     }

@@ -24,6 +24,7 @@ public final class MetricsRegistry: Sendable {
     public let workers: WorkerMetrics
     public let accessLog = AccessLogMetrics()
     public let control = ControlMetrics()
+    public let certificates = CertificateMetrics()
     private let tables = Mutex(Tables())
 
     /// - Parameter workers: how many threads count, fixed for the life of the process; ≥ 1.
@@ -102,7 +103,7 @@ public final class MetricsRegistry: Sendable {
             },
             listeners: listeners.map { $0.values() }.sorted { $0.listener < $1.listener },
             workers: workers.values(), accessLog: accessLog.values(), control: control.values(),
-            process: .read())
+            process: .read(), certificates: certificates.values())
     }
 }
 
@@ -128,4 +129,5 @@ public struct MetricsSnapshot: Sendable, Equatable {
     public var accessLog: AccessLogValues
     public var control: ControlValues
     public var process: ProcessValues
+    public var certificates: [CertificateValues] = []
 }

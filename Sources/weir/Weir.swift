@@ -28,6 +28,8 @@ struct Weir {
             return Serve.run(ProxySource(listen: listen, endpoints: to))
         case .check(let path, let format):
             return Check.run(path, format)
+        case .cert(let path, let format):
+            return Cert.run(path, format)
         case .explain(let question):
             return Explain.run(question)
         case .reload(let admin):
