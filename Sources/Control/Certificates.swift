@@ -89,7 +89,7 @@ public struct CertificateSet: Sendable {
         let isPassedThrough = configuration.listeners.contains {
             $0.protocol == .tcp && $0.service?.value == service.name.value
         }
-        return isPassedThrough ? [] : ["http/1.1"]
+        return isPassedThrough ? [] : [service.speaksHTTP2 ? "h2" : "http/1.1"]
     }
 
     private static func isCurrent(_ files: [String: PEMFile.Version]) -> Bool {

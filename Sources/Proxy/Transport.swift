@@ -123,7 +123,7 @@ struct Transport {
                 parts[i].iov_base.assumingMemoryBound(to: UInt8.self) + skip, length - skip, pool: &pool)
             skip = 0
         }
-        return 0
+        return tls == nil ? 0 : flush(pool: &pool, nowMs: nowMs)
     }
 
     /// Sends one run of bytes; see above.
@@ -157,7 +157,9 @@ struct Transport {
                 return sent == -Int(EAGAIN) || sent == -Int(EINTR) ? 0 : Int32(-sent)
             }
             outbox.took(sent, pool: &pool)
-            if outbox.first == buffer { return 0 }
+            // A socket that takes a part is full, and says when it no longer is. TLS takes a part because
+            // it takes no more at a time.
+            if outbox.first == buffer && tls == nil { return 0 }
         }
         if let stream { stream.endIfDue(pool: &pool) }
         return 0
