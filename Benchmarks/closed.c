@@ -120,7 +120,13 @@ static void openConnection(struct connection *c) {
         SSL_set_fd(c->tls, c->fd);
         SSL_set_connect_state(c->tls);
         SSL_set_tlsext_host_name(c->tls, "bench.test");
-        c->resuming = session && SSL_set_session(c->tls, session);
+        c->resuming = 0;
+        if (session) {
+            // A copy: OpenSSL holds a TLS 1.3 session unfit for further use once a handshake with it is complete.
+            SSL_SESSION *copy = SSL_SESSION_dup(session);
+            c->resuming = copy && SSL_set_session(c->tls, copy);
+            SSL_SESSION_free(copy);
+        }
         c->checked = 0;
     }
     // Room to write is of interest only to requests that do not fit the socket's buffer.
@@ -394,13 +400,19 @@ static int keepSession(SSL *tls, SSL_SESSION *newest) {
     return 1;
 }
 
+static int trustAnything(X509_STORE_CTX *store, void *unused) {
+    (void)unused;
+    X509_STORE_CTX_set_error(store, X509_V_OK);
+    return 1;
+}
+
 static void setUpTLS(void) {
     secure = SSL_CTX_new(TLS_client_method());
     if (!secure) exit(1);
     SSL_CTX_set_min_proto_version(secure, TLS1_3_VERSION);
     SSL_CTX_set_ciphersuites(secure, "TLS_AES_128_GCM_SHA256");
     SSL_CTX_set1_groups_list(secure, "X25519");
-    SSL_CTX_set_verify(secure, SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_cert_verify_callback(secure, trustAnything, NULL); // SSL_VERIFY_NONE would verify, and ignore the result
     SSL_CTX_set_session_cache_mode(secure, options.resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL
                                                           : SSL_SESS_CACHE_OFF);
     if (options.resume) SSL_CTX_sess_set_new_cb(secure, keepSession);
