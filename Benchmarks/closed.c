@@ -32,8 +32,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -44,6 +42,7 @@
 #include <unistd.h>
 
 #include "figures.h"
+#include "secure.h"
 
 #define HEAD_BYTES_MAX 4096
 #define SCRATCH_BYTES (1024 * 1024)
@@ -101,8 +100,6 @@ static char scratch[SCRATCH_BYTES]; // bodies counted in the kernel never reach 
 static struct sockaddr_in target;
 static int poller;
 static int64_t deadline;
-static SSL_CTX *secure;
-static SSL_SESSION *session; // the newest, for --resume
 
 static void openConnection(struct connection *c) {
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -115,18 +112,8 @@ static void openConnection(struct connection *c) {
     int one = 1;
     if (!options.close || secure) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (secure) {
-        c->tls = SSL_new(secure);
-        if (!c->tls) exit(1);
-        SSL_set_fd(c->tls, c->fd);
-        SSL_set_connect_state(c->tls);
-        SSL_set_tlsext_host_name(c->tls, "bench.test");
-        c->resuming = 0;
-        if (session) {
-            // A copy: OpenSSL holds a TLS 1.3 session unfit for further use once a handshake with it is complete.
-            SSL_SESSION *copy = SSL_SESSION_dup(session);
-            c->resuming = copy && SSL_set_session(c->tls, copy);
-            SSL_SESSION_free(copy);
-        }
+        c->tls = newTLS(c->fd);
+        c->resuming = session != NULL;
         c->checked = 0;
     }
     // Room to write is of interest only to requests that do not fit the socket's buffer.
@@ -137,9 +124,7 @@ static void openConnection(struct connection *c) {
 
 static void closeConnection(struct connection *c) {
     if (c->tls) {
-        // Without this OpenSSL would call the session unfit for resumption.
-        SSL_set_shutdown(c->tls, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-        SSL_free(c->tls);
+        freeTLS(c->tls);
         c->tls = NULL;
     }
     close(c->fd);
@@ -148,13 +133,11 @@ static void closeConnection(struct connection *c) {
 
 // Sends what is unsent, after the handshake. Whatever hinders it shows when the connection is read next.
 static void push(struct connection *c) {
-    ssize_t sent = c->tls ? SSL_write(c->tls, c->unsent, (int)c->unsentCount)
+    ssize_t sent = c->tls ? writeTLS(c->tls, c->unsent, c->unsentCount)
                           : send(c->fd, c->unsent, c->unsentCount, MSG_NOSIGNAL);
     if (sent > 0) {
         c->unsent += sent;
         c->unsentCount -= (size_t)sent;
-    } else if (c->tls) {
-        ERR_clear_error();
     }
     // A plain connection that is still being made.
     if (c->unsentCount && !options.post && !c->tls) {
@@ -165,14 +148,7 @@ static void push(struct connection *c) {
 
 // Like recv into scratch; `discard` only counts the bytes where it can.
 static ssize_t receive(struct connection *c, size_t asked, int discard) {
-    if (!c->tls) return recv(c->fd, scratch, asked, discard ? MSG_TRUNC : 0);
-    int got = SSL_read(c->tls, scratch, (int)asked);
-    if (got > 0) return got;
-    int reason = SSL_get_error(c->tls, got);
-    ERR_clear_error();
-    if (reason == SSL_ERROR_ZERO_RETURN) return 0;
-    errno = reason == SSL_ERROR_WANT_READ || reason == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
-    return -1;
+    return c->tls ? readTLS(c->tls, scratch, asked) : recv(c->fd, scratch, asked, discard ? MSG_TRUNC : 0);
 }
 
 static void sendRequest(struct connection *c, int64_t at) {
@@ -261,7 +237,8 @@ static enum progress takeChunks(struct connection *c, const char *bytes, size_t 
         switch (c->part) {
         case chunkSize:
             if (isxdigit((unsigned char)byte)) {
-                c->chunkLeft = c->chunkLeft * 16 + (size_t)(isdigit((unsigned char)byte) ? byte - '0' : (byte | 32) - 'a' + 10);
+                int digit = isdigit((unsigned char)byte) ? byte - '0' : (byte | 0x20) - 'a' + 10;
+                c->chunkLeft = c->chunkLeft * 16 + (size_t)digit;
                 if (c->chunkLeft > 1 << 30) return broken;
                 break;
             }
@@ -393,38 +370,6 @@ static int run(double seconds) {
     return report(now() - start);
 }
 
-static int keepSession(SSL *tls, SSL_SESSION *newest) {
-    (void)tls;
-    SSL_SESSION_free(session);
-    session = newest;
-    return 1;
-}
-
-static int trustAnything(X509_STORE_CTX *store, void *unused) {
-    (void)unused;
-    X509_STORE_CTX_set_error(store, X509_V_OK);
-    return 1;
-}
-
-static void setUpTLS(void) {
-    secure = SSL_CTX_new(TLS_client_method());
-    if (!secure) exit(1);
-    SSL_CTX_set_min_proto_version(secure, TLS1_3_VERSION);
-    SSL_CTX_set_ciphersuites(secure, "TLS_AES_128_GCM_SHA256");
-    SSL_CTX_set1_groups_list(secure, "X25519");
-    SSL_CTX_set_cert_verify_callback(secure, trustAnything, NULL); // SSL_VERIFY_NONE would verify, and ignore the result
-    SSL_CTX_set_session_cache_mode(secure, options.resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL
-                                                          : SSL_SESS_CACHE_OFF);
-    if (options.resume) SSL_CTX_sess_set_new_cb(secure, keepSession);
-    if (options.hold) {
-        SSL_CTX_set_mode(secure, SSL_MODE_RELEASE_BUFFERS);
-    } else {
-        // One recv for many records instead of two for each.
-        SSL_CTX_set_read_ahead(secure, 1);
-        SSL_CTX_set_default_read_buffer_len(secure, options.close ? 0 : 128 * 1024);
-    }
-}
-
 static void buildRequests(const char *path) {
     requestCount = options.routes ? options.routes : 1;
     requests = calloc((size_t)requestCount, sizeof *requests);
@@ -493,7 +438,7 @@ int main(int argc, char **argv) {
     setrlimit(RLIMIT_NOFILE, &files);
     // Whoever the proxy wakes waits for the other's batch to end instead of cutting it up: no switch per request.
     sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){.sched_priority = 0});
-    if (options.tls) setUpTLS();
+    if (options.tls) setUpTLS(options.resume, options.hold, !options.close);
     buildRequests(argv[2]);
     poller = epoll_create1(EPOLL_CLOEXEC);
     return options.hold ? hold() : run(atof(argv[3]));

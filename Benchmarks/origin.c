@@ -4,7 +4,8 @@
 // again.
 //
 // The last path segment chooses the answer: /128, /16k, /1m, and /json for 32 KiB of something that compresses (whatever
-// stands before it is ignored, so that routing tables can be exercised). Request bodies with Content-Length are read and thrown away before the answer is sent.
+// stands before it is ignored, so that routing tables can be exercised). Request bodies with Content-Length are read and
+// thrown away before the answer is sent.
 // Anything it does not understand (chunked requests, unknown sizes, heads over 16 KiB) is answered 400 and closed,
 // so that a wrong benchmark fails instead of measuring something else.
 //

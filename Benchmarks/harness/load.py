@@ -1,5 +1,6 @@
 """The other side of the proxy: builds the C tools, runs the origin, makes load, checks answers."""
 
+import glob
 import gzip
 import http.client
 import json
@@ -39,7 +40,7 @@ def build():
         ("allocations", ["-shared", "-fPIC"], "allocations.so"),
     ):
         source, target = os.path.join(HERE, name + ".c"), os.path.join(BUILD, out)
-        newest = max(os.path.getmtime(source), os.path.getmtime(os.path.join(HERE, "figures.h")))
+        newest = max(map(os.path.getmtime, [source, *glob.glob(os.path.join(HERE, "*.h"))]))
         if os.path.exists(target) and os.path.getmtime(target) >= newest:
             continue
         subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", target, source, *flags], check=True)

@@ -159,7 +159,8 @@ class Weir(Peer):
             checked = subprocess.run(
                 [self.program, "check", "-c", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             if checked.returncode:
-                raise Unsupported(next((line for line in checked.stdout.splitlines() if line.strip()), "weir check failed"))
+                said = next((line for line in checked.stdout.splitlines() if "error: " in line), "error: check failed")
+                raise Unsupported(said.split("error: ", 1)[1])
         return [self.program, "run", "-c", path]
 
 

@@ -7,7 +7,7 @@ COLOURS = {"weir": "#2f6fde", "nginx": "#5fa777", "haproxy": "#d98b5f", "haproxy
 NAMES = {"weir": "Weir", "nginx": "nginx", "haproxy": "HAProxy", "haproxy-splice": "HAProxy, splicing",
          "envoy": "Envoy", "caddy": "Caddy"}
 
-WIDTH, LEFT, RIGHT, BAR, GAP, GROUP_GAP, TOP = 760, 190, 130, 14, 3, 14, 74
+WIDTH, LEFT, RIGHT, BAR, GAP, GROUP_GAP, TOP = 780, 210, 140, 14, 3, 14, 90
 
 STYLE = """
   text { font: 12px system-ui, -apple-system, "Segoe UI", "Liberation Sans", sans-serif; fill: #24292f }
