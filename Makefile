@@ -70,7 +70,8 @@ lint: ## fails on what the toolchain's formatter would change
 format: ## let the toolchain's formatter change it
 	@swift format -i -r $(FORMATTED)
 
-bench: setup-bench build ## against nginx and HAProxy on this machine
+bench: setup-bench build ## against nginx, HAProxy and Envoy on this machine
+	@Benchmarks/fetch-peers || true
 	@Benchmarks/run
 
 fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=60)

@@ -7,9 +7,6 @@
 //       counted from when it was due, so that a stall is charged to every request it delayed.
 //   client count PORT PATH REQUESTS CONNECTIONS [HOST]
 //       closed loop, exactly REQUESTS requests: for counting allocations and instructions.
-//   client idle PORT PATH CONNECTIONS
-//       opens CONNECTIONS connections, makes one request on each, prints "ready", waits until standard input ends,
-//       then reports how many the other side still holds open.
 //   client start PORT PATH CORE COMMAND...
 //       runs COMMAND on CORE and reports the time from just before fork and exec to the first answer 200, then kills it.
 //
@@ -36,7 +33,6 @@
 
 #define HEAD_BYTES_MAX 4096
 #define EVENTS_MAX 256
-#define OPENING_MAX 64       // `idle`: requests in flight at once
 #define START_LIMIT_NS 10000000000ll
 
 struct connection {
@@ -250,43 +246,6 @@ static int countRequests(long total, long connections) {
     return errors != 0;
 }
 
-static int idle(long connections) {
-    struct connection *all = calloc((size_t)connections, sizeof *all);
-    if (!all) return 1;
-    long opened = 0, inFlight = 0, done = 0;
-    while (done < connections) {
-        while (opened < connections && inFlight < OPENING_MAX) {
-            if (!openConnection(&all[opened])) {
-                perror("client: connect");
-                return 1;
-            }
-            sendRequest(&all[opened++], 0);
-            inFlight++;
-        }
-        struct epoll_event events[EVENTS_MAX];
-        int count = epoll_wait(poller, events, EVENTS_MAX, 10000);
-        if (count == 0) {
-            fprintf(stderr, "client: no answer for 10 s\n");
-            return 1;
-        }
-        for (int i = 0; i < count; i++) {
-            if (readAnswer(events[i].data.ptr) == unfinished) continue;
-            inFlight--;
-            done++;
-        }
-    }
-    printf("ready\n");
-    fflush(stdout);
-    while (read(0, scratch, sizeof scratch) > 0) {}
-    long open = 0;
-    for (long i = 0; i < connections; i++) {
-        ssize_t got = recv(all[i].fd, scratch, 1, MSG_PEEK | MSG_DONTWAIT);
-        if (got < 0 && errno == EAGAIN) open++;
-    }
-    printf("{\"requests\": %ld, \"errors\": %ld, \"open\": %ld}\n", done, errors, open);
-    return errors != 0;
-}
-
 // One blocking request; 1 when it was answered 200 in full.
 static int tryOnce(void) {
     int fd = dial();
@@ -337,7 +296,7 @@ static int start(int core, char **command) {
 
 int main(int argc, char **argv) {
     if (argc < 5) {
-        fprintf(stderr, "usage: client paced|count|idle|start PORT PATH ... (see the head of client.c)\n");
+        fprintf(stderr, "usage: client paced|count|start PORT PATH ... (see the head of client.c)\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -355,7 +314,6 @@ int main(int argc, char **argv) {
     poller = epoll_create1(EPOLL_CLOEXEC);
     if (!strcmp(argv[1], "paced") && argc == 7) return paced(atof(argv[4]), atof(argv[5]), atol(argv[6]));
     if (!strcmp(argv[1], "count") && (argc == 6 || named)) return countRequests(atol(argv[4]), atol(argv[5]));
-    if (!strcmp(argv[1], "idle") && argc == 5) return idle(atol(argv[4]));
     if (!strcmp(argv[1], "start") && argc >= 6) return start(atoi(argv[4]), argv + 5);
     fprintf(stderr, "client: wrong arguments\n");
     return 2;

@@ -3,8 +3,9 @@
 // exchange, request bodies thrown away inside the kernel (MSG_TRUNC), a head that equals the one before it not parsed
 // again.
 //
-// The last path segment chooses the answer: /128, /16k, /1m (whatever stands before it is ignored, so that routing
-// tables can be exercised). Request bodies with Content-Length are read and thrown away before the answer is sent.
+// The last path segment chooses the answer: /128, /16k, /1m, and /json for 32 KiB of something that compresses (whatever
+// stands before it is ignored, so that routing tables can be exercised). Request bodies with Content-Length are read and
+// thrown away before the answer is sent.
 // Anything it does not understand (chunked requests, unknown sizes, heads over 16 KiB) is answered 400 and closed,
 // so that a wrong benchmark fails instead of measuring something else.
 //
@@ -18,6 +19,7 @@
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,22 +58,49 @@ static struct {
     char bytes[HEAD_BYTES_MAX];
 } known;
 
-static struct answer small, medium, large, refusal;
+static struct answer small, medium, large, records, refusal;
 static char scratch[DISCARD_BYTES_MAX]; // discarded bytes never reach it
 static int poller;
 
-// The body is a repeated 64-byte ruler, so that lost, doubled or shifted bytes show when it is compared.
-static struct answer answerOf(size_t bodyCount) {
-    static const char ruler[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-\n";
+static struct answer answerWith(const char *body, size_t bodyCount, const char *type) {
     struct answer answer;
     answer.bytes = malloc(bodyCount + 256);
     if (!answer.bytes) exit(1);
     int head = snprintf(answer.bytes, 256,
-                        "HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n",
+                        "HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", type,
                         bodyCount);
-    for (size_t i = 0; i < bodyCount; i++) answer.bytes[(size_t)head + i] = ruler[i % 64];
+    memcpy(answer.bytes + head, body, bodyCount);
     answer.count = (size_t)head + bodyCount;
     return answer;
+}
+
+// The body is a repeated 64-byte ruler, so that lost, doubled or shifted bytes show when it is compared.
+static struct answer rulerOf(size_t bodyCount) {
+    static const char ruler[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-\n";
+    for (size_t i = 0; i < bodyCount; i++) scratch[i] = ruler[i % 64];
+    return answerWith(scratch, bodyCount, "text/plain");
+}
+
+// JSON as an interface answers it: equal keys, values that differ. The same bytes in each run.
+static struct answer recordsOf(size_t bodyCount) {
+    static const char *const words[] = {"amber", "basalt", "cedar", "delta", "ember", "fjord", "grove", "harbour"};
+    uint32_t random = 1;
+    size_t count = 0;
+    scratch[count++] = '[';
+    for (int id = 1; count + 512 < bodyCount; id++) {
+        uint32_t values[4];
+        for (int i = 0; i < 4; i++) values[i] = (random = random * 1664525 + 1013904223) >> 8;
+        count += (size_t)sprintf(scratch + count,
+                                 "{\"id\":%d,\"name\":\"%s %s\",\"email\":\"%s.%u@example.com\",\"active\":%s,"
+                                 "\"balance\":%u.%02u,\"token\":\"%06x%06x\"},",
+                                 id, words[values[0] % 8], words[values[1] % 8], words[values[2] % 8], values[0] % 10000,
+                                 values[1] % 3 ? "true" : "false", values[2] % 100000, values[3] % 100, values[2],
+                                 values[3]);
+    }
+    count += (size_t)sprintf(scratch + count, "{\"rest\":\"");
+    while (count + 3 < bodyCount) scratch[count++] = '.';
+    memcpy(scratch + count, "\"}]", 3);
+    return answerWith(scratch, bodyCount, "application/json");
 }
 
 static void closeConnection(struct connection *c) {
@@ -116,6 +145,7 @@ static void readHead(const char *head, size_t count) {
         if (length == 3 && !memcmp(slash + 1, "128", 3)) known.answer = &small;
         if (length == 3 && !memcmp(slash + 1, "16k", 3)) known.answer = &medium;
         if (length == 2 && !memcmp(slash + 1, "1m", 2)) known.answer = &large;
+        if (length == 4 && !memcmp(slash + 1, "json", 4)) known.answer = &records;
     }
     int sized = head[0] != 'P';
     known.closing = 0;
@@ -229,9 +259,10 @@ int main(int argc, char **argv) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
 
-    small = answerOf(128);
-    medium = answerOf(16 * 1024);
-    large = answerOf(1024 * 1024);
+    small = rulerOf(128);
+    medium = rulerOf(16 * 1024);
+    large = rulerOf(1024 * 1024);
+    records = recordsOf(32 * 1024);
     refusal.bytes = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     refusal.count = strlen(refusal.bytes);
 

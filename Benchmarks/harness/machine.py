@@ -131,7 +131,7 @@ def _first_line(text):
     return text.splitlines()[0] if text else ""
 
 
-def describe(root, weir):
+def describe(root, programs):
     """The machine, the programs and the commit, for the head of a results file."""
     with open("/proc/cpuinfo") as file:
         models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
@@ -154,8 +154,11 @@ def describe(root, weir):
         "commit": _run("git", "-C", root, "rev-parse", "--short=12", "HEAD"),
         "uncommitted_changes": bool(changed),
         "versions": {
-            "weir": _first_line(_run(weir, "version")) if os.path.exists(weir) else "",
-            "nginx": _run("nginx", "-v").replace("nginx version: ", ""),
-            "haproxy": _first_line(_run("haproxy", "-v")).split(" - ")[0],
+            "weir": _first_line(_run(programs["weir"], "version")),
+            "nginx": _run(programs["nginx"], "-v").replace("nginx version: ", ""),
+            "haproxy": _first_line(_run(programs["haproxy"], "-v")).split(" - ")[0],
+            "envoy": "/".join(_run(programs["envoy"], "--version").split(" version: ")[-1].split("/")[1:2]),
+            "caddy": _first_line(_run(programs["caddy"], "version")).split(" ")[0],
+            "openssl": _first_line(_run("openssl", "version")).split(" (")[0],
         },
     }

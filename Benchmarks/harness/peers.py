@@ -2,8 +2,13 @@
 
 Weir routes by host and path, adds its forwarding fields and counts its metrics, as it always does; the peers are not
 asked to do the same, so whatever that costs is on Weir's side of the ratio.
+
+Where a peer would end a connection after a number of requests (nginx after 1,000), the rows with TLS and HTTP/2 lift
+that: they are about requests, and a handshake costs as much as fifty of them.
 """
 
+import glob
+import json
 import os
 import shutil
 import signal
@@ -11,19 +16,24 @@ import socket
 import subprocess
 import time
 
-from .load import Failed, on_core
+from .load import BUILD, CERTIFICATE, CERTIFICATE_AND_KEY, FILES, KEY, Failed, Unsupported, on_core
 from .machine import tree
 
+GZIP_LEVEL = 5  # Weir's default; nginx is set to it
 STREAM_MODULES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/share/nginx/modules/ngx_stream_module.so")
 
 
 class Setup:
     """What a row asks of a proxy."""
 
-    def __init__(self, mode="http", routes=0, hosts=1):
+    def __init__(self, mode="http", routes=0, hosts=1, tls=False, http2=False, compressed=False, files=False):
         self.mode = mode      # "http" or "tcp"
         self.routes = routes  # 0: one route for everything
         self.hosts = hosts
+        self.tls = tls        # to the client; the origin is asked in cleartext
+        self.http2 = http2    # in cleartext, by prior knowledge
+        self.compressed = compressed
+        self.files = files    # answered from a folder, not by the origin
 
     def table(self):
         """(host, prefix) of each route; the same arithmetic as closed.c."""
@@ -45,12 +55,18 @@ class Peer:
     def __init__(self, programs):
         self.program = programs.get(self.name.split("-")[0], self.name)
 
+    @staticmethod
+    def find(name):
+        """The program of that name: where Debian or Benchmarks/fetch-peers puts it."""
+        return shutil.which(name) or f"/usr/sbin/{name}"
+
     def available(self):
         """None, or why it cannot run."""
         return None if shutil.which(self.program) else f"{self.program} is not installed"
 
     def command(self, folder, port, origin, setup):
-        """Writes the configuration into the folder; returns the command that runs in the foreground."""
+        """Writes the configuration into the folder; returns the command that runs in the foreground. Raises
+        Unsupported when the proxy cannot do what the setup asks."""
         raise NotImplementedError
 
     def start(self, folder, origin, setup, core, wrapper=(), environment=None):
@@ -116,6 +132,10 @@ class Weir(Peer):
 
     def command(self, folder, port, origin, setup):
         lines = ["defaults: \"2026-1\"", "workers: 1", "listeners:", "  front:", f"    address: \"127.0.0.1:{port}\""]
+        if setup.tls:
+            lines += ["    tls:", "      certificates:", f"        - {{ cert: {CERTIFICATE}, key: {KEY} }}"]
+        if setup.http2:
+            lines.append("    http2: { max-streams: 128 }")
         if setup.mode == "tcp":
             lines += ["    protocol: tcp", "    service: origin"]
         else:
@@ -127,11 +147,20 @@ class Weir(Peer):
                     "    service: origin"]
             if not setup.routes:
                 lines += ["  - name: all", "    match: { path: /* }", "    service: origin"]
-        lines += ["services:", "  origin:", f"    endpoints: [\"127.0.0.1:{origin}\"]"]
+            if setup.compressed:
+                lines.append("    compression: { encodings: [gzip], min-size: 1KiB }")
+        lines += ["services:", "  origin:"]
+        lines.append(f"    files: {{ root: {FILES} }}" if setup.files else f"    endpoints: [\"127.0.0.1:{origin}\"]")
         lines += ["admin:", f"  address: \"127.0.0.1:{free_port()}\"", ""]
         path = os.path.join(folder, "weir.yaml")
         with open(path, "w") as file:
             file.write("\n".join(lines))
+        if setup.tls or setup.http2 or setup.compressed or setup.files:
+            checked = subprocess.run(
+                [self.program, "check", "-c", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if checked.returncode:
+                said = next((line for line in checked.stdout.splitlines() if "error: " in line), "error: check failed")
+                raise Unsupported(said.split("error: ", 1)[1])
         return [self.program, "run", "-c", path]
 
 
@@ -159,6 +188,15 @@ class Nginx(Peer):
             body += [
                 f"  upstream origin {{ server 127.0.0.1:{origin}; keepalive 128; }}",
                 "  proxy_http_version 1.1;", "  proxy_set_header Connection \"\";"]
+            listen = f"listen 127.0.0.1:{port}{' ssl' if setup.tls else ''}{' http2' if setup.http2 else ''};"
+            if setup.tls:
+                body += [
+                    f"  ssl_certificate {CERTIFICATE}; ssl_certificate_key {KEY};",
+                    "  ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:tls:10m;"]
+            if setup.tls or setup.http2:
+                body.append("  keepalive_requests 1000000000;")
+            if setup.compressed:
+                body.append(f"  gzip on; gzip_comp_level {GZIP_LEVEL}; gzip_min_length 1024; gzip_types application/json;")
             if setup.routes:
                 # Enough room in the table of names, as the documentation asks for when there are many.
                 body.append("  server_names_hash_max_size 4096;")
@@ -166,11 +204,12 @@ class Nginx(Peer):
                 for host, prefix in setup.table():
                     hosts.setdefault(host, []).append(prefix)
                 for host, prefixes in hosts.items():
-                    body.append(f"  server {{ listen 127.0.0.1:{port}; server_name {host};")
+                    body.append(f"  server {{ {listen} server_name {host};")
                     body += [f"    location {prefix} {{ proxy_pass http://origin; }}" for prefix in prefixes]
                     body.append("  }")
             else:
-                body.append(f"  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://origin; }} }}")
+                action = f"root {FILES};" if setup.files else "proxy_pass http://origin;"
+                body.append(f"  server {{ {listen} location / {{ {action} }} }}")
             body.append("}")
         path = os.path.join(folder, "nginx.conf")
         with open(path, "w") as file:
@@ -189,7 +228,8 @@ class Haproxy(Peer):
             "defaults", f"  mode {setup.mode}", "  timeout connect 5s", "  timeout client 60s",
             "  timeout server 60s", "  timeout http-request 10s" if setup.mode == "http" else "",
             "  http-reuse always" if setup.mode == "http" else "", "  option splice-response" if self.splice else "",
-            "frontend front", f"  bind 127.0.0.1:{port}"]
+            "frontend front", f"  bind 127.0.0.1:{port}"
+            + (f" ssl crt {CERTIFICATE_AND_KEY} alpn h2,http/1.1" if setup.tls else " proto h2" if setup.http2 else "")]
         if setup.routes:
             # The documented way for many routes: a map; host and path together, longest prefix wins.
             table = os.path.join(folder, "routes.map")
@@ -213,4 +253,74 @@ class HaproxySplice(Haproxy):
     splice = True
 
 
-ALL = {peer.name: peer for peer in (Weir, Nginx, Haproxy, HaproxySplice)}
+class Fetched(Peer):
+    """A peer that Benchmarks/fetch-peers brings; rows leave it out where it is not."""
+
+    pattern = ""
+
+    @classmethod
+    def find(cls, name):
+        """Where its wheel was installed."""
+        return next(iter(glob.glob(os.path.join(BUILD, "peers", cls.pattern))), shutil.which(name) or name)
+
+
+class Envoy(Fetched):
+    name = "envoy"
+    pattern = "lib/python*/site-packages/envoy/_bin/envoy"
+
+    def command(self, folder, port, origin, setup):
+        typed = "type.googleapis.com/envoy.extensions."
+        http = {
+            "@type": typed + "filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "front", "codec_type": "HTTP2" if setup.http2 else "AUTO",
+            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
+                {"match": {"prefix": "/"}, "route": {"cluster": "origin"}}]}]},
+            "http_filters": [{
+                "name": "router", "typed_config": {"@type": typed + "filters.http.router.v3.Router"}}]}
+        chain = {"filters": [{"name": "http", "typed_config": http}]}
+        if setup.tls:
+            chain["transport_socket"] = {"name": "tls", "typed_config": {
+                "@type": typed + "transport_sockets.tls.v3.DownstreamTlsContext",
+                "common_tls_context": {
+                    "alpn_protocols": ["h2", "http/1.1"], "tls_certificates": [{
+                        "certificate_chain": {"filename": CERTIFICATE}, "private_key": {"filename": KEY}}]}}}
+        where = lambda number: {"socket_address": {"address": "127.0.0.1", "port_value": number}}  # noqa: E731
+        path = os.path.join(folder, "envoy.json")
+        with open(path, "w") as file:
+            json.dump({"static_resources": {
+                "listeners": [{"name": "front", "address": where(port), "filter_chains": [chain]}],
+                "clusters": [{"name": "origin", "type": "STATIC", "load_assignment": {
+                    "cluster_name": "origin",
+                    "endpoints": [{"lb_endpoints": [{"endpoint": {"address": where(origin)}}]}]}}]}}, file, indent=1)
+        return [self.program, "-c", path, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+
+
+class Caddy(Fetched):
+    name = "caddy"
+    pattern = "bin/caddy"
+
+    def command(self, folder, port, origin, setup):
+        lines = [
+            "{", "  admin off", "  auto_https off", "  persist_config off", "  servers {",
+            "    protocols h1 h2 h2c", "  }", "}", f":{port} {{", "  bind 127.0.0.1"]
+        if setup.tls:
+            lines.append(f"  tls {CERTIFICATE} {KEY}")
+        if setup.compressed:
+            lines += ["  encode {", f"    gzip {GZIP_LEVEL}", "  }"]
+        if setup.files:
+            lines += [f"  root * {FILES}", "  file_server"]
+        else:
+            lines.append(f"  reverse_proxy 127.0.0.1:{origin}")
+        path = os.path.join(folder, "Caddyfile")
+        with open(path, "w") as file:
+            file.write("\n".join(lines + ["}", ""]))
+        return ["env", "GOMAXPROCS=1", f"HOME={folder}", self.program, "run", "--config", path, "--adapter", "caddyfile"]
+
+
+ALL = {peer.name: peer for peer in (Weir, Nginx, Haproxy, HaproxySplice, Envoy, Caddy)}
+
+
+def programs(weir):
+    """Where each peer's program is, whether or not it exists."""
+    found = {name: peer.find(name) for name, peer in ALL.items()}
+    return {**found, "weir": os.path.abspath(weir)}

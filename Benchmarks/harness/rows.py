@@ -11,6 +11,8 @@ from .peers import Setup
 
 HTTP = ("weir", "nginx", "haproxy")
 SPLICING = HTTP + ("haproxy-splice",)
+PROTOCOLS = HTTP + ("envoy", "caddy")
+WEB_SERVERS = ("weir", "nginx", "caddy")
 
 
 class Context:
@@ -31,10 +33,15 @@ class Row:
     unit = "CPU µs/request"
     digits = 1
     timed = True  # CPU time and core use are measured around `measure`
+    chart = "cpu.svg"
 
-    def __init__(self, name, title, path="/128", peers=HTTP, setup=None, targets=(), post_bytes=0, close=False):
+    def __init__(self, name, title, path="/128", peers=HTTP, setup=None, targets=(), post_bytes=0, close=False,
+                 resume=False):
         self.name, self.title, self.path = name, title, path
         self.peers, self.setup, self.post_bytes, self.close = peers, setup or Setup(), post_bytes, close
+        self.resume = resume  # TLS: each connection resumes a session
+        if self.setup.tls or self.setup.http2 or self.setup.compressed or self.setup.files:
+            self.chart = "protocols.svg"
         self.targets = dict(targets)  # peer name -> highest allowed ratio weir / peer
 
     def options(self):
@@ -44,25 +51,58 @@ class Row:
             found += ["--post", self.post_bytes]
         if self.setup.routes:
             found += ["--routes", self.setup.routes, self.setup.hosts]
+        if self.setup.tls:
+            found.append("--resume" if self.resume else "--tls")
+        if self.setup.compressed:
+            found += ["--field", "Accept-Encoding: gzip", "--expect", "content-encoding: gzip"]
         return found
 
     def check(self, running):
         body = load.RULER * (self.post_bytes // len(load.RULER)) if self.post_bytes else None
         table = self.setup.table()
         for host, prefix in (table[0], table[len(table) // 2], table[-1]) if table else [(None, "/")]:
-            load.check_answer(running.port, prefix + self.path[1:], host=host, body=body)
+            load.check_answer(running.port, prefix + self.path[1:], host=host, body=body, tls=self.setup.tls,
+                              compressed=self.setup.compressed)
 
     def warm_up(self, running, context):
         load.closed(running.port, self.path, context.warmup, options=self.options())
 
     def measure(self, running, context):
         figures = load.closed(running.port, self.path, context.seconds, options=self.options())
-        size = load.SIZES[self.path[1:]]
+        return self.sample(figures)
+
+    def sample(self, figures):
+        size = len(load.BODIES[self.path[1:]])
+        if self.setup.compressed:
+            size = figures["bytes"] // figures["requests"]  # the same for all, and what `check` has unpacked
         if figures["bytes"] != figures["requests"] * size:
             raise load.Failed(f"{figures['bytes']} bytes for {figures['requests']} answers of {size}")
         return {
             "requests": figures["requests"], "requests_per_s": figures["requests"] / figures["seconds"],
-            "p50_us": figures["p50_us"], "p90_us": figures["p90_us"], "p99_us": figures["p99_us"]}
+            "body_bytes": size, "p50_us": figures["p50_us"], "p90_us": figures["p90_us"], "p99_us": figures["p99_us"]}
+
+
+class Streams(Row):
+    """HTTP/2 in cleartext: few connections, many streams, as fast as they are answered."""
+
+    connections = 8
+    streams = 32
+
+    def check(self, running):
+        load.check_http2_answer(running.port, self.path)
+
+    def warm_up(self, running, context):
+        load.streams(running.port, self.path, context.warmup, self.connections, self.streams)
+
+    def measure(self, running, context):
+        return self.sample(load.streams(running.port, self.path, context.seconds, self.connections, self.streams))
+
+
+class Handshake(Row):
+    """A connection, a TLS handshake and one request, over and over."""
+
+    unit = "CPU µs/handshake"
+    digits = 0
 
 
 class Paced(Row):
@@ -90,13 +130,13 @@ class Idle(Row):
     timed = False
 
     def warm_up(self, running, context):
-        load.client("count", running.port, self.path, 2000, 64)
+        load.closed(running.port, self.path, 0.2, options=self.options())
         time.sleep(0.3)
 
     def measure(self, running, context):
         count = context.idle_connections
         rss_before, pss_before = machine.memory(running.pids)
-        connections = load.IdleConnections(running.port, self.path, count)
+        connections = load.IdleConnections(running.port, self.path, count, self.options())
         time.sleep(1)
         rss, pss = machine.memory(running.pids)
         connections.release()
@@ -132,7 +172,9 @@ class Start(Row):
         return machine.core_use(before, machine.Core(core), 0)
 
 
-# The targets are those of the project's first milestone (docs/performance.md).
+TLS = Setup(tls=True)
+
+# The targets are those of the project's milestones (docs/performance.md).
 ROWS = [
     Row("small", "128 B, keep-alive", targets={"nginx": 0.85, "haproxy": 0.80}),
     Row("16k", "16 KiB", path="/16k", targets={"nginx": 0.70}),
@@ -146,6 +188,19 @@ ROWS = [
     Paced("paced", "128 B at 2,000/s, open loop"),
     Idle("idle", "10,000 idle connections", targets={"nginx": 1.0}),
     Start("start", "start to first answer", targets={"nginx": 1.0}),
+    Row("tls-small", "TLS 1.3, 128 B, keep-alive", peers=PROTOCOLS, setup=TLS, targets={"nginx": 0.90}),
+    Row("tls-1m", "TLS 1.3, 1 MiB", path="/1m", peers=PROTOCOLS, setup=TLS, targets={"nginx": 0.90}),
+    Handshake("tls-handshake", "TLS 1.3, full handshake", close=True, peers=PROTOCOLS, setup=TLS,
+              targets={"nginx": 1.05}),
+    Handshake("tls-resumed", "TLS 1.3, resumed", close=True, resume=True, peers=PROTOCOLS, setup=TLS,
+              targets={"nginx": 1.0}),
+    Idle("idle-tls", "10,000 idle TLS connections", setup=TLS, targets={"nginx": 1.0}),
+    Streams("h2-small", "HTTP/2, 8 × 32 streams, 128 B", peers=PROTOCOLS, setup=Setup(http2=True),
+            targets={"nginx": 0.75, "envoy": 0.60}),
+    Row("gzip", "gzip of 32 KiB of JSON", path="/json", peers=WEB_SERVERS, setup=Setup(compressed=True),
+        targets={"nginx": 1.1}),
+    Row("files-small", "file of 128 B", peers=WEB_SERVERS, setup=Setup(files=True)),
+    Row("files-1m", "file of 1 MiB", path="/1m", peers=WEB_SERVERS, setup=Setup(files=True)),
 ]
 BY_NAME = {row.name: row for row in ROWS}
 

@@ -2,10 +2,12 @@
 
 from xml.sax.saxutils import escape
 
-COLOURS = {"weir": "#2f6fde", "nginx": "#5fa777", "haproxy": "#d98b5f", "haproxy-splice": "#b9a04c"}
-NAMES = {"weir": "Weir", "nginx": "nginx", "haproxy": "HAProxy", "haproxy-splice": "HAProxy, splicing"}
+COLOURS = {"weir": "#2f6fde", "nginx": "#5fa777", "haproxy": "#d98b5f", "haproxy-splice": "#b9a04c",
+           "envoy": "#a06fb5", "caddy": "#5ba3a8"}
+NAMES = {"weir": "Weir", "nginx": "nginx", "haproxy": "HAProxy", "haproxy-splice": "HAProxy, splicing",
+         "envoy": "Envoy", "caddy": "Caddy"}
 
-WIDTH, LEFT, RIGHT, BAR, GAP, GROUP_GAP, TOP = 760, 190, 130, 14, 3, 14, 74
+WIDTH, LEFT, RIGHT, BAR, GAP, GROUP_GAP, TOP = 780, 210, 140, 14, 3, 14, 90
 
 STYLE = """
   text { font: 12px system-ui, -apple-system, "Segoe UI", "Liberation Sans", sans-serif; fill: #24292f }
