@@ -29,7 +29,7 @@ import sys
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 KEYS = {"case", "rfc", "about", "send", "expect", "close", "backend", "seen", "body", "finish",
-        "method", "reason", "end", "reuse", "stream", "after", "field", "trailer"}
+        "method", "reason", "end", "reuse", "stream", "after", "field", "trailer", "greeting"}
 
 
 class Case(dict):

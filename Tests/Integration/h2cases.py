@@ -17,8 +17,10 @@ The files are those of cases.py (read that first); a `send` line here is one act
     FRAME TYPE FLAGS STREAM [length=N] | payload     any frame at all; numbers may be hexadecimal
     RAW bytes                             what is no frame
     FIELDS 1 COUNT | name: value          a complete request with this field COUNT times
-    WAIT settings | ack | head 1 | end 1 | rst 1     read until the peer sent that
-    EACH 5 GET {s} /x                     an action for the next five odd streams
+    WAIT settings | ack | pong | head 1 | end 1 | rst 1     read until the peer sent that
+    EACH 5 GET {s} /x                     an action for the first five odd streams
+    TIMES 5 GET 1 /x                      an action five times
+    CLOSE                                 end the connection
 
 The connection preface and an empty SETTINGS go first, unless the first line is `BARE`. `expect` has
 alternatives between "|", for stream `stream:` (default 1):
@@ -85,7 +87,7 @@ def dependency(text: str) -> bytes:
 
 
 def encode(line: str) -> bytes:
-    """The bytes of one action (every one but WAIT, EACH and BARE)."""
+    """The bytes of one action (of those that are frames or bytes)."""
     words, parts, raw = split(line)
     verb, options = words[0], dict(w.split("=", 1) for w in words if "=" in w)
     flags = 0
@@ -146,7 +148,7 @@ def encode(line: str) -> bytes:
 
 
 def expand(lines):
-    """EACH as the lines it stands for."""
+    """EACH and TIMES as the lines they stand for."""
     stream = 1
     for line in lines:
         if line.startswith("EACH "):
@@ -154,6 +156,9 @@ def expand(lines):
             for _ in range(number(count)):
                 yield action.replace("{s}", str(stream))
                 stream += 2
+        elif line.startswith("TIMES "):
+            _, count, action = line.split(" ", 2)
+            yield from [action] * number(count)
         else:
             yield line
 
@@ -173,6 +178,7 @@ def waits(session, line):
     conditions = {
         "settings": lambda: session.got_settings,
         "ack": lambda: session.acks > 0,
+        "pong": lambda: session.pings,
         "head": lambda: session.stream(stream).head is not None or session.stream(stream).over,
         "end": lambda: session.stream(stream).over,
         "rst": lambda: session.stream(stream).reset is not None,
@@ -200,6 +206,10 @@ def perform(session, lines, arrival="whole"):
         if line.startswith("WAIT "):
             flush()
             waits(session, line)
+        elif line == "CLOSE":
+            flush()
+            session.close()
+            return
         elif line != "BARE":
             pieces += encode(line)
     flush()
@@ -313,8 +323,8 @@ def load(folder="http2"):
     found = []
     for case in cases.load(folder, text=True):
         for line in script(case["text"]):
-            plain = next(iter(expand([line])))
-            if not plain.startswith(("WAIT", "BARE", "END", "RST")):
+            plain = next(iter(expand([line.replace("{s}", "1")])))
+            if plain.split()[0] not in ("WAIT", "BARE", "CLOSE"):
                 try:
                     encode(plain)
                 except (ValueError, KeyError, IndexError) as error:

@@ -61,7 +61,7 @@ class Peer:
         return command
 
     def _haproxy(self, backend, h2_backend, tls):
-        bind = f"ssl crt {tls[2]} alpn h2,http/1.1" if tls else "proto h2"
+        bind = f"ssl crt {tls[2]} alpn h2,http/1.1" if tls else ""
         path = self._write("haproxy.cfg", f"""
 global
     expose-experimental-directives
@@ -77,12 +77,6 @@ backend b
     server s {backend} {'proto h2' if h2_backend else ''}
 """)
         return ["haproxy", "-db", "-f", path]
-
-    def _haproxy1(self, backend, h2_backend, tls):
-        command = self._haproxy(backend, h2_backend, tls)
-        text = open(command[-1]).read().replace(f"{self.port} proto h2", f"{self.port}")
-        self._write("haproxy.cfg", text)
-        return command
 
     def _nghttpx(self, backend, h2_backend, tls):
         host, _, port = backend.rpartition(":")
