@@ -34,7 +34,6 @@ class Site:
     """A CA, an intermediate, and certificates of both kinds."""
 
     def __init__(self, folder):
-        self.folder = str(folder)
         self.root = certs.CA(folder)
         self.ca = certs.CA(folder, "Test Intermediate", self.root)
         self.other = certs.CA(folder, "Other Root")
