@@ -29,7 +29,7 @@ import sys
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 KEYS = {"case", "rfc", "about", "send", "expect", "close", "backend", "seen", "body", "finish",
-        "method", "reason", "end", "reuse"}
+        "method", "reason", "end", "reuse", "stream", "after", "field", "trailer", "greeting"}
 
 
 class Case(dict):
@@ -66,13 +66,17 @@ def unescape(text: str) -> bytes:
     return bytes(out)
 
 
-def read(path: str) -> list[Case]:
+def read(path: str, text=False) -> list[Case]:
+    """The cases of a file; with text=True `send` stays text, under the key `text` (h2cases.py)."""
     cases, sending = [], False
     for number, line in enumerate(open(path, encoding="utf-8").read().split("\n"), 1):
         where = f"{os.path.basename(path)}:{number}"
         if sending and line.startswith("  "):
             try:
-                cases[-1]["send"] += unescape(line[2:])
+                if text:
+                    cases[-1]["text"] = cases[-1].get("text", "") + line[2:] + "\n"
+                else:
+                    cases[-1]["send"] += unescape(line[2:])
             except (ValueError, IndexError) as error:
                 raise ValueError(f"{where}: {error}") from None
             continue
@@ -95,8 +99,9 @@ def read(path: str) -> list[Case]:
     return cases
 
 
-def load(folder: str) -> list[Case]:
-    cases = [case for path in sorted(glob.glob(os.path.join(FOLDER, folder, "*.case"))) for case in read(path)]
+def load(folder: str, text=False) -> list[Case]:
+    paths = sorted(glob.glob(os.path.join(FOLDER, folder, "*.case")))
+    cases = [case for path in paths for case in read(path, text)]
     names = [case["case"] for case in cases]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -107,7 +112,7 @@ def load(folder: str) -> list[Case]:
 def table(folder: str) -> str:
     """The corpus as Markdown, one section per file."""
     lines, file = [], None
-    for case in load(folder):
+    for case in load(folder, text=folder.startswith("http2")):
         if case["file"] != file:
             file = case["file"]
             lines += ["", f"### {file.removesuffix('.case')}", "",
@@ -121,5 +126,6 @@ def table(folder: str) -> str:
 
 
 if __name__ == "__main__":
-    for folder in sys.argv[1:] or ["malformed", "malformed-responses"]:
-        print(f"## {folder} ({len(load(folder))} cases)\n\n{table(folder)}\n")
+    for folder in sys.argv[1:] or ["malformed", "malformed-responses", "http2", "http2-responses"]:
+        count = len(load(folder, text=folder.startswith("http2")))
+        print(f"## {folder} ({count} cases)\n\n{table(folder)}\n")
