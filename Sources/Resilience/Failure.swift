@@ -99,6 +99,10 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
 
     // L4 connections
     case idleTimeout
+
+    // UDP sessions
+    case upstreamSilent
+    case configurationChanged
 }
 
 extension Reason {
@@ -165,6 +169,9 @@ extension Reason {
             ("upstream-write-timeout", .upstream, 504, "connection_write_timeout", .never)
 
         case .idleTimeout: ("idle-timeout", .client, 0, "", .never)
+
+        case .upstreamSilent: ("upstream-silent", .upstream, 0, "", .never)
+        case .configurationChanged: ("configuration-changed", .weir, 0, "", .never)
         }
     }
 }
