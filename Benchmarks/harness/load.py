@@ -23,6 +23,7 @@ def build():
     for name, flags, out in (
         ("origin", [], "origin"),
         ("client", [], "client"),
+        ("udp", [], "udp"),
         ("closed", [], "closed"),
         ("allocations", ["-shared", "-fPIC"], "allocations.so"),
     ):

@@ -21,7 +21,7 @@ class Setup:
     """What a row asks of a proxy."""
 
     def __init__(self, mode="http", routes=0, hosts=1):
-        self.mode = mode      # "http" or "tcp"
+        self.mode = mode      # "http", "tcp", "udp" or "udp-dns" (an answer ends its session)
         self.routes = routes  # 0: one route for everything
         self.hosts = hosts
 
@@ -62,7 +62,8 @@ class Running:
     """A started proxy that accepts connections on `port`."""
 
     def __init__(self, peer, folder, origin, setup, core, wrapper, environment):
-        self.port = free_port()
+        self.port, self.origin = free_port(), origin
+        self.is_datagram = setup.mode.startswith("udp")
         self.log = os.path.join(folder, "output.log")
         command = [*wrapper, *peer.command(folder, self.port, origin, setup)]
         with open(self.log, "w") as log:
@@ -79,6 +80,14 @@ class Running:
             if self.process.poll() is not None:
                 raise Failed(f"{self.name} ended at start: {self.tail()}")
             try:
+                if self.is_datagram:
+                    # A bound port cannot be bound again.
+                    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                        try:
+                            probe.bind(("127.0.0.1", self.port))
+                        except OSError:
+                            return
+                    raise OSError("nobody there yet")
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
                 return
             except OSError:
@@ -118,6 +127,9 @@ class Weir(Peer):
         lines = ["defaults: \"2026-1\"", "workers: 1", "listeners:", "  front:", f"    address: \"127.0.0.1:{port}\""]
         if setup.mode == "tcp":
             lines += ["    protocol: tcp", "    service: origin"]
+        elif setup.mode.startswith("udp"):
+            lines += ["    protocol: udp", "    service: origin"]
+            lines += ["    udp: { responses: 1 }"] if setup.mode == "udp-dns" else []
         else:
             lines.append("routes:")
             for number, (host, prefix) in enumerate(setup.table()):
@@ -146,12 +158,14 @@ class Nginx(Peer):
             "user root;" if os.geteuid() == 0 else "",
             "events { worker_connections 16384; }",
         ]
-        if setup.mode == "tcp":
+        if setup.mode != "http":
             module = next((each for each in STREAM_MODULES if os.path.exists(each)), None)
             if not module:
                 raise Failed("nginx has no stream module (apt install libnginx-mod-stream)")
             head.insert(0, f"load_module {module};")
-            body = ["stream {", f"  server {{ listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{origin}; }}", "}"]
+            kind, more = {"tcp": ("", ""), "udp": (" udp", ""), "udp-dns": (" udp", " proxy_responses 1;")}[setup.mode]
+            body = [
+                "stream {", f"  server {{ listen 127.0.0.1:{port}{kind}; proxy_pass 127.0.0.1:{origin};{more} }}", "}"]
         else:
             body = ["http {", "  access_log off; sendfile on; tcp_nopush on;"]
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):

@@ -38,12 +38,20 @@ struct SessionTable: ~Copyable {
 
     private var entries: UnsafeMutablePointer<Entry>
     private var mask: Int
-    private let seed: (UInt64, UInt64)
+    private let secret: (UInt64, UInt64, UInt64, UInt64)
     private(set) var count = 0
 
     /// - Parameter seed: random bits that nobody outside knows.
     init(seed: (UInt64, UInt64)) {
-        self.seed = (seed.0 | 1, seed.1)
+        // Whatever the seed, words with bits everywhere (splitmix64).
+        var state = seed.0
+        func word() -> UInt64 {
+            state = state &+ 0x9e37_79b9_7f4a_7c15 &+ seed.1
+            var z = (state ^ state >> 30) &* 0xbf58_476d_1ce4_e5b9
+            z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
+            return z ^ z >> 31
+        }
+        secret = (word(), word(), word(), word())
         mask = Self.slotsMin - 1
         entries = Self.slots(Self.slotsMin)
     }
@@ -71,9 +79,9 @@ struct SessionTable: ~Copyable {
         let rest =
             UInt64(key.port) << 48 ^ UInt64(UInt32(bitPattern: key.listener)) << 24
             ^ UInt64(UInt32(bitPattern: key.endpoint))
-        let first = Self.fold(key.source.low ^ seed.0, key.source.high ^ seed.1)
-        let second = Self.fold(key.local.low ^ first ^ 0x9e37_79b9_7f4a_7c15, rest ^ seed.0)
-        return Int(truncatingIfNeeded: Self.fold(second ^ key.local.high ^ seed.1, seed.0)) & mask
+        let first = Self.fold(key.source.low ^ secret.0, key.source.high ^ secret.1)
+        let second = Self.fold(key.local.low ^ secret.2, rest ^ secret.3)
+        return Int(truncatingIfNeeded: Self.fold(first ^ secret.3, second ^ key.local.high ^ secret.0)) & mask
     }
 
     /// The session of a key; nil when there is none.
