@@ -37,6 +37,7 @@ def build():
         ("client", [], "client"),
         ("closed", ["-lssl", "-lcrypto"], "closed"),
         ("streams", [], "streams"),
+        ("udp", [], "udp"),
         ("allocations", ["-shared", "-fPIC"], "allocations.so"),
     ):
         source, target = os.path.join(HERE, name + ".c"), os.path.join(BUILD, out)

@@ -27,7 +27,7 @@ class Setup:
     """What a row asks of a proxy."""
 
     def __init__(self, mode="http", routes=0, hosts=1, tls=False, http2=False, compressed=False, files=False):
-        self.mode = mode      # "http" or "tcp"
+        self.mode = mode      # "http", "tcp", "udp" or "udp-dns" (an answer ends its session)
         self.routes = routes  # 0: one route for everything
         self.hosts = hosts
         self.tls = tls        # to the client; the origin is asked in cleartext
@@ -78,7 +78,8 @@ class Running:
     """A started proxy that accepts connections on `port`."""
 
     def __init__(self, peer, folder, origin, setup, core, wrapper, environment):
-        self.port = free_port()
+        self.port, self.origin = free_port(), origin
+        self.is_datagram = setup.mode.startswith("udp")
         self.log = os.path.join(folder, "output.log")
         command = [*wrapper, *peer.command(folder, self.port, origin, setup)]
         with open(self.log, "w") as log:
@@ -95,6 +96,14 @@ class Running:
             if self.process.poll() is not None:
                 raise Failed(f"{self.name} ended at start: {self.tail()}")
             try:
+                if self.is_datagram:
+                    # A bound port cannot be bound again.
+                    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                        try:
+                            probe.bind(("127.0.0.1", self.port))
+                        except OSError:
+                            return
+                    raise OSError("nobody there yet")
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
                 return
             except OSError:
@@ -135,9 +144,12 @@ class Weir(Peer):
         if setup.tls:
             lines += ["    tls:", "      certificates:", f"        - {{ cert: {CERTIFICATE}, key: {KEY} }}"]
         if setup.http2:
-            lines.append("    http2: { max-streams: 128 }")
+            lines.append("    limits: { streams: 128 }")
         if setup.mode == "tcp":
             lines += ["    protocol: tcp", "    service: origin"]
+        elif setup.mode.startswith("udp"):
+            lines += ["    protocol: udp", "    service: origin"]
+            lines += ["    udp: { responses: 1 }"] if setup.mode == "udp-dns" else []
         else:
             lines.append("routes:")
             for number, (host, prefix) in enumerate(setup.table()):
@@ -175,12 +187,14 @@ class Nginx(Peer):
             "user root;" if os.geteuid() == 0 else "",
             "events { worker_connections 16384; }",
         ]
-        if setup.mode == "tcp":
+        if setup.mode != "http":
             module = next((each for each in STREAM_MODULES if os.path.exists(each)), None)
             if not module:
                 raise Failed("nginx has no stream module (apt install libnginx-mod-stream)")
             head.insert(0, f"load_module {module};")
-            body = ["stream {", f"  server {{ listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{origin}; }}", "}"]
+            kind, more = {"tcp": ("", ""), "udp": (" udp", ""), "udp-dns": (" udp", " proxy_responses 1;")}[setup.mode]
+            body = [
+                "stream {", f"  server {{ listen 127.0.0.1:{port}{kind}; proxy_pass 127.0.0.1:{origin};{more} }}", "}"]
         else:
             body = ["http {", "  access_log off; sendfile on; tcp_nopush on;"]
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):

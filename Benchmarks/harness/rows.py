@@ -8,6 +8,7 @@ import time
 
 from . import load, machine
 from .peers import Setup
+from .udp import UDP
 
 HTTP = ("weir", "nginx", "haproxy")
 SPLICING = HTTP + ("haproxy-splice",)
@@ -183,6 +184,8 @@ ROWS = [
     Row("post-64k", "POST of 64 KiB", post_bytes=64 * 1024, targets={"haproxy": 0.95}),
     Row("tcp", "TCP, 128 B", setup=Setup("tcp"), targets={"haproxy": 1.0}),
     Row("tcp-1m", "TCP, 1 MiB", path="/1m", setup=Setup("tcp"), peers=SPLICING),
+    UDP("udp", "UDP, 128 B, 64 sessions", "udp", targets={"nginx": 1.0}),
+    UDP("udp-dns", "UDP, 128 B, a session for each", "udp-dns", targets={"nginx": 1.0}),
     Row("routes-10", "10 routes", setup=Setup(routes=10, hosts=2)),
     Row("routes-1000", "1,000 routes", setup=Setup(routes=1000, hosts=50)),
     Paced("paced", "128 B at 2,000/s, open loop"),

@@ -98,7 +98,7 @@ public struct ControlPlaneView: AdminSource {
         }
         for values in metrics.routes where values.route == "-" {
             if values.service != "-" {
-                result.append(RouteStatus(match: "TCP connections", metrics: values))
+                result.append(RouteStatus(match: "L4 (TCP, UDP)", metrics: values))
             } else if values.requestsByClass.contains(where: { $0 > 0 }) {
                 result.append(RouteStatus(match: "no route", metrics: values))
             }
@@ -159,10 +159,13 @@ public struct ControlPlaneView: AdminSource {
         for listener in current.configuration.listeners {
             let name = listener.name.value
             guard let values = metrics.listeners.first(where: { $0.listener == name }) else { continue }
+            let isDatagram = listener.protocol == .udp
             limits.append(
                 LimitStatus(
-                    name: "listeners.\(name).connections", used: UInt64(clamping: values.active),
-                    max: UInt64(clamping: listener.limits.connections)))
+                    name: "listeners.\(name).\(isDatagram ? "sessions" : "connections")",
+                    used: UInt64(clamping: values.active),
+                    max: UInt64(
+                        clamping: isDatagram ? listener.limits.sessions : listener.limits.connections)))
         }
         for service in current.configuration.services where service.connections.max > 0 {
             let name = service.name.value
@@ -181,6 +184,7 @@ public struct ControlPlaneView: AdminSource {
             })
         limits.append(perWorker("exchanges", each.exchangesMax) { $0.exchanges.load(ordering: .relaxed) })
         limits.append(perWorker("tunnels", each.tunnelsMax) { $0.tunnels.load(ordering: .relaxed) })
+        limits.append(perWorker("udp-sessions", each.sessionsMax) { $0.sessions.load(ordering: .relaxed) })
         limits.append(
             perWorker("upstream-connections", each.upstreamsMax) { $0.upstreams.load(ordering: .relaxed) })
         return limits

@@ -26,6 +26,7 @@ enum Dashboard {
         <section><h2>Services</h2><div id="services"></div></section>
         <section><h2>Routes</h2><div id="routes"></div></section>
         <section><h2>Listeners</h2><div id="listeners"></div></section>
+        <section id="datagrams" hidden><h2>UDP</h2><div id="datagrams-table"></div></section>
         <section><h2>Workers</h2><div id="workers"></div></section>
         <section><h2>Limits</h2><div id="limits"></div></section>
         </main>
@@ -198,6 +199,16 @@ enum Dashboard {
             ["Rejected", l => [number(l.rejected), l.rejected ? "bad" : ""]],
             ["State", l => l.paused ? ["paused: no file descriptors", "bad"] : ["open", "good"], "left"],
           ], now.listeners));
+
+          const udp = now.listeners.filter(l => l.protocol === "udp");
+          byId("datagrams").hidden = !udp.length;
+          fill("datagrams-table", table([
+            ["Listener", l => l.name, "left"], ["Sessions", l => number(l.active)], ["Ended", l => number(l.streams)],
+            ["In/s", l => shown(rate(l.datagrams_in, (oldListeners.get(l.name) || {}).datagrams_in))],
+            ["Out/s", l => shown(rate(l.datagrams_out, (oldListeners.get(l.name) || {}).datagrams_out))],
+            ["Datagrams in", l => number(l.datagrams_in)], ["Out", l => number(l.datagrams_out)],
+            ["Dropped", l => [failures(l.datagrams_dropped), total(l.datagrams_dropped) ? "bad" : "dim"], "left"],
+          ], udp));
 
           const oldWorkers = index(before && before.workers, w => w.worker);
           fill("workers", table([

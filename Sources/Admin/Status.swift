@@ -70,7 +70,7 @@ public struct WorkerStatus: Sendable, Equatable {
 public struct ListenerStatus: Sendable, Equatable {
     /// Where it really listens, "0.0.0.0:8080".
     public var address: String
-    /// "http" or "tcp".
+    /// "http", "tcp" or "udp".
     public var `protocol`: String
     /// Accepting is suspended for want of file descriptors.
     public var isPaused: Bool

@@ -107,6 +107,12 @@ extension ListenerStatus {
             $0.member("streams", metrics.streams)
             $0.member("stream_bytes_in", metrics.streamBytesIn)
             $0.member("stream_bytes_out", metrics.streamBytesOut)
+            $0.member("datagrams_in", metrics.datagramsIn)
+            $0.member("datagrams_out", metrics.datagramsOut)
+            $0.key("datagrams_dropped")
+            $0.object {
+                for drop in metrics.drops { $0.member(drop.reason.name.description, drop.count) }
+            }
         }
     }
 }

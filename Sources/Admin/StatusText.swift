@@ -15,7 +15,7 @@ extension StatusSnapshot {
                 out += "  generation \(held.generation) still in use\n"
             }
             if let last = configuration.lastReload, !last.ok { out += "last " + last.text() }
-            out += "\n" + listenerTable() + "\n" + routeTable()
+            out += "\n" + listenerTable() + datagramTable() + "\n" + routeTable()
         }
         for service in services where wanted == nil || wanted == service.name {
             out += out.isEmpty ? "" : "\n"
@@ -51,6 +51,24 @@ extension StatusSnapshot {
                     $0.isPaused ? "paused: no file descriptors" : "",
                 ]
             })
+    }
+
+    /// Empty without UDP listeners.
+    private func datagramTable() -> String {
+        let udp = listeners.filter { $0.protocol == "udp" }
+        if udp.isEmpty { return "" }
+        return "\n"
+            + TextTable.render(
+                ["UDP", "SESSIONS", "ENDED", "DATAGRAMS IN", "OUT", "DROPPED"],
+                udp.map { listener in
+                    let metrics = listener.metrics
+                    let drops = metrics.drops.map { "\($0.reason.name)=\($0.count)" }
+                    return [
+                        metrics.listener, String(metrics.active), String(metrics.streams),
+                        String(metrics.datagramsIn), String(metrics.datagramsOut),
+                        drops.isEmpty ? "-" : drops.joined(separator: " "),
+                    ]
+                })
     }
 
     private func routeTable() -> String {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <unistd.h>
 
 int weir_accept(int fd, struct sockaddr_storage *address, socklen_t *length) {
@@ -28,6 +29,66 @@ int weir_affinity_count(void) {
 int weir_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t data) {
     struct epoll_event event = {.events = events, .data.u64 = data};
     return epoll_ctl(epoll, operation, fd, &event);
+}
+
+_Static_assert(sizeof(struct weir_message) == sizeof(struct mmsghdr), "struct mmsghdr has another shape");
+
+int weir_receive_batch(int fd, struct weir_message *messages, unsigned int count) {
+    return recvmmsg(fd, (struct mmsghdr *)messages, count, MSG_DONTWAIT, 0);
+}
+
+int weir_send_batch(int fd, struct weir_message *messages, unsigned int count) {
+    return sendmmsg(fd, (struct mmsghdr *)messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static struct in6_addr mapped(struct in_addr address) {
+    struct in6_addr result = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+    memcpy(&result.s6_addr[12], &address, 4);
+    return result;
+}
+
+int weir_read_control(struct weir_message *message, struct in6_addr *local, uint32_t *overflow) {
+    int found = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message->header); c; c = CMSG_NXTHDR(&message->header, c)) {
+        if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            *local = info.ipi6_addr;
+            found = 1;
+        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            *local = mapped(info.ipi_addr);
+            found = 1;
+        } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+            memcpy(overflow, CMSG_DATA(c), sizeof *overflow);
+        }
+    }
+    return found;
+}
+
+void weir_write_control(struct weir_message *message, void *control, int family,
+                        const struct in6_addr *local) {
+    _Static_assert(CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t)) <= weir_control_bytes,
+                   "more room needed");
+    struct cmsghdr *c = control;
+    if (family == AF_INET6) {
+        struct in6_pktinfo info = {.ipi6_addr = *local};
+        c->cmsg_level = IPPROTO_IPV6;
+        c->cmsg_type = IPV6_PKTINFO;
+        c->cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+        message->header.msg_controllen = CMSG_SPACE(sizeof info);
+    } else {
+        struct in_pktinfo info = {0};
+        memcpy(&info.ipi_spec_dst, &local->s6_addr[12], 4);
+        c->cmsg_level = IPPROTO_IP;
+        c->cmsg_type = IP_PKTINFO;
+        c->cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+        message->header.msg_controllen = CMSG_SPACE(sizeof info);
+    }
+    message->header.msg_control = control;
 }
 
 int weir_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }

@@ -58,6 +58,7 @@ struct ConfigurationBuilder {
         result.service = node["service"]?.asText
         node["proxy-protocol"]?.store(&result.proxyProtocol, Listener.ProxyProtocol.init(rawValue:))
         if result.protocol == .tcp { result.timeout.idleMs = 3_600_000 }
+        if result.protocol == .udp { result.timeout.idleMs = 60_000 }
         if let timeout = node["timeout"] {
             timeout["head"]?.store(&result.timeout.headMs)
             timeout["idle"]?.store(&result.timeout.idleMs)
@@ -78,6 +79,12 @@ struct ConfigurationBuilder {
             limits["connections"]?.store(&result.limits.connections, Int.init)
             limits["streams"]?.store(&result.limits.streams, Int.init)
             limits["requests-per-connection"]?.store(&result.limits.requestsPerConnection, Int.init)
+            limits["sessions"]?.store(&result.limits.sessions, Int.init)
+            limits["datagram"]?.storeSize(&result.limits.datagramBytes)
+        }
+        if let udp = node["udp"] {
+            udp["per"]?.store(&result.udp.per, Listener.UDP.Per.init(rawValue:))
+            udp["responses"]?.store(&result.udp.responses, Int.init)
         }
         if let tls = node["tls"], case .map = tls.content {
             result.tls = listenerTLS(tls, isHTTP: result.protocol == .http)

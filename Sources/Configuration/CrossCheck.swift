@@ -45,36 +45,87 @@ struct CrossCheck {
             if let address = node["address"], case .list(let list) = address.content, list.isEmpty {
                 check.report("\(place) has no address", address.origin, "expected at least one address")
             }
-            if listener.protocol == .tcp {
+            if listener.protocol != .http {
                 if let service = listener.service {
                     if !known.contains(service.value) { dangling(service, "service", services, &check) }
                 } else if node["service"] == nil, case .map = node.content {
                     check.report(
                         "\"service\" is missing in \(place)", listener.name.origin,
-                        "a listener with protocol: tcp needs service: NAME",
+                        "a listener with protocol: \(listener.protocol.rawValue) needs service: NAME",
                         suggestion: services.count == 1 ? "service: \(services[0])" : nil)
                 }
-                httpOnly(node, place, &check)
+                httpOnly(node, place, listener.protocol, &check)
+                if listener.protocol == .udp { datagrams(listener, node, place, &check) }
             } else if node["service"] != nil {
                 let origin = node.entries.first { $0.key.value == "service" }?.key.origin ?? node.origin
                 check.report(
-                    "\"service\" in \(place) needs protocol: tcp", origin,
+                    "\"service\" in \(place) needs protocol: tcp or udp", origin,
                     "requests on an HTTP listener are sent to services by routes")
             }
+            if listener.protocol != .udp { datagramsOnly(node, place, &check) }
         }
     }
 
-    private func httpOnly(_ node: Node, _ place: String, _ check: inout SchemaCheck) {
+    /// What UDP cannot do: Unix sockets, PROXY headers, connections.
+    private func datagrams(_ listener: Listener, _ node: Node, _ place: String, _ check: inout SchemaCheck) {
+        for address in listener.addresses {
+            guard case .unix = address.kind else { continue }
+            check.report(
+                "\(place) cannot listen on a Unix socket", address.text.origin,
+                "a listener with protocol: udp needs an IP address and port")
+        }
+        if listener.proxyProtocol == .required, let written = node["proxy-protocol"] {
+            check.report(
+                "\(place) cannot require PROXY headers", written.origin,
+                "a listener with protocol: udp has no connections for them to start")
+        }
+        if let written = node["limits"]?.entries.first(where: { $0.key.value == "connections" }) {
+            check.report(
+                "\"connections\" in \(place).limits is not for UDP", written.key.origin,
+                "a listener with protocol: udp has sessions", suggestion: "sessions")
+        }
+        guard let name = listener.service?.value,
+            let service = configuration.services.first(where: { $0.name.value == name })
+        else { return }
+        for endpoint in service.endpoints {
+            guard case .unix = endpoint.address.kind else { continue }
+            check.report(
+                "endpoint \(endpoint.address.text.value) of service \"\(name.clipped(64))\" cannot take datagrams",
+                endpoint.address.text.origin,
+                "\(place) has protocol: udp: its endpoints need an IP address or name, and a port")
+        }
+        if service.proxyProtocol != .off, let origin = listener.service?.origin {
+            check.report(
+                "service \"\(name.clipped(64))\" sends PROXY headers, which \(place) cannot", origin,
+                "expected a service with proxy-protocol: off for protocol: udp")
+        }
+    }
+
+    /// Keys that only say something about datagrams.
+    private func datagramsOnly(_ node: Node, _ place: String, _ check: inout SchemaCheck) {
+        let written =
+            node.entries.filter { $0.key.value == "udp" }
+            + (node["limits"]?.entries.filter { ["sessions", "datagram"].contains($0.key.value) } ?? [])
+        for entry in written {
+            check.report(
+                "\"\(entry.key.value)\" in \(place) needs protocol: udp", entry.key.origin,
+                "other listeners have connections, not datagrams")
+        }
+    }
+
+    private func httpOnly(
+        _ node: Node, _ place: String, _ protocol: Listener.`Protocol`, _ check: inout SchemaCheck
+    ) {
         func refuse(_ node: Node?, _ keys: [String], _ place: String) {
             for entry in node?.entries ?? [] where keys.contains(entry.key.value) {
                 check.report(
                     "\"\(entry.key.value)\" in \(place) is for HTTP listeners only", entry.key.origin,
-                    "a listener with protocol: tcp does not read requests")
+                    "a listener with protocol: \(`protocol`.rawValue) does not read requests")
             }
         }
         refuse(node, ["min-body-rate"], place)
         // With a PROXY header to wait for, there is a head after all.
-        let waitsForHeader = node["proxy-protocol"]?.text == "required"
+        let waitsForHeader = `protocol` == .tcp && node["proxy-protocol"]?.text == "required"
         refuse(
             node["timeout"], waitsForHeader ? ["body", "write"] : ["head", "body", "write"],
             place + ".timeout")
@@ -85,12 +136,23 @@ struct CrossCheck {
 
     /// The same address twice, and a single address beside ":port" for all of them.
     private func addresses(_ check: inout SchemaCheck) {
+        let all = configuration.listeners.flatMap { listener in
+            listener.addresses.map {
+                (
+                    name: "listener \(listener.name.value.clipped(64))", address: $0,
+                    isDatagram: listener.protocol == .udp
+                )
+            }
+        }
+        let admin = (configuration.admin?.addresses ?? []).map { (name: "admin", address: $0) }
+        addresses(all.filter { !$0.isDatagram }.map { ($0.name, $0.address) } + admin, &check)
+        // UDP has ports of its own: DNS listens on 53 of both.
+        addresses(all.filter(\.isDatagram).map { ($0.name, $0.address) }, &check)
+    }
+
+    private func addresses(_ all: [(name: String, address: Address)], _ check: inout SchemaCheck) {
         var seen: [Address.Kind: (name: String, origin: Origin)] = [:]
         var anyPorts: [UInt16: (name: String, origin: Origin)] = [:]
-        var all = configuration.listeners.flatMap { listener in
-            listener.addresses.map { (name: "listener \(listener.name.value.clipped(64))", address: $0) }
-        }
-        all += (configuration.admin?.addresses ?? []).map { (name: "admin", address: $0) }
         for (name, address) in all {
             guard case .any(let port) = address.kind, anyPorts[port] == nil else { continue }
             anyPorts[port] = (name, address.text.origin)
@@ -117,7 +179,7 @@ struct CrossCheck {
         let services = configuration.services.map(\.name.value)
         let known = Set(services)
         let http = configuration.listeners.filter { $0.protocol == .http }.map(\.name.value)
-        let tcp = configuration.listeners.filter { $0.protocol == .tcp }.map(\.name.value)
+        let others = configuration.listeners.filter { $0.protocol != .http }
         // Names from the tree: a route whose action is wrong still takes its name.
         var names: [String: Int] = [:]
         if case .list(let nodes)? = root["routes"]?.content {
@@ -146,16 +208,17 @@ struct CrossCheck {
                 dangling(name, "service", services, &check)
             }
             for listener in route.listeners where !http.contains(listener.value) {
-                if tcp.contains(listener.value) {
+                if let other = others.first(where: { $0.name.value == listener.value }) {
+                    let word = other.protocol.rawValue
                     check.report(
-                        "listener \"\(listener.value)\" has protocol: tcp", listener.origin,
-                        "routes are for HTTP listeners: a tcp listener names its service itself")
+                        "listener \"\(listener.value)\" has protocol: \(word)", listener.origin,
+                        "routes are for HTTP listeners: a \(word) listener names its service itself")
                 } else {
                     dangling(listener, "listener", http, &check)
                 }
             }
         }
-        if !configuration.routes.isEmpty, http.isEmpty, !tcp.isEmpty, let node = root["routes"] {
+        if !configuration.routes.isEmpty, http.isEmpty, !others.isEmpty, let node = root["routes"] {
             check.report("routes without an HTTP listener are never used", node.origin, severity: .warning)
         }
         if root["routes"]?.elements.isEmpty ?? true,

@@ -63,17 +63,17 @@ enum Language {
                 "Where to listen. `:8080` is every IPv4 and IPv6 address of the machine; `unix:/path` is a Unix socket.",
                 example: "address: [\"127.0.0.1:8080\", \"[::1]:8080\"]"),
             Key(
-                "protocol", .choice(["http", "tcp"], later: ["udp", "dns", "redis", "postgres"]),
+                "protocol", .choice(["http", "tcp", "udp"], later: ["dns", "redis", "postgres"]),
                 default: "http",
-                "`http` reads HTTP/1.1 requests and routes each; `tcp` passes bytes to one service.",
+                "`http` reads HTTP/1.1 requests and routes each; `tcp` passes bytes to one service, `udp` datagrams.",
                 example: "protocol: tcp"),
             Key(
                 "service", .text(.name),
-                "The service connections go to. Required with `protocol: tcp`, not allowed with `http`.",
+                "The service connections or datagrams go to. Required with `protocol: tcp` and `udp`, not allowed with `http`.",
                 example: "service: postgres"),
             Key(
                 "proxy-protocol", .choice(["off", "required"]), default: "off",
-                "With `required` every connection has to start with a PROXY protocol header (version 1 or 2), which then gives the address of the client; other connections are closed. Anybody who can connect can claim any address: use it only behind a balancer.",
+                "With `required` every connection has to start with a PROXY protocol header (version 1 or 2), which then gives the address of the client; other connections are closed. Anybody who can connect can claim any address: use it only behind a balancer. Not for UDP.",
                 example: "proxy-protocol: required"),
             Key(
                 "timeout", .section(listenerTimeout),
@@ -91,8 +91,24 @@ enum Language {
                 "Speak TLS with clients. Certificates and keys are files; see `weir cert`.",
                 example:
                     "tls:\n  certificates:\n    - { cert: /etc/weir/a.pem, key: /etc/weir/a.key }"),
+            Key(
+                "udp", .section(listenerUDP), "How datagrams become sessions. UDP only.",
+                example: "udp: { responses: 1 }"),
         ],
         later: ["http2", "http3", "acme", "policies"])
+
+    static let listenerUDP = Section(
+        name: "udp",
+        keys: [
+            Key(
+                "per", .choice(["session", "packet"]), default: "session",
+                "What an endpoint is chosen for. `session`: datagrams of one client (address and port) go to one endpoint until the session is idle. `packet`: each datagram goes where the balancer says.",
+                example: "per: packet"),
+            Key(
+                "responses", .either([.word("any"), .integer(0...1_000_000)]), default: "any",
+                "Datagrams an endpoint answers each of the client's with. When all have come the session ends at once (DNS: 1). 0: no answer is expected (syslog, StatsD).",
+                example: "responses: 1"),
+        ])
 
     static let listenerTimeout = Section(
         name: "timeout",
@@ -102,7 +118,7 @@ enum Language {
                 "From the first byte of a request to the end of its head. HTTP only.", example: "head: 5s"),
             Key(
                 "idle", .duration(anyTime), default: "75s",
-                "HTTP: a kept-alive connection without a request. TCP: no byte in either direction; the default is then 1h.",
+                "HTTP: a kept-alive connection without a request. TCP and UDP: no byte in either direction; the default is then 1h for TCP and 60s for UDP.",
                 example: "idle: 2m"),
             Key(
                 "body", .duration(anyTime), default: "30s",
@@ -128,7 +144,7 @@ enum Language {
                 "Bytes of a request target; more is a 414. HTTP only.", example: "target: 8KiB"),
             Key(
                 "connections", .integer(1...10_000_000), default: "100000",
-                "Connections open at once, over all workers.", example: "connections: 20000"),
+                "Connections open at once, over all workers. HTTP and TCP.", example: "connections: 20000"),
             Key(
                 "requests-per-connection", .integer(1...1_000_000_000), default: "10000",
                 "Requests on one connection before it is closed in an orderly way. HTTP only.",
@@ -137,6 +153,14 @@ enum Language {
                 "streams", .integer(1...10_000), default: "128",
                 "Streams a client may have open at once on an HTTP/2 connection. HTTP only.",
                 example: "streams: 256"),
+            Key(
+                "sessions", .integer(1...1_000_000), default: "10000",
+                "UDP sessions open at once, over all workers; each has a socket. Datagrams of further sources are dropped and counted. UDP only.",
+                example: "sessions: 20000"),
+            Key(
+                "datagram", .size(1...65_535), default: "65535B",
+                "Bytes of a datagram, in either direction; longer ones are dropped and counted. UDP only.",
+                example: "datagram: 4KiB"),
         ])
 
     static let clientAddress = Section(

@@ -138,7 +138,7 @@ public struct Address: Sendable, Hashable {
 /// An address and protocol traffic is accepted on.
 public struct Listener: Sendable, Equatable {
     public enum `Protocol`: String, Sendable, CaseIterable {
-        case http, tcp
+        case http, tcp, udp
     }
     public enum ProxyProtocol: String, Sendable, CaseIterable {
         /// Connections start with the client's own bytes.
@@ -149,7 +149,8 @@ public struct Listener: Sendable, Equatable {
     public struct Timeout: Sendable, Equatable {
         /// From the first byte of a request (or the end of the handshake) to the end of its head.
         public var headMs: Int64 = 10_000
-        /// HTTP: without a request on a kept-alive connection. TCP: without a byte in either direction.
+        /// HTTP: without a request on a kept-alive connection. TCP and UDP: without a byte in either
+        /// direction.
         public var idleMs: Int64 = 75_000
         /// Without a byte of a request body that is still to come.
         public var bodyMs: Int64 = 30_000
@@ -171,6 +172,24 @@ public struct Listener: Sendable, Equatable {
         public var requestsPerConnection = 10_000
         /// Streams open at once on one HTTP/2 connection.
         public var streams = 128
+        /// UDP sessions open at once on this listener, over all workers.
+        public var sessions = 10_000
+        /// Bytes of a UDP datagram, in either direction.
+        public var datagramBytes = 65_535
+
+        public init() {}
+    }
+    /// How datagrams become sessions.
+    public struct UDP: Sendable, Equatable {
+        public enum Per: String, Sendable, CaseIterable {
+            /// An endpoint is chosen for each session: a client stays with its endpoint.
+            case session
+            /// An endpoint is chosen for each datagram.
+            case packet
+        }
+        public var per = Per.session
+        /// Datagrams an endpoint answers each of the client's with; nil is any number.
+        public var responses: Int?
 
         public init() {}
     }
@@ -178,7 +197,7 @@ public struct Listener: Sendable, Equatable {
     public var name: Text
     public var addresses: [Address] = []
     public var `protocol` = Protocol.http
-    /// The service TCP connections go to: set if and only if `protocol` is tcp.
+    /// The service connections or datagrams go to: set if and only if `protocol` is tcp or udp.
     public var service: Text?
     public var proxyProtocol = ProxyProtocol.off
     public var timeout = Timeout()
@@ -187,6 +206,7 @@ public struct Listener: Sendable, Equatable {
     public var limits = Limits()
     /// nil: connections are not encrypted.
     public var tls: TLS?
+    public var udp = UDP()
 
     public init(name: Text) { self.name = name }
 }

@@ -64,7 +64,18 @@ private struct Form {
         if let service = listener.service { put("\(at) service", service.value) }
         put("\(at) proxy-protocol", listener.proxyProtocol.rawValue)
         put("\(at) timeout.idle", Units.duration(timeout.idleMs))
-        put("\(at) limits.connections", "\(listener.limits.connections)")
+        if listener.protocol == .udp {
+            put(
+                "\(at) udp",
+                "per=\(listener.udp.per.rawValue) responses=\(listener.udp.responses.map { "\($0)" } ?? "any")"
+            )
+            put(
+                "\(at) limits",
+                "sessions=\(listener.limits.sessions) datagram=\(Units.size(Int64(listener.limits.datagramBytes)))"
+            )
+        } else {
+            put("\(at) limits.connections", "\(listener.limits.connections)")
+        }
         if let tls = listener.tls { listenerTLS(tls, at) }
         guard listener.protocol == .http else { return }
         put(

@@ -16,10 +16,11 @@ enum ListenerSockets {
         var opened: [(String, ListeningSockets)] = []
         var errors: [ConfigurationError] = []
         for listener in configuration.listeners {
-            for address in listener.addresses where objects.sockets(at: address.text.value) == nil {
-                switch open(address, workers: workers, id: objects.socketsID()) {
+            for address in listener.addresses where objects.sockets(at: key(address, of: listener)) == nil {
+                let isDatagram = listener.protocol == .udp
+                switch open(address, isDatagram: isDatagram, workers: workers, id: objects.socketsID()) {
                 case .success(let sockets):
-                    opened.append((address.text.value, sockets))
+                    opened.append((key(address, of: listener), sockets))
                 case .failure(let error):
                     errors.append(
                         ConfigurationError(
@@ -35,32 +36,37 @@ enum ListenerSockets {
         return errors
     }
 
+    /// The name an address's sockets are found by: TCP and UDP have ports of their own.
+    static func key(_ address: Address, of listener: Listener) -> String {
+        listener.protocol == .udp ? "udp " + address.text.value : address.text.value
+    }
+
     private static func hint(_ code: Int32) -> String? {
         switch code {
-        case EADDRINUSE: "another process listens there; `ss -ltnp` shows which"
+        case EADDRINUSE: "another process listens there; `ss -lntup` shows which"
         case EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE (or root)"
         case EADDRNOTAVAIL: "this machine has no such address"
         default: nil
         }
     }
 
-    private static func open(_ address: Address, workers: Int, id: Int) -> Result<
+    private static func open(_ address: Address, isDatagram: Bool, workers: Int, id: Int) -> Result<
         ListeningSockets, SystemError
     > {
         switch address.kind {
         case .any(let port):
             // IPv6 with IPv4 mapped into it, or IPv4 alone where there is no IPv6.
             let both = SocketAddress.ip(IPAddress(high: 0, low: 0), port: port)
-            let result = perWorker(both, workers: workers, id: id)
+            let result = perWorker(both, isDatagram, workers: workers, id: id)
             if case .failure(let error) = result, error.code == EAFNOSUPPORT {
-                return perWorker(.ip(IPAddress(v4: 0), port: port), workers: workers, id: id)
+                return perWorker(.ip(IPAddress(v4: 0), port: port), isDatagram, workers: workers, id: id)
             }
             return result
         case .ip(let host, let port):
             guard let ip = IPAddress(host) else {
                 return .failure(SystemError(call: "address", code: EINVAL))
             }
-            return perWorker(.ip(ip, port: port), workers: workers, id: id)
+            return perWorker(.ip(ip, port: port), isDatagram, workers: workers, id: id)
         case .unix(let path):
             return unix(path, id: id)
         case .name:
@@ -68,18 +74,23 @@ enum ListenerSockets {
         }
     }
 
-    private static func perWorker(_ address: SocketAddress, workers: Int, id: Int) -> Result<
-        ListeningSockets, SystemError
-    > {
+    private static func perWorker(
+        _ address: SocketAddress, _ isDatagram: Bool, workers: Int, id: Int
+    ) -> Result<ListeningSockets, SystemError> {
+        func bound(reusePort: Bool) -> Result<Socket, SystemError> {
+            if isDatagram { return Socket.bindDatagram(on: address, dualStack: true, reusePort: reusePort) }
+            return Socket.listen(
+                on: address, dualStack: true, reusePort: reusePort, backlog: reusePort ? 4096 : 1)
+        }
         // With SO_REUSEPORT another process of the same user could share the port unnoticed: a first
         // socket without it finds out whether the address is free.
-        switch Socket.listen(on: address, dualStack: true, reusePort: false, backlog: 1) {
+        switch bound(reusePort: false) {
         case .failure(let error): return .failure(error)
         case .success(let probe): probe.close()
         }
         var descriptors: [Int32] = []
         for _ in 0..<workers {
-            switch Socket.listen(on: address, dualStack: true) {
+            switch bound(reusePort: true) {
             case .success(let socket):
                 descriptors.append(socket.fd)
             case .failure(let error):
@@ -87,7 +98,8 @@ enum ListenerSockets {
                 return .failure(error)
             }
         }
-        return .success(ListeningSockets(id: id, address: address, descriptors: descriptors))
+        return .success(
+            ListeningSockets(id: id, address: address, descriptors: descriptors, isDatagram: isDatagram))
     }
 
     /// A socket file left by a process that is gone is replaced; one that somebody answers on is not.

@@ -304,13 +304,24 @@ struct SnapshotBuilder {
         let name = listener.name.value
         let (router, indexes) = compiled.router(for: name, configuration)
         var traffic = ListenerPlan.Traffic.http
-        if listener.protocol == .tcp, let service = listener.service {
+        switch (listener.protocol, listener.service) {
+        case (.tcp, let service?):
             traffic = .tcp(serviceID: objects.serviceID(service.value))
+        case (.udp, let service?):
+            traffic = .udp(
+                serviceID: objects.serviceID(service.value),
+                DatagramPlan(
+                    isPerPacket: listener.udp.per == .packet, responses: listener.udp.responses,
+                    sessionsMax: (listener.limits.sessions + workerCount - 1) / workerCount,
+                    bytesMax: listener.limits.datagramBytes))
+        default:
+            break
         }
         var sockets: [ListeningSockets] = []
         for address in listener.addresses {
-            kept.insert(address.text.value)
-            if let open = objects.sockets(at: address.text.value) { sockets.append(open) }
+            let key = ListenerSockets.key(address, of: listener)
+            kept.insert(key)
+            if let open = objects.sockets(at: key) { sockets.append(open) }
         }
         let tls = certificates.context(listener: name)
         if listener.tls != nil && tls == nil { sockets = [] }

@@ -41,7 +41,9 @@ private func headEvent(_ s: SessionPointer, _ kind: HTTP2Event.Kind, _ record: S
     return event
 }
 
-private func refuse(_ s: SessionPointer, _ record: StreamPointer, _ status: UInt16, _ violation: HTTP2Violation) {
+private func refuse(
+    _ s: SessionPointer, _ record: StreamPointer, _ status: UInt16, _ violation: HTTP2Violation
+) {
     record.pointee.flags.formUnion([.discards, .isKnown])
     var event = HTTP2Event(.headRefused)
     event.stream = record.pointee.id

@@ -47,7 +47,9 @@ struct Inbox {
 
     var isFull: Bool { eventCount >= Inbox.eventsFull || byteCount >= Inbox.bytesFull }
     /// Grown beyond what is worth keeping in a free list.
-    var isLarge: Bool { byteCapacity > 2 &* Inbox.bytesFull || eventCapacity > 1_024 || fieldCapacity > 4_096 }
+    var isLarge: Bool {
+        byteCapacity > 2 &* Inbox.bytesFull || eventCapacity > 1_024 || fieldCapacity > 4_096
+    }
 
     /// Appends bytes; their offset.
     @inline(__always)

@@ -61,6 +61,8 @@ public final class ListenerPlan: Sendable {
         case http
         /// L4: every connection goes to one service.
         case tcp(serviceID: Int)
+        /// L4: so does every datagram.
+        case udp(serviceID: Int, DatagramPlan)
     }
 
     public let id: Int
@@ -124,6 +126,25 @@ public final class ListenerPlan: Sendable {
     }
 }
 
+/// How a UDP listener's datagrams become sessions.
+public struct DatagramPlan: Sendable, BitwiseCopyable {
+    /// An endpoint for each datagram instead of one for each session.
+    public var isPerPacket: Bool
+    /// Answers to each of the client's datagrams, after which a session ends; nil: any number.
+    public var responses: Int?
+    /// Open sessions per worker.
+    public var sessionsMax: Int
+    /// Bytes of a datagram in either direction.
+    public var bytesMax: Int
+
+    public init(isPerPacket: Bool, responses: Int?, sessionsMax: Int, bytesMax: Int) {
+        self.isPerPacket = isPerPacket
+        self.responses = responses
+        self.sessionsMax = sessionsMax
+        self.bytesMax = bytesMax
+    }
+}
+
 /// The sockets of one listener address: one per worker (SO_REUSEPORT), or one shared by all (Unix).
 /// Opened by the control plane before a snapshot is published; closed when the last snapshot that
 /// names them and the workers have let go.
@@ -131,12 +152,15 @@ public final class ListeningSockets: Sendable {
     public let address: SocketAddress
     /// Counts up over the life of the process; tells a worker whether it already listens on these.
     public let id: Int
+    /// UDP: nothing to accept.
+    public let isDatagram: Bool
     private let descriptors: [Int32]
 
-    public init(id: Int, address: SocketAddress, descriptors: [Int32]) {
+    public init(id: Int, address: SocketAddress, descriptors: [Int32], isDatagram: Bool = false) {
         self.id = id
         self.address = address
         self.descriptors = descriptors
+        self.isDatagram = isDatagram
     }
 
     /// The socket for a worker.
@@ -326,6 +350,8 @@ public final class Endpoint: Sendable {
     public let metrics: EndpointMetrics
     /// Requests and L4 connections under way, over all workers.
     public let load = Atomic<Int>(0)
+    /// It refused a datagram: until then (monotonic milliseconds) UDP prefers others.
+    let refusedUntilMs = Atomic<UInt64>(0)
 
     private let ids: EndpointIDs
 

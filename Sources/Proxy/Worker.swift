@@ -32,6 +32,8 @@ public final class WorkerGauges: Sendable {
     public let connections = Atomic<Int>(0)
     public let exchanges = Atomic<Int>(0)
     public let tunnels = Atomic<Int>(0)
+    /// UDP sessions.
+    public let sessions = Atomic<Int>(0)
     public let upstreams = Atomic<Int>(0)
     public let pipes = Atomic<Int>(0)
     public let bufferBytes = Atomic<Int>(0)
@@ -49,6 +51,7 @@ public struct WorkerLimits: Sendable {
     public var exchangesMax = 1 << 18
     public var upstreamsMax = 1 << 18
     public var tunnelsMax = 1 << 18
+    public var sessionsMax = 1 << 18
     /// Pipes for splicing handed out at a time; beyond that bodies are copied.
     public var pipesMax = 1024
     public init() {}
@@ -66,6 +69,8 @@ enum TokenKind {
     static let acceptPause: UInt8 = 7
     static let tick: UInt8 = 8
     static let exchangeTotal: UInt8 = 9
+    static let datagramListener: UInt8 = 14
+    static let datagramSession: UInt8 = 15
 }
 
 public final class Worker: @unchecked Sendable {
@@ -86,6 +91,7 @@ public final class Worker: @unchecked Sendable {
     var tunnels: Slab<Tunnel>
     var sessions: Slab<SessionRecord>
     var streams: Slab<StreamEnd>
+    var datagrams: DatagramState
     var graveyard = Graveyard()
     var pools = Table<EndpointPool>()
     var serviceStates = Table<ServiceState>()
@@ -175,6 +181,7 @@ public final class Worker: @unchecked Sendable {
         getentropy(&seed, 8)
         random = WorkerRandom(seed: seed)
         identity = random.next()
+        datagrams = DatagramState(sessionsMax: limits.sessionsMax)
         var limit = rlimit()
         getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         acceptDescriptorMax = Int32(clamping: limit.rlim_cur - max(limit.rlim_cur / 8, 8))
@@ -228,6 +235,7 @@ public final class Worker: @unchecked Sendable {
                 // Often enough for the times in records; reading the clock costs as much as parsing a field.
                 if i & 7 == 7 { updateClock() }
             }
+            sendAnswers()
             updateClock()
             while let token = timers.nextExpired(nowMs: nowMs) { expired(token) }
             flushSessions()
@@ -264,6 +272,10 @@ public final class Worker: @unchecked Sendable {
             tunnelReady(tunnel, readiness, side: .upstream)
         case TokenKind.listener:
             acceptReady(token.handle)
+        case TokenKind.datagramListener:
+            datagramsReady(token.handle)
+        case TokenKind.datagramSession:
+            if let session = datagrams.sessions.pointer(token.handle) { answersReady(session) }
         case TokenKind.mailbox:
             for message in mailbox.takeAll() { receive(message) }
         default:
@@ -291,6 +303,8 @@ public final class Worker: @unchecked Sendable {
             if let upstream = upstreams.pointer(token.handle) { upstreamDeadlinePassed(upstream) }
         case TokenKind.tunnelClient:
             if let tunnel = tunnels.pointer(token.handle) { tunnelDeadlinePassed(tunnel) }
+        case TokenKind.datagramSession:
+            if let session = datagrams.sessions.pointer(token.handle) { sessionDeadlinePassed(session) }
         case TokenKind.exchange:
             if let exchange = exchanges.pointer(token.handle) { exchangeTimerFired(exchange) }
         case TokenKind.exchangeTotal:
@@ -319,6 +333,7 @@ public final class Worker: @unchecked Sendable {
     private func tellStatus() {
         status.exchanges.store(exchanges.count, ordering: .relaxed)
         status.tunnels.store(tunnels.count, ordering: .relaxed)
+        status.sessions.store(datagrams.sessions.count, ordering: .relaxed)
         status.upstreams.store(upstreams.count, ordering: .relaxed)
         status.bufferBytes.store(buffers.bytesInUse, ordering: .relaxed)
         status.pipes.store(pipes.inUse, ordering: .relaxed)
@@ -353,6 +368,7 @@ public final class Worker: @unchecked Sendable {
         var tunnels: [Handle] = []
         var streams: [Handle] = []
         var sessions: [Handle] = []
+        var datagramSessions: [Handle] = []
     }
 
     private func buryTheDead() {
@@ -365,12 +381,16 @@ public final class Worker: @unchecked Sendable {
         while let handle = graveyard.tunnels.popLast() { tunnels.release(handle) }
         while let handle = graveyard.streams.popLast() { streams.release(handle) }
         while let handle = graveyard.sessions.popLast() { sessions.release(handle) }
+        while let handle = graveyard.datagramSessions.popLast() { datagrams.sessions.release(handle) }
     }
 
     // MARK: snapshots
 
     /// Makes a snapshot the current one and listens where it says.
     private func adopt(_ new: Snapshot) {
+        // Answers under way are for sockets and plans of the old one.
+        sendAnswers()
+        let previous = snapshot
         if new !== snapshot {
             let old = lease
             lease = .allocate(capacity: 1)
@@ -390,6 +410,7 @@ public final class Worker: @unchecked Sendable {
         }
         for pool in 0..<pools.count { forgetIfGone(pool) }
         listen(to: new)
+        withExtendedLifetime(previous) { followSnapshot() }
         for client in clientsOfRemovedListeners() { closeWhenQuiet(client) }
         status.generation.store(new.generation, ordering: .releasing)
         metrics.cell(worker: index).snapshot(generation: new.generation)
@@ -429,8 +450,8 @@ public final class Worker: @unchecked Sendable {
         status.isDraining.store(true, ordering: .releasing)
         drainStartedMs = nowMs
         acceptTheRest()
-        stopListening()
         sessions.each { if $0.pointee.client != nil { shutDown($0) } }
+        stopListening(keepingDatagrams: true)
         timers.arm(acceptTimer, atMs: nowMs + Self.drainStepMs)
     }
 
@@ -440,8 +461,13 @@ public final class Worker: @unchecked Sendable {
         timers.arm(acceptTimer, atMs: drainSweepMs)
         let elapsedMs = nowMs &- drainStartedMs
         if elapsedMs >= Self.drainIdleGraceMs { closeIdleClients() }
+        endQuietSessions()
         // A step at least: another worker may have handed a connection over just before it knew.
-        if elapsedMs >= Self.drainStepMs, clients.count == 0, tunnels.count == 0 { isStopping = true }
+        if elapsedMs >= Self.drainStepMs, clients.count == 0, tunnels.count == 0,
+            datagrams.sessions.count == 0
+        {
+            isStopping = true
+        }
     }
 
     private func closeIdleClients() {
@@ -470,6 +496,8 @@ public final class Worker: @unchecked Sendable {
     private func closeEverything() {
         clients.each { close($0) }
         tunnels.each { close($0, Failure(.drainDeadline, phase: .forward)) }
+        sendAnswers()
+        endAllSessions(Failure(.drainDeadline, phase: .forward))
         for i in 0..<pools.count { closeIdle(pools[i]) }
         stopListening()
         buryTheDead()

@@ -75,6 +75,13 @@ public struct Poller: ~Copyable {
         add(fd, token, 0x001 | (exclusive ? Self.exclusive : 0))
     }
 
+    /// Registers a datagram socket for its whole life, edge-triggered and for arrivals only: a UDP socket
+    /// becomes writable again after every datagram, which nobody waits for. Returns 0 or an errno.
+    @discardableResult
+    public func registerArrivals(_ fd: Int32, _ token: Token) -> Int32 {
+        add(fd, token, 0x001 | Self.edgeTriggered)
+    }
+
     /// Registers with the given level-triggered readiness, or changes it.
     @discardableResult
     public func watch(_ fd: Int32, _ token: Token, _ readiness: Readiness) -> Int32 {

@@ -119,6 +119,10 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
 
     // L4 connections
     case idleTimeout
+
+    // UDP sessions
+    case upstreamSilent
+    case configurationChanged
 }
 
 extension Reason {
@@ -209,6 +213,9 @@ extension Reason {
             ("upstream-stream-refused", .upstream, 502, "http_request_error", .ifUnsent)
 
         case .idleTimeout: ("idle-timeout", .client, 0, "", .never)
+
+        case .upstreamSilent: ("upstream-silent", .upstream, 0, "", .never)
+        case .configurationChanged: ("configuration-changed", .weir, 0, "", .never)
         }
     }
 }

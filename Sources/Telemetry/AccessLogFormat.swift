@@ -8,7 +8,7 @@
 //   time (RFC 3339, UTC, microseconds) · id · listener · worker · client · client_port · protocol ·
 //   method · host · target · status (0: none sent) · route · service · endpoint · attempts · reused ·
 //   phase and reason, side, errno, position, detail (only for failures) · bytes_in · bytes_out ·
-//   total_us · first_byte_us · connect_us · queue_us · user_agent · referer
+//   datagrams_in · datagrams_out (only for UDP) · total_us · first_byte_us · connect_us · queue_us · user_agent · referer
 // Bytes that are not UTF-8 are read as Latin-1, as RFC 9110 §5.5 has it for old field values: 0xE9
 // becomes \u00e9. Nothing is lost, and the line is always valid JSON.
 //
@@ -100,6 +100,10 @@ struct AccessLogLine {
         }
         Self.number(",\"bytes_in\":", r.bytesIn, &w)
         Self.number(",\"bytes_out\":", r.bytesOut, &w)
+        if r.datagramsIn > 0 {
+            Self.number(",\"datagrams_in\":", r.datagramsIn, &w)
+            Self.number(",\"datagrams_out\":", r.datagramsOut, &w)
+        }
         Self.number(",\"total_us\":", r.totalUs, &w)
         if r.firstByteUs != 0 { Self.number(",\"first_byte_us\":", r.firstByteUs, &w) }
         if r.connectUs != 0 { Self.number(",\"connect_us\":", r.connectUs, &w) }
@@ -124,6 +128,10 @@ struct AccessLogLine {
         Self.number("\" ", UInt64(r.status), &w)
         Self.number(" in=", r.bytesIn, &w)
         Self.number(" out=", r.bytesOut, &w)
+        if r.datagramsIn > 0 {
+            Self.number(" datagrams-in=", r.datagramsIn, &w)
+            Self.number(" datagrams-out=", r.datagramsOut, &w)
+        }
         Self.milliseconds(" total=", r.totalUs, &w)
         Self.milliseconds(" first-byte=", r.firstByteUs, &w)
         Self.milliseconds(" connect=", r.connectUs, &w)

@@ -121,7 +121,7 @@ extension MetricsSnapshot {
                 for listener in listeners { $0.series([("listener", listener.listener)], value(listener)) }
             }
         }
-        counter("weir_listener_accepted_total", "Connections accepted.") { $0.accepted }
+        counter("weir_listener_accepted_total", "Connections accepted, UDP sessions begun.") { $0.accepted }
         counter("weir_listener_handed_off_total", "Connections given to another worker.") { $0.handedOff }
         counter("weir_listener_rejected_total", "Connections closed at once because of a limit.") {
             $0.rejected
@@ -129,15 +129,33 @@ extension MetricsSnapshot {
         counter("weir_listener_accept_pauses_total", "Pauses for want of file descriptors.") {
             $0.acceptPauses
         }
-        page.family("weir_listener_active_connections", "gauge", "Client connections open.") {
+        page.family("weir_listener_active_connections", "gauge", "Client connections and UDP sessions open.")
+        {
             for listener in listeners { $0.series([("listener", listener.listener)], listener.active) }
         }
         counter("weir_listener_requests_total", "Requests begun.") { $0.requests }
-        counter("weir_listener_streams_total", "L4 connections ended.") { $0.streams }
+        counter("weir_listener_streams_total", "L4 connections and UDP sessions ended.") { $0.streams }
         counter("weir_listener_stream_received_bytes_total", "L4 bytes received from clients.") {
             $0.streamBytesIn
         }
         counter("weir_listener_stream_sent_bytes_total", "L4 bytes sent to clients.") { $0.streamBytesOut }
+        counter("weir_listener_datagrams_received_total", "UDP datagrams from clients to endpoints.") {
+            $0.datagramsIn
+        }
+        counter("weir_listener_datagrams_sent_total", "UDP datagrams from endpoints to clients.") {
+            $0.datagramsOut
+        }
+        page.family(
+            "weir_listener_datagrams_dropped_total", "counter", "UDP datagrams that went nowhere, by reason."
+        ) {
+            for listener in listeners {
+                for drop in listener.drops {
+                    $0.series(
+                        [("listener", listener.listener), ("reason", drop.reason.name.description)],
+                        drop.count)
+                }
+            }
+        }
     }
 
     private func writeWorkers(_ page: inout ExpositionPage) {

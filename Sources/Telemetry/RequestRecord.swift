@@ -45,7 +45,7 @@ public struct RequestID: Sendable, Equatable, BitwiseCopyable {
     }
 }
 
-/// What one request (or L4 connection) was and how it ended. Built by the phase `record`.
+/// What one request (or L4 connection, or UDP session) was and how it ended. Built by the phase `record`.
 public struct RequestRecord: BitwiseCopyable {
     public typealias Bytes = UnsafeBufferPointer<UInt8>
 
@@ -69,7 +69,11 @@ public struct RequestRecord: BitwiseCopyable {
     public var host = Bytes(start: nil, count: 0)
     /// Path and query as received.
     public var target = Bytes(start: nil, count: 0)
-    /// "HTTP/1.1", "HTTP/1.0" or "tcp".
+    /// Datagrams of a UDP session from the client and to it; 0 for everything else.
+    public var datagramsIn: UInt64 = 0
+    public var datagramsOut: UInt64 = 0
+
+    /// "HTTP/1.1", "HTTP/1.0", "tcp" or "udp".
     public var proto: StaticString = "HTTP/1.1"
     public var userAgent = Bytes(start: nil, count: 0)
     public var referer = Bytes(start: nil, count: 0)

@@ -7,8 +7,10 @@ import Testing
 
 @Suite struct LanguageTests {
     /// Writes every default of a section the way the manual shows it.
-    private func defaults(_ section: Section, indent: String) -> String {
+    private func defaults(_ section: Section, indent: String, udp: Bool = false) -> String {
         section.keys.compactMap { key in
+            // Some keys are for UDP listeners, and some only for others.
+            if key.doc.hasSuffix("UDP only.") != udp { return nil }
             // Defaults in words ("all HTTP listeners") are no values.
             guard let value = key.defaultText,
                 ![
@@ -26,6 +28,7 @@ import Testing
         let short = """
             listeners:
               web: { address: ":8080" }
+              dns: { address: ":53", protocol: udp, service: api }
             routes:
               - { name: all, service: api }
               - { name: ok, respond: {} }
@@ -52,6 +55,15 @@ import Testing
             \(defaults(Language.listenerTimeout, indent: "      "))
                 limits:
             \(defaults(Language.listenerLimits, indent: "      "))
+              dns:
+                address: ":53"
+                protocol: udp
+                service: api
+                limits:
+            \(defaults(Language.listenerLimits, indent: "      ", udp: true))
+                udp:
+                  per: session
+                  responses: any
             routes:
               - name: all
                 service: api

@@ -223,6 +223,55 @@ class ProcessBackend:
         self.process.stdout.close()
 
 
+class UDPBackend:
+    """A UDP server in a thread: reply(backend, data) gives the answer, or None, or a list of answers."""
+
+    def __init__(self, reply=None, host="127.0.0.1", port=0, name=b""):
+        self.reply = reply or (lambda backend, data: backend.name + data)
+        self.name = name
+        self.seen: list[tuple[bytes, tuple]] = []  # data and where it came from
+        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        self.sock.bind((host, port))
+        self.host, self.port = self.sock.getsockname()[:2]
+        self.endpoint = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        self.stopped = False
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        self.sock.settimeout(0.2)
+        while not self.stopped:
+            try:
+                data, source = self.sock.recvfrom(65536)
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            self.seen.append((data, source))
+            answers = self.reply(self, data)
+            for answer in answers if isinstance(answers, list) else [answers]:
+                if answer is not None:
+                    try:
+                        self.sock.sendto(answer, source)
+                    except OSError:
+                        pass
+
+    @property
+    def sources(self):
+        """The ports datagrams came from: one for each session of Weir's."""
+        return {source[1] for _, source in self.seen}
+
+    def stop(self):
+        self.stopped = True
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
 def closed_port() -> str:
     """An address nothing listens on (connections are refused)."""
     from harness import free_port

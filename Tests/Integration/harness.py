@@ -79,6 +79,14 @@ def tcp_to(*endpoints, listener=None, service=None, **top) -> dict:
     }, top)
 
 
+def udp_to(*endpoints, listener=None, service=None, **top) -> dict:
+    """A configuration with one UDP listener and one service."""
+    return merge({
+        "listeners": {"udp": {"address": None, "protocol": "udp", "service": "origin", **(listener or {})}},
+        "services": {"origin": {"endpoints": [address_of(e) for e in endpoints], **(service or {})}},
+    }, top)
+
+
 class Weir:
     """A running `weir run -c FILE`."""
 
@@ -149,18 +157,18 @@ class Weir:
         self.wait_ready()
 
     def wait_ready(self):
-        wanted = {self.admin[1]}
-        for name in self.config["listeners"]:
+        wanted, datagrams = {self.admin[1]}, set()
+        for name, listener in self.config["listeners"].items():
             address = self.listener(name)
             if isinstance(address, tuple):
-                wanted.add(address[1])
+                (datagrams if listener.get("protocol") == "udp" else wanted).add(address[1])
 
         def ready():
             if self.process.poll() is not None:
                 raise AssertionError(f"weir exited with {self.process.returncode}:\n{self.log()}")
-            return wanted <= listening_ports()
+            return wanted <= listening_ports() and datagrams <= listening_ports("udp", state="07")
 
-        eventually(ready, f"weir listens on {wanted}")
+        eventually(ready, f"weir listens on {wanted | datagrams}")
 
     def log(self) -> str:
         with open(self.output_path, errors="replace") as file:
@@ -266,13 +274,13 @@ def parse_metrics(text: str) -> dict[tuple, float]:
     return samples
 
 
-def listening_ports() -> set[int]:
+def listening_ports(protocol="tcp", state="0A") -> set[int]:
     ports = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+    for table in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
         with open(table) as file:
             for line in file:
                 columns = line.split()
-                if columns[3] == "0A":
+                if columns[3] == state:
                     ports.add(int(columns[1].rpartition(":")[2], 16))
     return ports
 

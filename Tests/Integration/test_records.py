@@ -14,8 +14,8 @@ import string
 import pytest
 
 import wire
-from backends import Blackhole, answer, closed_port, drop, fixed, hang, once, serve, silent
-from harness import ROOT, Load, assert_made_by_weir, proxy_to, tcp_to
+from backends import Blackhole, UDPBackend, answer, closed_port, drop, fixed, hang, once, serve, silent
+from harness import ROOT, Load, assert_made_by_weir, proxy_to, tcp_to, udp_to
 from wire import Ended, eventually, head_bytes
 
 SOURCE = open(os.path.join(ROOT, "Sources/Resilience/Failure.swift")).read()
@@ -170,6 +170,25 @@ def idle_timeout(weir, backend):
     return w, None
 
 
+def udp(after, reply=None, **listener):
+    """One datagram through a UDP listener, then `after(w)`."""
+    def provoke(weir, backend):
+        with UDPBackend(reply) as b:
+            w = weir(udp_to(b, listener=listener))
+            client = wire.datagrams(w.address)
+            client.send(b"x")
+            eventually(lambda: b.seen, "the datagram arrives")
+            after(w)
+            w.wait_records(1)
+        return w, None
+    return provoke
+
+
+def take_listener_away(w):
+    w.reload({"listeners": {"other": {"address": None, "protocol": "udp", "service": "origin"}},
+              "services": w.config["services"]})
+
+
 HEAD_200 = b"HTTP/1.1 200 OK\r\n"
 LONG = {"limits": {"head": "8KiB", "target": "1KiB"}}
 PROVOKE = {
@@ -214,6 +233,8 @@ PROVOKE = {
         once(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")),
     "upstream-write-timeout": upstream_write_timeout,
     "idle-timeout": idle_timeout,
+    "upstream-silent": udp(lambda w: None, lambda b, data: None, timeout={"idle": "200ms"}),
+    "configuration-changed": udp(take_listener_away),
 }
 
 

@@ -305,3 +305,13 @@ def eventually(condition, what="condition", timeout: float = PATIENCE, every: fl
             raise AssertionError(f"not within {timeout:g} s: {what}")
         time.sleep(every)
     return value
+
+
+def datagrams(address, timeout=5.0, source=None) -> socket.socket:
+    """A UDP socket that hears only this address."""
+    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM)
+    if source:
+        sock.bind(source)
+    sock.settimeout(timeout)
+    sock.connect(address)
+    return sock

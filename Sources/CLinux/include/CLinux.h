@@ -32,6 +32,28 @@ int weir_affinity_count(void);
 /// epoll_event is packed on x86-64; these keep its layout out of Swift.
 int weir_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t data);
 
+/// One datagram of a batch: the kernel's struct mmsghdr.
+struct weir_message {
+    struct msghdr header;
+    unsigned int length;
+};
+
+/// recvmmsg(2) and sendmmsg(2), never waiting. The number of messages, or -1 with errno.
+int weir_receive_batch(int fd, struct weir_message *messages, unsigned int count);
+int weir_send_batch(int fd, struct weir_message *messages, unsigned int count);
+
+/// What the kernel says beside a received datagram. Returns 1 when it told the local address
+/// (IP_PKTINFO, IPV6_PKTINFO; IPv4 in its mapped form). overflow (SO_RXQ_OVFL) stays as it is when
+/// the kernel says nothing about it.
+int weir_read_control(struct weir_message *message, struct in6_addr *local, uint32_t *overflow);
+
+/// Makes a message leave from a local address (IPv4 in its mapped form), by a socket of the given
+/// family. control needs weir_control_bytes.
+void weir_write_control(struct weir_message *message, void *control, int family,
+                        const struct in6_addr *local);
+
+enum { weir_control_bytes = 64 };
+
 /// Names the calling thread (at most 15 bytes).
 int weir_thread_name(const char *name);
 

@@ -19,6 +19,8 @@ struct Listening {
     var isPaused = false
     /// Tells events for this occupant of the slot from those for an earlier one.
     var generation: UInt32
+    /// UDP: datagrams the kernel had to drop before they were read, as last told.
+    var overflow: UInt32 = 0
 }
 
 extension Worker {
@@ -31,10 +33,11 @@ extension Worker {
     /// Listens where the snapshot says, and nowhere else.
     func listen(to snapshot: Snapshot) {
         var wanted: [Int: (sockets: ListeningSockets, listenerID: Int)] = [:]
-        if !isDraining {
-            for plan in snapshot.listeners {
-                guard let plan else { continue }
-                for sockets in plan.sockets { wanted[sockets.id] = (sockets, plan.id) }
+        for plan in snapshot.listeners {
+            guard let plan else { continue }
+            // UDP sessions hear their clients through the listener's socket, to the end.
+            for sockets in plan.sockets where !isDraining || sockets.isDatagram {
+                wanted[sockets.id] = (sockets, plan.id)
             }
         }
         for i in listening.indices {
@@ -52,13 +55,18 @@ extension Worker {
             listening[i].sockets = new.sockets
             listening[i].listenerID = new.listenerID
             listening[i].isPaused = false
+            listening[i].overflow = 0
             listening[i].generation &+= 1
             watch(i)
         }
     }
 
-    func stopListening() {
-        for i in listening.indices { stopListening(i) }
+    /// keepingDatagrams: sessions go on.
+    func stopListening(keepingDatagrams: Bool = false) {
+        for i in listening.indices {
+            if keepingDatagrams, listening[i].sockets?.isDatagram == true { continue }
+            stopListening(i)
+        }
     }
 
     private func stopListening(_ i: Int) {
@@ -72,7 +80,7 @@ extension Worker {
         poller.registerReadable(
             sockets.socket(worker: index).fd,
             Token(
-                kind: TokenKind.listener,
+                kind: sockets.isDatagram ? TokenKind.datagramListener : TokenKind.listener,
                 handle: Handle(index: UInt32(i), generation: listening[i].generation)),
             exclusive: sockets.isShared)
     }
@@ -113,7 +121,7 @@ extension Worker {
     /// that whoever comes later is refused at once (or reaches our successor) instead of waiting.
     func acceptTheRest() {
         for i in listening.indices {
-            guard let sockets = listening[i].sockets else { continue }
+            guard let sockets = listening[i].sockets, !sockets.isDatagram else { continue }
             let socket = sockets.socket(worker: index)
             while case let accepted = socket.accept(), accepted.socket.fd >= 0 {
                 status.connections.add(1, ordering: .relaxed)
@@ -127,7 +135,7 @@ extension Worker {
 
     private func pauseAccepting(error: Int32) {
         for i in listening.indices where !listening[i].isPaused {
-            guard let sockets = listening[i].sockets else { continue }
+            guard let sockets = listening[i].sockets, !sockets.isDatagram else { continue }
             poller.deregister(sockets.socket(worker: index).fd)
             listening[i].isPaused = true
             snapshot.listeners[listening[i].listenerID]?.metrics.cell(worker: index).acceptPaused()
@@ -193,6 +201,9 @@ extension Worker {
             openClient(socket, peer: peer, port: port, plan: plan)
         case .tcp(let serviceID):
             openTunnel(socket, peer: peer, port: port, plan: plan, serviceID: serviceID)
+        case .udp:
+            // The name went from TCP to UDP while the connection was handed over.
+            refuse(socket)
         }
     }
 
