@@ -30,6 +30,10 @@ int weir_open_below(int folder, const char *path, int links) {
     return (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
 }
 
+int weir_open_folder(int folder, const char *path, int follow) {
+    return openat(folder, path, O_PATH | O_DIRECTORY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
+}
+
 ssize_t weir_sendfile(int socket, int file, int64_t offset, size_t bytes) {
     off_t place = offset;
     return sendfile(socket, file, &place, bytes);

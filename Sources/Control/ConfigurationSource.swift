@@ -21,11 +21,12 @@ public struct LoadedConfiguration: Sendable {
 
 extension ConfigurationSource {
     /// Reads and checks everything that can be judged without a process: keys and values, cross
-    /// references, patterns, templates, routes that can never match.
+    /// references, patterns, templates, routes that can never match, folders that are not there.
     public func load() -> Result<LoadedConfiguration, ConfigurationErrors> {
         text().flatMap { text in
             Configuration.parse(text, file: name).flatMap { configuration, warnings in
-                let (compiled, errors) = CompiledRoutes.compile(configuration, file: name)
+                var (compiled, errors) = CompiledRoutes.compile(configuration, file: name)
+                errors += configuration.missingRoots(file: name)
                 if !errors.isEmpty {
                     return .failure(ConfigurationErrors(Configuration.located(errors, text: text)))
                 }

@@ -89,6 +89,8 @@ public final class Worker: @unchecked Sendable {
     var graveyard = Graveyard()
     var pools = Table<EndpointPool>()
     var serviceStates = Table<ServiceState>()
+    /// By service id.
+    var fileRoots = Table<FileRoot>()
     var listening: [Listening] = []
 
     var snapshot: Snapshot
@@ -264,6 +266,10 @@ public final class Worker: @unchecked Sendable {
             tunnelReady(tunnel, readiness, side: .upstream)
         case TokenKind.listener:
             acceptReady(token.handle)
+        case TokenKind.exchange:
+            // Only what used up its share of a turn comes here: a file on its way.
+            guard let exchange = exchanges.pointer(token.handle) else { return }
+            pumpFile(exchange)
         case TokenKind.mailbox:
             for message in mailbox.takeAll() { receive(message) }
         default:
@@ -381,6 +387,8 @@ public final class Worker: @unchecked Sendable {
             giveUp(old)
         }
         while serviceStates.count < new.services.count { serviceStates.append(ServiceState()) }
+        while fileRoots.count < new.services.count { fileRoots.append(FileRoot()) }
+        for (id, service) in new.services.enumerated() where service?.files == nil { fileRoots[id].forget() }
         for (id, service) in new.services.enumerated() {
             if let service {
                 serviceStates[id].update(service, random: &random)

@@ -30,7 +30,7 @@ public struct OpenFile: Equatable, Sendable, BitwiseCopyable {
     /// Reads from a place in the file: bytes, 0 at its end, or -errno.
     public func read(_ into: UnsafeMutablePointer<UInt8>, _ capacity: Int, at offset: UInt64) -> Int {
         while true {
-            let count = pread(fd, into, capacity, off_t(bitPattern: offset))
+            let count = pread(fd, into, capacity, off_t(truncatingIfNeeded: offset))
             if count >= 0 { return count }
             if errno != EINTR { return Int(-errno) }
         }
@@ -54,7 +54,7 @@ public struct FileTree: Equatable, Sendable, BitwiseCopyable {
 
     /// Opens a folder; -errno in `fd` when it cannot be had.
     public init(folder path: UnsafePointer<CChar>) {
-        let fd = Glibc.open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)
+        let fd = weir_open_folder(AT_FDCWD, path, 1)
         self.init(fd: fd >= 0 ? fd : -errno)
     }
 
@@ -123,11 +123,10 @@ public struct FileTree: Equatable, Sendable, BitwiseCopyable {
                 let isLast = at[count] == 0 || at[count + 1] == 0
                 // A path that ends in a slash names a folder.
                 let isFolder = at[count] != 0
-                let flags =
+                let next =
                     isLast
-                    ? last | O_NOFOLLOW | (isFolder ? O_DIRECTORY : 0)
-                    : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
-                let next = openat(folder, start, flags)
+                    ? openat(folder, start, last | O_NOFOLLOW | (isFolder ? O_DIRECTORY : 0))
+                    : weir_open_folder(folder, start, 0)
                 let error = errno
                 if folder != fd { _ = Glibc.close(folder) }
                 errno = error
@@ -159,11 +158,13 @@ public struct FileTree: Equatable, Sendable, BitwiseCopyable {
 }
 
 /// Why a file cannot be opened.
-public struct FileError: Error, Sendable, Equatable {
+public struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
     /// errno.
     public let code: Int32
 
     public init(code: Int32) { self.code = code }
+
+    public var description: String { String(cString: strerror(code)) }
 }
 
 extension Socket {
@@ -171,7 +172,10 @@ extension Socket {
     /// or -errno.
     @inline(__always)
     public func sendFile(_ file: OpenFile, at offset: UInt64, _ byteCount: Int) -> Int {
-        let sent = weir_sendfile(fd, file.fd, Int64(bitPattern: offset), byteCount)
-        return sent >= 0 ? sent : Int(-errno)
+        while true {
+            let sent = weir_sendfile(fd, file.fd, Int64(bitPattern: offset), byteCount)
+            if sent >= 0 { return sent }
+            if errno != EINTR { return Int(-errno) }
+        }
     }
 }

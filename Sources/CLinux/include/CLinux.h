@@ -30,6 +30,9 @@ ssize_t weir_splice(int from, int to, size_t bytes, int more);
 /// links: 0 symbolic links may lead anywhere, 1 only below the folder, 2 there may be none.
 int weir_open_below(int folder, const char *path, int links);
 
+/// Opens a folder as a place to open files below; follow: it may be a symbolic link.
+int weir_open_folder(int folder, const char *path, int follow);
+
 /// sendfile(2) from a place in a file.
 ssize_t weir_sendfile(int socket, int file, int64_t offset, size_t bytes);
 
