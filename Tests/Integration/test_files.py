@@ -82,7 +82,7 @@ def test_a_file_and_its_fields(served, root):
     assert answer.get("Last-Modified") == email.utils.formatdate(int(stat.st_mtime), usegmt=True)
     assert "Cache-Control" not in answer and "Vary" not in answer and "Content-Encoding" not in answer
     record = served.wait_record(lambda line: line["target"] == "/style.css")
-    assert record["status"] == 200 and record["service"] == "site" and record["reason"] in ("-", None)
+    assert record["status"] == 200 and record["service"] == "site" and "reason" not in record
     assert record["bytes_out"] > len(STYLE)
 
 
@@ -166,7 +166,7 @@ def test_a_connection_is_kept(served):
 
 
 def test_a_request_with_a_body(served):
-    answer = served.get("/style.css", [("Content-Length", "5")], body=b"hello")
+    answer = served.get("/style.css", body=b"hello")
     assert answer.status == 200 and answer.body == STYLE
 
 
@@ -175,7 +175,7 @@ def test_a_request_with_a_body(served):
 @pytest.mark.parametrize("asked, first, last", [
     ("0-0", 0, 0), ("0-99", 0, 99), ("100-", 100, len(BIG) - 1), ("-1", len(BIG) - 1, len(BIG) - 1),
     ("0-", 0, len(BIG) - 1), ("65536-200000", 65536, 200000), ("1000000-99999999999", 1000000, len(BIG) - 1),
-    ("0-9,10-19", 0, 19),
+    ("0-9,10-19", 0, 19), ("0-,0-,0-", 0, len(BIG) - 1),
 ])
 def test_one_range(served, asked, first, last):
     answer = served.get("/big.bin", [("Range", f"bytes={asked}")])
@@ -212,7 +212,7 @@ def test_a_range_outside(served):
 
 @pytest.mark.parametrize("asked", [
     "bytes=" + "0-," * 5000 + "0-", "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 1_000_000, 1000)),
-    "bytes=0-,0-,0-", "bytes=5-1", "lines=1-2", "bytes=x"])
+    "bytes=100-199,0-150", "bytes=5-1", "lines=1-2", "bytes=x"])
 def test_ranges_that_are_not_served(served, asked):
     answer = served.get("/big.bin", [("Range", asked)])
     assert answer.status == 200 and answer.body == BIG
@@ -440,16 +440,16 @@ def test_a_client_that_takes_nothing(weir, tmp_path):
 
 
 def test_a_slow_client_gets_it_all(weir, tmp_path):
-    data = os.urandom(8 << 20)
+    data = os.urandom(4 << 20)
     (tmp_path / "big").write_bytes(data)
     weir = weir(site(tmp_path))
     stream = weir.connect()
-    stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192) if hasattr(stream, "sock") else None
+    stream.piece = 1000
     stream.send(wire.head_bytes("GET /big HTTP/1.1"))
     answer = stream.response()
     assert answer.body == data
     record = weir.wait_record(lambda line: line["target"] == "/big")
-    assert record["bytes_out"] >= len(data) and record["reason"] in ("-", None)
+    assert record["bytes_out"] >= len(data) and "reason" not in record
 
 
 def test_big_files_do_not_keep_others_waiting(weir, tmp_path):
@@ -536,8 +536,10 @@ def nginx(root, tmp_path_factory):
         pytest.skip("no nginx")
     folder = tmp_path_factory.mktemp("nginx")
     port = free_port()
+    # Its workers would else be somebody who may not read our folder.
+    user = "user root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(f"""
-        daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
+        daemon off; worker_processes 1; {user} pid {folder}/pid; error_log {folder}/error.log;
         events {{}}
         http {{
             access_log off; types {{ text/html html; text/css css; }} default_type application/octet-stream;
@@ -562,7 +564,7 @@ def nginx(root, tmp_path_factory):
     ("/docs/caf%C3%A9.txt", [], None), ("/%252e", [], None), ("/../secret.txt", [], None),
     ("/style.css", [("Range", "bytes=0-9")], None), ("/style.css", [("Range", "bytes=-5")], None),
     ("/style.css", [("Range", "bytes=5-")], None), ("/style.css", [("Range", "bytes=99999-")], None),
-    ("/style.css", [("Range", "bytes=0-0,500-509")], None), ("/style.css", [("Range", "lines=1-2")], "malformed range"),
+    ("/style.css", [("Range", "bytes=0-0,500-509")], None), ("/style.css", [("Range", "lines=1-2")], None),
     ("/style.css", [("Range", "bytes=5-1")], "malformed range"),
     ("/style.css", [("If-Modified-Since", "Fri, 01 Jan 2038 00:00:00 GMT")], "later"),
     ("/style.css", [("If-Unmodified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")], None),
