@@ -58,7 +58,6 @@ extension Worker {
 
     /// Ends the head in `writer` and sends it with the body, or the beginning of it.
     func beginFileBody(_ exchange: ExchangePointer, _ response: FileResponse, _ writer: inout ByteWriter) {
-        let client = exchange.pointee.client
         writer.append("content-length: ")
         writer.append(decimal: contentLength(response))
         writer.append("\r\n")
@@ -68,6 +67,7 @@ extension Worker {
             end(exchange, Failure(.internalLimit, phase: exchange.pointee.phase))
             return
         }
+        let headBytes = writer.count
         let isHead = exchange.pointee.request.method == .head
         var isComplete = isHead || response.spanCount == 0
         var sent: UInt64 = 0
@@ -97,8 +97,7 @@ extension Worker {
         } else {
             keep(exchange, response, sent: sent)
         }
-        exchange.pointee.bytesOut += UInt64(writer.count)
-        guard sendToClient(client, output, writer.count) else { return }
+        guard sendBeginning(exchange, headBytes: headBytes, writer.count, isWhole: isComplete) else { return }
         if isComplete { fileSent(exchange) } else { pumpFile(exchange) }
     }
 
@@ -157,6 +156,7 @@ extension Worker {
             guard send(exchange, writer.count) else { return }
         }
         exchange.pointee.responseDone = true
+        endBody(exchange)
         fileSent(exchange)
     }
 
