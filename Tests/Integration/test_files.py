@@ -482,6 +482,92 @@ def test_memory_does_not_grow_with_the_file(weir, tmp_path):
     stream.close()
 
 
+# over TLS and HTTP/2
+
+@pytest.fixture(scope="module")
+def secure(shared_weir, root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", folder / "key", "-out", folder / "cert", "-days", "2", "-subj", "/CN=a.example",
+                    "-addext", "subjectAltName=DNS:a.example"], check=True, capture_output=True)
+    os.chmod(folder / "key", 0o600)
+    weir = shared_weir(site(root, {"precompressed": "gzip"}, listeners={
+        "web": {"address": None},
+        "secure": {"address": None, "tls": {"certificates": [
+            {"cert": str(folder / "cert"), "key": str(folder / "key")}]}}}))
+    return weir, folder / "cert"
+
+
+def curl(weir, listener, *arguments, target):
+    host, port = weir.listener(listener)
+    scheme = "https" if listener == "secure" else "http"
+    return subprocess.run(["curl", "-sS", "--connect-to", f"a.example:{port}:{host}:{port}", *arguments,
+                           f"{scheme}://a.example:{port}{target}"], capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("version, listener", [
+    ("--http1.1", "secure"), ("--http2", "secure"), ("--http2-prior-knowledge", "web"), ("--http1.1", "web")])
+def test_every_transport(secure, version, listener):
+    weir, cert = secure
+    flags = [version] + (["--cacert", str(cert)] if listener == "secure" else [])
+
+    def ask(target, *more):
+        result = curl(weir, listener, *flags, *more, "-D", "-", target=target)
+        assert result.returncode == 0, result.stderr
+        head, _, body = result.stdout.partition(b"\r\n\r\n")
+        status = int(head.split()[1])
+        assert head.startswith(b"HTTP/1.1 " if version == "--http1.1" else b"HTTP/2 ")
+        return status, head.lower(), body
+
+    assert ask("/style.css")[::2] == (200, STYLE)
+    assert ask("/big.bin")[::2] == (200, BIG)
+    assert ask("/empty.txt")[::2] == (200, b"")
+    assert ask("/big.bin", "-r", "1000000-2999999")[::2] == (206, BIG[1000000:3000000])
+    status, head, body = ask("/big.bin", "-r", "0-99,1000000-1999999")
+    assert status == 206 and body.count(b"\r\n--weir-") == 3 and BIG[1000000:2000000] in body
+    assert int(re.search(rb"content-length: (\d+)", head)[1]) == len(body)
+    status, head, body = ask("/big.bin", "-I")
+    assert status == 200 and body == b"" and b"content-length: %d" % len(BIG) in head
+    status, head, _ = ask("/style.css")
+    tag = re.search(rb"etag: (\S+)", head)[1].decode()
+    assert ask("/style.css", "-H", f"If-None-Match: {tag}")[::2] == (304, b"")
+    assert gzip.decompress(ask("/assets/app.js", "-H", "Accept-Encoding: gzip")[2]) == b"js" * 500
+    assert ask("/docs")[0] == 301 and ask("/nothing")[0] == 404 and ask("/outside")[0] == 403
+    assert ask("/", "-X", "POST")[0] == 405
+
+
+def test_many_streams_of_files(secure):
+    weir, _ = secure
+    host, port = weir.listener("web")
+    if not shutil.which("h2load"):
+        pytest.skip("no h2load")
+    result = subprocess.run(["h2load", "-n", "200", "-c", "4", "-m", "16", f"http://{host}:{port}/big.bin"],
+                            capture_output=True, text=True, timeout=120)
+    assert "200 succeeded, 0 failed" in result.stdout, result.stdout
+
+
+def test_truncated_over_tls_and_http2(secure, root):
+    weir, cert = secure
+    for version, listener, code in [("--http1.1", "secure", (18, 56)), ("--http2-prior-knowledge", "web", (92, 18))]:
+        path = root / "shrinking"
+        path.write_bytes(b"x" * (32 << 20))
+        arguments = [version, "--cacert", str(cert), "--limit-rate", "4M", "-o", "/dev/null"]
+        before = len(weir.access_log())
+        host, port = weir.listener(listener)
+        process = subprocess.Popen(
+            ["curl", "-sS", "--connect-to", f"a.example:{port}:{host}:{port}", *arguments,
+             f"{'https' if listener == 'secure' else 'http'}://a.example:{port}/shrinking"], stderr=subprocess.PIPE)
+        eventually(lambda: os.path.exists(f"/proc/{weir.pid}/fd") and any(
+            os.readlink(f"/proc/{weir.pid}/fd/{fd}").endswith("/shrinking")
+            for fd in os.listdir(f"/proc/{weir.pid}/fd") if os.path.lexists(f"/proc/{weir.pid}/fd/{fd}")),
+            "the file is being sent")
+        os.truncate(path, 1 << 20)
+        assert process.wait(60) in code, process.stderr.read()
+        eventually(lambda: any(line.get("reason") == "file-truncated" for line in weir.access_log()[before:]),
+                   "the record says so")
+        path.unlink()
+
+
 # weir serve
 
 def test_serve(tmp_path):
