@@ -9,7 +9,7 @@ let package = Package(
     products: [
         .executable(name: "weir", targets: ["weir"]),
         // The decisions are usable by other programs: values in, values out, no sockets, no clocks.
-        .library(name: "WeirDecisions", targets: ["Balancing", "Resilience", "Routing"]),
+        .library(name: "WeirDecisions", targets: ["Balancing", "Resilience", "Routing", "Files"]),
         .library(name: "WeirHTTP", targets: ["HTTPModel", "HTTP1", "ProxyProtocol"]),
     ],
     targets: [
@@ -36,6 +36,7 @@ let package = Package(
         .target(name: "Balancing"),
         .target(name: "Resilience"),
         .target(name: "Routing", dependencies: ["HTTPModel", "CPCRE2"]),
+        .target(name: "Files", dependencies: ["HTTPModel"]),
 
         // Floor 4: the data plane
         .target(name: "Telemetry", dependencies: ["Reactor", "HTTPModel", "Resilience"]),
@@ -43,7 +44,7 @@ let package = Package(
             name: "Proxy",
             dependencies: [
                 "CLinux", "Reactor", "HTTPModel", "HTTP1", "HTTP2", "ProxyProtocol", "TLS", "Balancing",
-                "Resilience", "Routing", "Telemetry",
+                "Resilience", "Routing", "Telemetry", "Files",
             ]),
 
         // Floor 5: what produces snapshots
@@ -52,7 +53,7 @@ let package = Package(
             name: "Control",
             dependencies: [
                 "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing", "HTTPModel", "HTTP1",
-                "Resilience", "Balancing", "TLS", "HTTP2",
+                "Resilience", "Balancing", "TLS", "HTTP2", "Files",
             ]),
 
         // Floor 6: what shows and asks
@@ -74,6 +75,7 @@ let package = Package(
         .testTarget(name: "BalancingTests", dependencies: ["Balancing"]),
         .testTarget(name: "ResilienceTests", dependencies: ["Resilience"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1"]),
+        .testTarget(name: "FilesTests", dependencies: ["Files", "HTTPModel", "HTTP1"]),
         .testTarget(
             name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel", "Reactor"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
@@ -81,7 +83,7 @@ let package = Package(
         .testTarget(
             name: "ProxyTests",
             dependencies: [
-                "Proxy", "HTTPModel", "HTTP1", "Reactor", "Resilience", "Routing", "Telemetry",
+                "Proxy", "HTTPModel", "HTTP1", "Reactor", "Resilience", "Routing", "Telemetry", "Files",
             ]),
         .testTarget(
             name: "AdminTests",

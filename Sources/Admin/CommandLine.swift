@@ -40,6 +40,8 @@ public enum Command: Equatable, Sendable {
     case schema
     /// Balance one listener over endpoints without a file.
     case proxy(listen: String, to: [String])
+    /// Serve the files of a folder without a file of configuration.
+    case serve(folder: String, listen: String)
     case version
     /// Print this text and succeed.
     case help(text: String)
@@ -92,7 +94,7 @@ public enum Command: Equatable, Sendable {
     public static let configDefault = "weir.yaml"
     /// Where the admin listener of the running process is unless --admin says otherwise.
     public static let adminDefault = "127.0.0.1:9900"
-    /// Where `weir proxy` listens unless --listen says otherwise.
+    /// Where `weir proxy` and `weir serve` listen unless --listen says otherwise.
     public static let listenDefault = ":8080"
 
     /// Reads the arguments, program name left out.
@@ -178,6 +180,11 @@ extension Command {
             }
             for address in to { try checkAddress(address, .to, verb) }
             return .proxy(listen: try given.address(.listen) ?? listenDefault, to: to)
+        case .serve:
+            try given.expect(0...1)
+            let folder = given.plain.first ?? "."
+            guard !folder.isEmpty else { throw Mistake("the name of the folder is empty", verb) }
+            return .serve(folder: folder, listen: try given.address(.listen) ?? listenDefault)
         case .version:
             try given.expect(0...0)
             return .version

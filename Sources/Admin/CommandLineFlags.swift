@@ -2,7 +2,7 @@
 
 /// What can be done, as written on the command line.
 enum Verb: String, CaseIterable {
-    case run, check, cert, explain, reload, status, schema, proxy, version, help
+    case run, check, cert, explain, reload, status, schema, proxy, serve, version, help
 
     /// The flags it takes, in the order its help shows them.
     var flags: [Flag] {
@@ -13,6 +13,7 @@ enum Verb: String, CaseIterable {
         case .reload: [.admin]
         case .status: [.admin, .format]
         case .proxy: [.listen, .to]
+        case .serve: [.listen]
         case .schema, .version, .help: []
         }
     }

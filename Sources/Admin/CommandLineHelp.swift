@@ -41,6 +41,7 @@ enum Help {
             case .reload: " [--admin ADDRESS]"
             case .status: " [SERVICE] [--admin ADDRESS] [--format text|json]"
             case .proxy: " [--listen ADDRESS] --to ADDRESS [--to ADDRESS]..."
+            case .serve: " [FOLDER] [--listen ADDRESS]"
             case .help: " [COMMAND]"
             case .schema, .version: ""
             }
@@ -57,6 +58,7 @@ enum Help {
         case .status: "show what the running process believes about its services"
         case .schema: "print the JSON Schema of the configuration, for editors"
         case .proxy: "balance one address over others, without a file"
+        case .serve: "serve the files of a folder, without a file of configuration"
         case .version: "print the version"
         case .help: "print this, or the help of a command"
         }
@@ -113,6 +115,14 @@ enum Help {
             is every IPv4 and IPv6 address of this machine. A host name is looked up again whenever
             its DNS record expires.
             """
+        case .serve:
+            """
+            Serves the files of FOLDER (the current one if not given) over HTTP: index.html for folders,
+            ranges, conditional requests, no hidden files, no links that lead out of the folder.
+
+            ADDRESS is ':PORT', which is every IPv4 and IPv6 address of this machine, 'IP:PORT' or
+            'unix:/path'.
+            """
         case .version: "Prints the version and ends."
         case .help: "Prints an overview, or what there is to know about one command."
         }
@@ -156,6 +166,7 @@ enum Help {
                 "weir proxy --to 127.0.0.1:3000",
                 "weir proxy --listen :80 --to 10.0.0.11:8080 --to 10.0.0.12:8080",
             ]
+        case .serve: ["weir serve public", "weir serve /srv/www --listen 127.0.0.1:8080"]
         case .version: []
         case .help: ["weir help run"]
         }

@@ -114,7 +114,9 @@ public struct ControlPlaneView: AdminSource {
                     "\($0.name)" == name
                 })
             else { return nil }
-            var status = ServiceStatus(name: name, balance: service.balance.rawValue, endpoints: [])
+            var status = ServiceStatus(
+                name: name, balance: service.files == nil ? service.balance.rawValue : "files",
+                endpoints: [])
             for endpoint in plan.endpoints {
                 var one = EndpointStatus(metrics: endpoint.metrics.values(), weight: Int(endpoint.weight))
                 if let host = Self.resolvedFrom(endpoint) {

@@ -110,6 +110,7 @@ extension ServiceExplanation {
             $0.member("name", name)
             $0.member("line", line)
             $0.member("balance", balance)
+            if let root { $0.member("root", root) }
             $0.member("endpoints", endpoints) { json, endpoint in
                 json.object {
                     $0.member("address", endpoint.address)

@@ -71,6 +71,7 @@ extension Explanation {
 
     private func text(_ service: ServiceExplanation) -> String {
         var out = row("service", "\(service.name), \(service.balance)\(place(service.line))")
+        if let root = service.root { out += row("root", root) }
         for endpoint in service.endpoints {
             var text = endpoint.address
             if endpoint.weight != 1 { text += "  weight \(endpoint.weight)" }

@@ -97,7 +97,7 @@ public struct RouteStatus: Sendable, Equatable {
 
 public struct ServiceStatus: Sendable, Equatable {
     public var name: String
-    /// "round-robin", "random", "least-request".
+    /// "round-robin", "random", "least-request"; "files" for a folder.
     public var balance: String
     public var endpoints: [EndpointStatus]
     /// Names that have never been resolved: they have no endpoint yet.

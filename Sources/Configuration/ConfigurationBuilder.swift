@@ -95,6 +95,7 @@ struct ConfigurationBuilder {
     private func service(_ entry: Node.Entry) -> Service {
         let node = entry.value
         var result = Service(name: entry.key)
+        result.files = node["files"].flatMap { files($0) }
         node["balance"]?.store(&result.balance, Service.Balance.init(rawValue:))
         if case .list(let endpoints)? = node["endpoints"]?.content {
             result.endpoints = endpoints.compactMap { element in
@@ -123,6 +124,36 @@ struct ConfigurationBuilder {
         }
         node["proxy-protocol"]?.store(&result.proxyProtocol, Service.ProxyProtocol.init(rawValue:))
         if let tls = node["tls"], case .map = tls.content { result.tls = serviceTLS(tls) }
+        return result
+    }
+
+    /// Nil without a root: the file is refused then anyway.
+    private func files(_ node: Node) -> ServedFiles? {
+        if let root = node.asText { return ServedFiles(root: root) }
+        guard let root = node["root"]?.asText else { return nil }
+        var result = ServedFiles(root: root)
+        if let index = node["index"] { result.index = index.texts }
+        result.fallback = node["fallback"]?.asText
+        node["hidden"]?.bool.map { result.hidden = $0 }
+        node["symlinks"]?.store(&result.links, ServedFiles.Links.init(rawValue:))
+        for text in node["precompressed"]?.texts ?? [] {
+            guard let coding = ServedFiles.Precompressed(rawValue: text.value),
+                !result.precompressed.contains(coding)
+            else { continue }
+            result.precompressed.append(coding)
+        }
+        for rule in node["cache"]?.elements ?? [] {
+            let paths = rule["path"]?.texts ?? []
+            if let control = rule["control"]?.asText {
+                result.cache.append(.init(paths: paths, action: .control(control)))
+            } else if let text = rule["expires"]?.text, let ms = try? Values.duration(text) {
+                result.cache.append(.init(paths: paths, action: .expires(seconds: ms / 1000)))
+            }
+        }
+        for entry in node["types"]?.entries ?? [] {
+            guard let type = entry.value.asText else { continue }
+            result.types.append(.init(fileExtension: entry.key, type: type))
+        }
         return result
     }
 

@@ -48,6 +48,13 @@ struct CrossCheck {
             if listener.protocol != .http {
                 if let service = listener.service {
                     if !known.contains(service.value) { dangling(service, "service", services, &check) }
+                    if configuration.services.contains(where: {
+                        $0.name.value == service.value && $0.files != nil
+                    }) {
+                        check.report(
+                            "service \"\(service.value)\" serves files", service.origin,
+                            "a listener with protocol: tcp needs a service with endpoints")
+                    }
                 } else if node["service"] == nil, case .map = node.content {
                     check.report(
                         "\"service\" is missing in \(place)", listener.name.origin,
@@ -230,12 +237,32 @@ struct CrossCheck {
         }
     }
 
+    /// Keys that are about endpoints, on a service that has none.
+    private func withoutEndpoints(_ node: Node, _ name: String, _ check: inout SchemaCheck) {
+        for entry in node.entries where entry.key.value != "files" && Language.service[entry.key.value] != nil
+        {
+            check.report(
+                "\"\(entry.key.value)\" has no effect on service \"\(name.clipped(64))\"", entry.key.origin,
+                "expected it on a service with endpoints: this one serves files")
+        }
+        if let cache = node["files"]?["cache"] {
+            for (i, rule) in cache.elements.enumerated() where rule["path"]?.elements.isEmpty ?? false {
+                check.report(
+                    "services.\(name.clipped(64)).files.cache[\(i)] has no path", rule.origin,
+                    "expected at least one pattern")
+            }
+        }
+    }
+
     private func services(_ check: inout SchemaCheck) {
         var used: Set<String> = []
         for listener in configuration.listeners { listener.service.map { _ = used.insert($0.value) } }
         for node in root["routes"]?.elements ?? [] { node["service"]?.text.map { _ = used.insert($0) } }
         for (service, entry) in zip(configuration.services, root["services"]?.entries ?? []) {
             let name = service.name.value
+            if entry.value["files"] != nil, entry.value["endpoints"] == nil {
+                withoutEndpoints(entry.value, name, &check)
+            }
             if let endpoints = entry.value["endpoints"], case .list(let list) = endpoints.content,
                 list.isEmpty
             {

@@ -27,7 +27,7 @@ enum Language {
                 example: "routes:\n  - { name: all, match: { path: /* }, service: web }"),
             Key(
                 "services", .map(.section(service), of: .name),
-                "Named pools of endpoints.",
+                "Named pools of endpoints, or folders of files.",
                 example: "services:\n  web: { endpoints: [127.0.0.1:3000] }"),
             Key(
                 "client-address", .section(clientAddress),
@@ -247,9 +247,13 @@ enum Language {
                 "How the endpoint of a request is chosen. `least-request` compares two endpoints picked at random by their requests in flight; all three observe weights.",
                 example: "balance: round-robin"),
             Key(
-                "endpoints", .list(.either([.text(.endpointAddress), .section(endpoint)])), required: true,
+                "endpoints", .list(.either([.text(.endpointAddress), .section(endpoint)])),
                 "The addresses traffic can be sent to. Names are resolved again when their TTL ends.",
                 example: "endpoints:\n  - 10.0.0.11:8080\n  - { address: app.internal:8080, weight: 2 }"),
+            Key(
+                "files", .either([.text(.folder), .section(files)]),
+                "The folder of files the service answers from, instead of endpoints: its path, or a map.",
+                example: "files: { root: /srv/www, index: index.html }"),
             Key(
                 "timeout", .section(serviceTimeout), "Deadlines towards endpoints.",
                 example: "timeout: { connect: 500ms }"),
@@ -274,6 +278,7 @@ enum Language {
                 "Speak TLS with endpoints. `tls: {}` is enough for endpoints whose names are in certificates of a public CA.",
                 example: "tls: { ca: /etc/weir/internal-ca.pem, server-name: api.internal }"),
         ],
+        exactlyOne: [["endpoints", "files"]],
         later: [
             "health", "outliers", "limits", "discovery", "sticky", "breaker", "panic", "zone", "http2",
         ])

@@ -384,10 +384,12 @@ public struct Service: Sendable, Equatable {
     }
 
     public var name: Text
+    /// The folder that answers instead of endpoints; nil for a service with endpoints.
+    public var files: ServedFiles?
     public var balance = Balance.leastRequest
     /// Endpoints speak HTTP/2.
     public var speaksHTTP2 = false
-    /// At least one; `Address.Kind.any` does not occur.
+    /// At least one unless `files` is set; `Address.Kind.any` does not occur.
     public var endpoints: [Endpoint] = []
     public var timeout = Timeout()
     public var connections = Connections()
@@ -398,6 +400,61 @@ public struct Service: Sendable, Equatable {
     public var tls: TLS?
 
     public init(name: Text) { self.name = name }
+}
+
+/// A folder of files, served by Weir itself.
+public struct ServedFiles: Sendable, Equatable {
+    /// Where symbolic links below the root may lead.
+    public enum Links: String, Sendable, CaseIterable {
+        case inside, none, anywhere
+    }
+    public enum Precompressed: String, Sendable, CaseIterable {
+        case zstd, br, gzip
+    }
+    /// What caches are told about the files that match.
+    public struct Cache: Sendable, Equatable {
+        public enum Action: Sendable, Equatable {
+            /// The value of Cache-Control.
+            case control(Text)
+            /// Fresh for so many seconds.
+            case expires(seconds: Int64)
+        }
+        /// At least one. "/…" is compared with the whole path, others with the file's name.
+        public var paths: [Text]
+        public var action: Action
+
+        public init(paths: [Text], action: Action) {
+            self.paths = paths
+            self.action = action
+        }
+    }
+    public struct ContentType: Sendable, Equatable {
+        /// Without its dot; "*" is all that is not known.
+        public var fileExtension: Text
+        public var type: Text
+
+        public init(fileExtension: Text, type: Text) {
+            self.fileExtension = fileExtension
+            self.type = type
+        }
+    }
+
+    /// An absolute path.
+    public var root: Text
+    /// Names tried in order when a folder is asked for; may be empty.
+    public var index = [Text("index.html")]
+    /// Relative to the root: answers for paths at which there is no file.
+    public var fallback: Text?
+    /// Serve names that begin with a dot.
+    public var hidden = false
+    public var links = Links.inside
+    /// In order of preference, without duplicates.
+    public var precompressed: [Precompressed] = []
+    /// The first that matches decides.
+    public var cache: [Cache] = []
+    public var types: [ContentType] = []
+
+    public init(root: Text) { self.root = root }
 }
 
 /// One address traffic can be sent to.

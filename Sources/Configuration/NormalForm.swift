@@ -137,8 +137,32 @@ private struct Form {
         put("\(at) hold", Units.size(Int64(route.holdBytes)))
     }
 
+    mutating func files(_ files: ServedFiles, _ at: String) {
+        put(at, "files \(files.root.value)")
+        list("\(at) index", files.index.map(\.value))
+        if let fallback = files.fallback { put("\(at) fallback", fallback.value) }
+        put("\(at) hidden", "\(files.hidden)")
+        put("\(at) symlinks", files.links.rawValue)
+        list("\(at) precompressed", files.precompressed.map(\.rawValue))
+        for rule in files.cache {
+            let action =
+                switch rule.action {
+                case .control(let text): "control \(JSONText.quoted(text.value))"
+                case .expires(let seconds): "expires \(Units.duration(seconds * 1000))"
+                }
+            put("\(at) cache", "\(rule.paths.map(\.value).joined(separator: " ")) \(action)")
+        }
+        for type in files.types {
+            put("\(at) type \(type.fileExtension.value)", JSONText.quoted(type.type.value))
+        }
+    }
+
     mutating func service(_ service: Service) {
         let at = "service \(service.name.value)"
+        if let files = service.files {
+            self.files(files, at)
+            return
+        }
         put(at, service.balance.rawValue)
         for endpoint in service.endpoints {
             put("\(at) endpoint", "\(endpoint.address.normal) weight=\(endpoint.weight)")

@@ -38,6 +38,7 @@ enum TextRule: Sendable {
     case listenAddress, endpointAddress, resolverAddress
     case defaultSet, logPath, retryCondition
     case file, applicationProtocol, serverName
+    case folder, fileName, filePath, filePattern, fileExtension
 
     /// How the syntax line of the manual writes it.
     var placeholder: String {
@@ -60,6 +61,10 @@ enum TextRule: Sendable {
         case .file: "FILE"
         case .applicationProtocol: "PROTOCOL"
         case .serverName: "HOST"
+        case .folder: "FOLDER"
+        case .fileName, .filePath: "FILE"
+        case .filePattern: "PATTERN"
+        case .fileExtension: "EXTENSION"
         }
     }
 }
@@ -186,6 +191,7 @@ extension TextRule {
     var noun: String {
         switch self {
         case .fieldName: "the name of a field"
+        case .fileExtension: "an extension"
         default: "a name"
         }
     }
@@ -212,6 +218,11 @@ extension TextRule {
         case .file: "an absolute path"
         case .applicationProtocol: "the name of a protocol such as h2 or http/1.1, at most 255 bytes"
         case .serverName: "a host name such as api.example.com, or an IP address"
+        case .folder: "the absolute path of a folder"
+        case .fileName: "the name of a file such as index.html"
+        case .filePath: "the path of a file below the root such as index.html"
+        case .filePattern: "a pattern such as \"*.css\" or /assets/*"
+        case .fileExtension: "an extension such as html, or \"*\""
         }
     }
 }

@@ -102,6 +102,44 @@ extension TextRule {
                             $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || "-._".utf8.contains($0)
                         })
             else { throw problem("\(quoted) is not a host name") }
+        case .folder:
+            guard value.hasPrefix("/"), !value.utf8.contains(0), value.utf8.count < 4096 else {
+                throw problem("\(quoted) is not an absolute path")
+            }
+        case .fileName:
+            guard (1...255).contains(value.utf8.count), value != ".", value != "..",
+                !value.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 < 0x20 })
+            else { throw problem("\(quoted) is not the name of a file") }
+        case .filePath:
+            let segments = value.split(separator: "/", omittingEmptySubsequences: false)
+            guard value.utf8.count < 1024, !value.utf8.contains(where: { $0 < 0x20 }),
+                segments.allSatisfy({ !$0.isEmpty && $0 != "." && $0 != ".." })
+            else {
+                let bare = value.drop { $0 == "/" }
+                throw problem(
+                    "\(quoted) is not a path below the root",
+                    suggestion: value.hasPrefix("/") && !bare.isEmpty ? String(bare) : nil)
+            }
+        case .filePattern:
+            guard (1...1024).contains(value.utf8.count), !value.utf8.contains(where: { $0 < 0x20 }),
+                value.hasPrefix("/") || !value.contains("/")
+            else {
+                throw problem(
+                    "\(quoted) is not a pattern for files",
+                    suggestion: value.contains("/") ? "/\(value)" : nil)
+            }
+        case .fileExtension:
+            guard
+                value == "*"
+                    || ((1...16).contains(value.utf8.count)
+                        && value.utf8.allSatisfy {
+                            $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || "-_+~".utf8.contains($0)
+                        })
+            else {
+                throw problem(
+                    "\(quoted) is not an extension",
+                    suggestion: value.hasPrefix(".") && value.count > 1 ? String(value.dropFirst()) : nil)
+            }
         case .retryCondition:
             guard Route.Retry.Condition(value) != nil else {
                 throw problem(

@@ -23,7 +23,8 @@ public struct LoadedConfiguration: Sendable {
 
 extension ConfigurationSource {
     /// Reads and checks everything that can be judged without a process: keys and values, cross
-    /// references, patterns, templates, routes that can never match, certificates and keys.
+    /// references, patterns, templates, routes that can never match, certificates and keys,
+    /// folders that are not there.
     /// - Parameter old: certificates in use; those that did not change are kept.
     public func load(keeping old: CertificateSet = CertificateSet()) -> Result<
         LoadedConfiguration, ConfigurationErrors
@@ -33,7 +34,8 @@ extension ConfigurationSource {
                 let (compiled, errors) = CompiledRoutes.compile(configuration, file: name)
                 let (certificates, found) = CertificateSet.load(
                     configuration, file: name, keeping: old, nowSeconds: Int64(Clock.wallUs() / 1_000_000))
-                let all = errors + found.filter { $0.severity == .error }
+                let all =
+                    errors + configuration.missingRoots(file: name) + found.filter { $0.severity == .error }
                 if !all.isEmpty {
                     return .failure(ConfigurationErrors(Configuration.located(all, text: text)))
                 }

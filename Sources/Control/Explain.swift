@@ -171,7 +171,8 @@ public struct Explainer: Sendable {
     private func service(_ name: Text, _ exchange: ExplainedExchange) -> ServiceExplanation {
         let service = configuration.services.first { $0.name.value == name.value } ?? Service(name: name)
         return ServiceExplanation(
-            name: name.value, line: service.name.origin.line, balance: service.balance.rawValue,
+            name: name.value, line: service.name.origin.line,
+            balance: service.files == nil ? service.balance.rawValue : "files",
             endpoints: service.endpoints.map { endpoint in
                 var resolved: [String]?
                 if let live, case .name(let host, let port) = endpoint.address.kind {
@@ -184,7 +185,8 @@ public struct Explainer: Sendable {
                     line: endpoint.address.text.origin.line, resolved: resolved)
             },
             target: exchange.target(), isRewritten: exchange.route.rewrite != nil,
-            rewriteLine: exchange.rewriteLine, settings: Settings.of(service))
+            rewriteLine: exchange.rewriteLine, settings: service.files == nil ? Settings.of(service) : [],
+            root: service.files?.root.value)
     }
 
     // MARK: refusals

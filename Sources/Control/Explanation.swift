@@ -128,6 +128,8 @@ public struct ServiceExplanation: Sendable, Equatable {
     /// The line of the rewrite.
     public var rewriteLine: Int
     public var settings: [SettingExplanation]
+    /// The folder that answers instead of endpoints.
+    public var root: String?
 }
 
 public struct EndpointExplanation: Sendable, Equatable {

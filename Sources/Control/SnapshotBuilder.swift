@@ -259,7 +259,8 @@ struct SnapshotBuilder {
             // Every worker keeps its own bucket: the floor is shared out among them.
             retryBudget: RetryBudget(
                 percent: service.retryBudget.ratioPerMille / 10,
-                floorPerSecond: Double(service.retryBudget.floorPerSecond) / Double(workerCount)))
+                floorPerSecond: Double(service.retryBudget.floorPerSecond) / Double(workerCount)),
+            files: service.files.map { FilesPlan($0) })
     }
 
     private func plan(_ route: Route, _ compiled: CompiledRoutes.Compiled, _ objects: inout LongLivedObjects)
@@ -270,7 +271,9 @@ struct SnapshotBuilder {
         switch compiled.action {
         case .service(let name):
             serviceName = name
-            action = .forward(serviceID: objects.serviceID(name))
+            let serviceID = objects.serviceID(name)
+            let isFiles = configuration.services.contains { $0.name.value == name && $0.files != nil }
+            action = isFiles ? .files(serviceID: serviceID) : .forward(serviceID: serviceID)
         case .redirect(let template, let status):
             action = .redirect(to: template, status: status)
         case .respond(let status, let type, let body):

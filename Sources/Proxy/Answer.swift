@@ -47,6 +47,7 @@ extension Worker {
         appendID(exchange, &writer)
         writer.append("\r\ncontent-type: text/plain; charset=utf-8\r\n")
         if reason == .methodNotAllowed { writeAllow(exchange, &writer) }
+        if reason == .fileMethodNotAllowed { writer.append("allow: GET, HEAD, OPTIONS\r\n") }
         if status == 503 { writer.append("retry-after: 1\r\n") }
 
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 512) { room in
@@ -94,7 +95,7 @@ extension Worker {
         writer.append("\r\n")
     }
 
-    private func beginAnswer(_ exchange: ExchangePointer, _ status: UInt16, _ writer: inout ByteWriter) {
+    func beginAnswer(_ exchange: ExchangePointer, _ status: UInt16, _ writer: inout ByteWriter) {
         exchange.pointee.isLocal = true
         exchange.pointee.status = status
         exchange.pointee.headUs = UInt32(truncatingIfNeeded: (nowNs &- exchange.pointee.startNs) / 1000)
@@ -106,7 +107,7 @@ extension Worker {
         writeDate(&writer)
     }
 
-    private func endAnswer(
+    func endAnswer(
         _ exchange: ExchangePointer, _ status: UInt16, _ body: UnsafeBufferPointer<UInt8>?,
         _ writer: inout ByteWriter
     ) {

@@ -113,29 +113,39 @@ extension Worker {
     func sendWhole(
         _ exchange: ExchangePointer, _ writer: inout ByteWriter, body: UnsafeBufferPointer<UInt8>?
     ) -> Bool {
-        let client = exchange.pointee.client
         let headBytes = writer.count
         if let body { writer.append(body) }
         guard !writer.overflowed else {
             end(exchange, Failure(.internalLimit, phase: exchange.pointee.phase))
             return false
         }
-        exchange.pointee.bytesOut += UInt64(writer.count)
-        guard let stream = client.pointee.transport.stream else {
-            return sendToClient(client, output, writer.count)
-        }
-        let bodyBytes = writer.count - headBytes
+        return sendBeginning(exchange, headBytes: headBytes, writer.count, isWhole: true)
+    }
+
+    /// Sends the head that stands in `output`, and what stands behind it of the body: all of it, or the
+    /// rest follows by `sendToClient` and `endBody`. False: the client is gone.
+    func sendBeginning(_ exchange: ExchangePointer, headBytes: Int, _ count: Int, isWhole: Bool) -> Bool {
+        let client = exchange.pointee.client
+        exchange.pointee.bytesOut += UInt64(count)
+        guard let stream = client.pointee.transport.stream else { return sendToClient(client, output, count) }
+        let bodyBytes = count - headBytes
         guard
             stream.sendHead(
-                status: exchange.pointee.status, lines: output, headBytes, ends: bodyBytes == 0)
+                status: exchange.pointee.status, lines: output, headBytes, ends: isWhole && bodyBytes == 0)
         else {
             clientEnded(client, errno: ECONNRESET)
             return false
         }
         if bodyBytes == 0 { return true }
         guard sendToClient(client, output + headBytes, bodyBytes) else { return false }
-        stream.end(
-            trailers: nil, 0, isBlocked: client.pointee.transport.isBlocked, pool: &buffers)
+        if isWhole { endBody(exchange) }
         return true
+    }
+
+    /// A body of our own of known length has been sent.
+    func endBody(_ exchange: ExchangePointer) {
+        let client = exchange.pointee.client
+        guard let stream = client.pointee.transport.stream else { return }
+        stream.end(trailers: nil, 0, isBlocked: client.pointee.transport.isBlocked, pool: &buffers)
     }
 }

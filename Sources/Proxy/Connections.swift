@@ -181,6 +181,10 @@ struct Exchange {
     var interimCount: UInt8 = 0
     var responseBody = BodyReader()
     var responsePipe = Pipe.none
+    /// What is left of a file being sent (FileBody).
+    var fileBody: BufferPointer?
+    /// The client takes nothing more of the file now.
+    var fileIsBlocked = false
     var requestPipe = Pipe.none
 
     // The record

@@ -18,7 +18,9 @@ extension Worker {
             armUpgraded(exchange, client)
             return
         }
-        let clientIsBlocked = client.pointee.transport.isBlocked || exchange.pointee.responsePipe.count > 0
+        let clientIsBlocked =
+            client.pointee.transport.isBlocked || exchange.pointee.responsePipe.count > 0
+            || exchange.pointee.fileIsBlocked
         let body = exchange.pointee.requestBody
         // After `Expect: 100-continue` was passed on, it is the endpoint that has to speak first.
         let asksFirst =

@@ -176,6 +176,8 @@ public final class ListeningSockets: Sendable {
 /// What a route does with a request it matched.
 public enum RouteAction: Sendable {
     case forward(serviceID: Int)
+    /// Answered from the folder of a service.
+    case files(serviceID: Int)
     case redirect(to: Template, status: UInt16)
     case respond(status: UInt16, contentType: StaticBytes, body: StaticBytes)
 }
@@ -280,7 +282,7 @@ public final class FieldRules: Sendable {
     }
 }
 
-/// A service: endpoints and how one is chosen. `id` is stable across reloads as long as the name exists.
+/// A service: endpoints and how one is chosen, or a folder of files. `id` is stable across reloads as long as the name exists.
 public final class ServicePlan: @unchecked Sendable {
     public let id: Int
     public let name: StaticBytes
@@ -302,12 +304,14 @@ public final class ServicePlan: @unchecked Sendable {
     /// nil: endpoints speak HTTP/1.1.
     public let http2: HTTP2Configuration?
     public let retryBudget: RetryBudget
+    /// The folder that answers instead of endpoints.
+    public let files: FilesPlan?
 
     public init(
         id: Int, name: String, algorithm: Balancer.Algorithm, endpoints: [Endpoint],
         connectTimeoutMs: UInt64, idleConnectionsMax: Int, idleTimeoutMs: UInt64, connectionsMax: Int,
         proxyProtocol: ProxyProtocolVersion?, tls: TLSClientContext? = nil,
-        http2: HTTP2Configuration? = nil, retryBudget: RetryBudget
+        http2: HTTP2Configuration? = nil, retryBudget: RetryBudget, files: FilesPlan? = nil
     ) {
         self.id = id
         self.name = StaticBytes(name)
@@ -325,6 +329,7 @@ public final class ServicePlan: @unchecked Sendable {
         self.tls = tls
         self.http2 = http2
         self.retryBudget = retryBudget
+        self.files = files
     }
 
     deinit { endpointTable.deallocate() }

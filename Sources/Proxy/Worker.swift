@@ -95,6 +95,8 @@ public final class Worker: @unchecked Sendable {
     var graveyard = Graveyard()
     var pools = Table<EndpointPool>()
     var serviceStates = Table<ServiceState>()
+    /// By service id.
+    var fileRoots = Table<FileRoot>()
     var listening: [Listening] = []
 
     var snapshot: Snapshot
@@ -276,6 +278,10 @@ public final class Worker: @unchecked Sendable {
             datagramsReady(token.handle)
         case TokenKind.datagramSession:
             if let session = datagrams.sessions.pointer(token.handle) { answersReady(session) }
+        case TokenKind.exchange:
+            // Only what used up its share of a turn comes here: a file on its way.
+            guard let exchange = exchanges.pointer(token.handle) else { return }
+            pumpFile(exchange)
         case TokenKind.mailbox:
             for message in mailbox.takeAll() { receive(message) }
         default:
@@ -401,6 +407,8 @@ public final class Worker: @unchecked Sendable {
             giveUp(old)
         }
         while serviceStates.count < new.services.count { serviceStates.append(ServiceState()) }
+        while fileRoots.count < new.services.count { fileRoots.append(FileRoot()) }
+        for (id, service) in new.services.enumerated() where service?.files == nil { fileRoots[id].forget() }
         for (id, service) in new.services.enumerated() {
             if let service {
                 serviceStates[id].update(service, random: &random)

@@ -89,6 +89,11 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case methodNotAllowed
     case upgradeNotAllowed
     case connectNotAllowed
+    case fileNotFound
+    case fileForbidden
+    case fileMethodNotAllowed
+    case fileReadFailed
+    case fileTruncated
     case nameUnresolved
     case retryBudgetSpent
     case connectionLimit
@@ -172,6 +177,11 @@ extension Reason {
         case .methodNotAllowed: ("method-not-allowed", .weir, 405, "http_request_denied", .never)
         case .upgradeNotAllowed: ("upgrade-not-allowed", .weir, 403, "http_request_denied", .never)
         case .connectNotAllowed: ("connect-not-allowed", .weir, 501, "http_request_denied", .never)
+        case .fileNotFound: ("file-not-found", .weir, 404, "destination_not_found", .never)
+        case .fileForbidden: ("file-forbidden", .weir, 403, "http_request_denied", .never)
+        case .fileMethodNotAllowed: ("file-method-not-allowed", .weir, 405, "http_request_denied", .never)
+        case .fileReadFailed: ("file-read-failed", .weir, 500, "proxy_internal_error", .never)
+        case .fileTruncated: ("file-truncated", .weir, 500, "proxy_internal_error", .never)
         case .nameUnresolved: ("name-unresolved", .weir, 503, "dns_error", .never)
         case .retryBudgetSpent: ("retry-budget-spent", .weir, 503, "destination_unavailable", .never)
         case .connectionLimit: ("connection-limit", .weir, 503, "connection_limit_reached", .never)

@@ -1,4 +1,4 @@
-// `weir run` and `weir proxy`: the process that serves.
+// `weir run`, `weir proxy` and `weir serve`: the process that serves.
 //
 // The main thread only waits: for signals, and for the control plane's next moment.
 //   SIGHUP reload · SIGTERM, SIGINT drain then stop, again: stop now · SIGUSR1 reopen the access log
@@ -183,5 +183,45 @@ struct ProxySource: ConfigurationSource {
             services: { upstream: { endpoints: [\(list)] } }
             """
         return .success(Array(text.utf8))
+    }
+}
+
+/// The configuration of `weir serve`: one listener, one folder, no file.
+struct FolderSource: ConfigurationSource {
+    let folder: String
+    let listen: String
+    var name: String { "command line" }
+
+    func text() -> Result<[UInt8], ConfigurationErrors> {
+        let text = """
+            listeners: { serve: { address: "\(listen)" } }
+            routes: [{ name: all, match: { path: /* }, service: files }]
+            services: { files: { files: \(Self.quoted(path)) } }
+            """
+        return .success(Array(text.utf8))
+    }
+
+    /// The folder as an absolute path. Links in it stay: what they lead to may change while we serve.
+    private var path: String {
+        if folder.hasPrefix("/") { return folder }
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) { room in
+            guard let start = room.baseAddress, getcwd(start, room.count) != nil else { return folder }
+            return String(cString: start) + "/" + folder
+        }
+    }
+
+    /// A text of YAML between double quotes.
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": result += "\\\(scalar)"
+            case _ where scalar.value < 0x20 || scalar.value == 0x7f:
+                let hex = String(scalar.value, radix: 16)
+                result += "\\x" + (hex.utf8.count < 2 ? "0" : "") + hex
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
     }
 }

@@ -26,6 +26,8 @@ struct Weir {
             return Serve.run(FileSource(name: path))
         case .proxy(let listen, let to):
             return Serve.run(ProxySource(listen: listen, endpoints: to))
+        case .serve(let folder, let listen):
+            return Serve.run(FolderSource(folder: folder, listen: listen))
         case .check(let path, let format):
             return Check.run(path, format)
         case .cert(let path, let format):

@@ -104,6 +104,24 @@ import Testing
         #expect(written.normalForm() == unwritten.normalForm())
     }
 
+    @Test func fileDefaults() throws {
+        func parse(_ files: String) throws -> Configuration {
+            try parsed(
+                """
+                listeners: { web: { address: ":8080" } }
+                routes: [{ name: all, service: site }]
+                services:
+                  site:
+                    files:
+                      root: /srv/www
+                \(files)
+                """)
+        }
+        let written = try parse(defaults(Language.files, indent: "      "))
+        #expect(written == (try parse("")))
+        #expect(written.services[0].files?.index.map(\.value) == ["index.html"])
+    }
+
     @Test func logDefaults() throws {
         let rest = "\nlisteners: { web: { address: \":8080\" } }\nroutes: [{ name: all, respond: {} }]\n"
         let written = try parsed(

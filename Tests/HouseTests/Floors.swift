@@ -11,7 +11,7 @@ enum Floors {
         Floor(number: 0, modules: ["CLinux", "CYAML", "CPCRE2", "CAres", "CNGHTTP2", "COpenSSL"]),
         Floor(number: 1, modules: ["Reactor"]),
         Floor(number: 2, modules: ["HTTPModel", "HTTP1", "HTTP2", "ProxyProtocol", "TLS"]),
-        Floor(number: 3, modules: ["Balancing", "Resilience", "Routing"]),
+        Floor(number: 3, modules: ["Balancing", "Resilience", "Routing", "Files"]),
         Floor(number: 4, modules: ["Telemetry", "Proxy"]),
         Floor(number: 5, modules: ["Configuration", "Control"]),
         Floor(number: 6, modules: ["Admin", "weir"]),
@@ -31,7 +31,7 @@ enum Floors {
         "HTTPModel": ["Reactor"], "HTTP1": ["Reactor"], "HTTP2": ["Reactor"],
         "TLS": ["Reactor"],
         "Balancing": ["Reactor", "HTTPModel", "HTTP1"], "Resilience": ["Reactor", "HTTPModel", "HTTP1"],
-        "Routing": ["Reactor", "HTTP1"],
+        "Routing": ["Reactor", "HTTP1"], "Files": ["Reactor", "HTTP1"],
         "Configuration": ["Proxy", "Telemetry", "Reactor"],
     ]
 

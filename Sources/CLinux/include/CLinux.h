@@ -26,6 +26,16 @@ int weir_pipe_capacity(int fd, int bytes);
 /// Moves bytes between a socket and a pipe without copying; more: hint that more follows.
 ssize_t weir_splice(int from, int to, size_t bytes, int more);
 
+/// openat2(2): opens for reading, non-blocking and close-on-exec, a path that stays below a folder;
+/// links: 0 symbolic links may lead anywhere, 1 only below the folder, 2 there may be none.
+int weir_open_below(int folder, const char *path, int links);
+
+/// Opens a folder as a place to open files below; follow: it may be a symbolic link.
+int weir_open_folder(int folder, const char *path, int follow);
+
+/// sendfile(2) from a place in a file.
+ssize_t weir_sendfile(int socket, int file, int64_t offset, size_t bytes);
+
 /// The number of processors the calling thread may run on (cpuset), or -1.
 int weir_affinity_count(void);
 

@@ -1,4 +1,4 @@
-// lookup: answers that need no endpoint: redirects and fixed responses.
+// lookup: answers that need no endpoint: files, redirects and fixed responses.
 
 import HTTPModel
 import Resilience
@@ -11,6 +11,8 @@ extension Worker {
         case .forward:
             if exchange.pointee.request.wantsUpgrade && !prepareUpgrade(exchange) { return .finish }
             return .next
+        case .files:
+            answerFile(exchange)
         case .redirect(let template, let status):
             answer(exchange, status: status, location: template, contentType: nil, body: nil)
         case .respond(let status, let contentType, let body):

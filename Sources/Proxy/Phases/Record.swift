@@ -70,6 +70,7 @@ extension Worker {
         if let trailers = exchange.pointee.responseBody.trailers { buffers.give(trailers) }
         if exchange.pointee.responsePipe.exists { pipes.give(exchange.pointee.responsePipe) }
         if exchange.pointee.requestPipe.exists { pipes.give(exchange.pointee.requestPipe) }
+        closeFile(exchange)
         if exchange.pointee.timer >= 0 { timers.remove(exchange.pointee.timer) }
         if exchange.pointee.totalTimer >= 0 { timers.remove(exchange.pointee.totalTimer) }
         exchange.pointee.timer = -1

@@ -322,6 +322,8 @@ extension Worker {
         armDeadlines(exchange)
         if exchange.pointee.responseDone {
             finish(exchange)
+        } else if exchange.pointee.fileBody != nil {
+            pumpFile(exchange)
         } else if exchange.pointee.responseStarted {
             pumpResponseBody(exchange)
         }

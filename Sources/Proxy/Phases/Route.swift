@@ -27,9 +27,11 @@ extension Worker {
             exchange.pointee.headTimeoutMs = route.headTimeoutMs
             exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
             exchange.pointee.hasResponseRules = route.responseRules != nil
-            if case .forward(let serviceID) = route.action {
+            switch route.action {
+            case .forward(let serviceID), .files(let serviceID):
                 exchange.pointee.service = snapshot.services[serviceID]
                 exchange.pointee.serviceID = serviceID
+            case .redirect, .respond: break
             }
         }
         if exchange.pointee.request.method == .connect && !prepareConnect(exchange) { return .finish }

@@ -1,0 +1,49 @@
+// Folders of files: from the configuration to a plan, and whether the folder is there.
+
+import Configuration
+import Files
+import Proxy
+import Reactor
+
+extension FilesPlan {
+    /// Compiles the `files:` section of a service.
+    convenience init(_ files: ServedFiles) {
+        let cache = files.cache.map { rule in
+            let patterns = rule.paths.map { FilePattern($0.value) }
+            return switch rule.action {
+            case .control(let text): CacheRule(patterns: patterns, control: text.value)
+            case .expires(let seconds): CacheRule(patterns: patterns, expiresSeconds: seconds)
+            }
+        }
+        let links: FileTree.Links =
+            switch files.links {
+            case .inside: .inside
+            case .none: .none
+            case .anywhere: .anywhere
+            }
+        self.init(
+            root: files.root.value, links: links,
+            rules: FileRules(
+                index: files.index.map(\.value), fallback: files.fallback?.value,
+                allowsHidden: files.hidden,
+                precompressed: files.precompressed.compactMap { Precompressed($0.rawValue) }, cache: cache,
+                types: ContentTypes(overrides: files.types.map { ($0.fileExtension.value, $0.type.value) })))
+    }
+}
+
+extension Configuration {
+    /// Roots that cannot be opened, as errors at their places.
+    func missingRoots(file: String) -> [ConfigurationError] {
+        services.compactMap { service in
+            guard let root = service.files?.root else { return nil }
+            let tree = root.value.withCString { FileTree(folder: $0) }
+            guard tree.fd < 0 else {
+                tree.close()
+                return nil
+            }
+            return ConfigurationError(
+                "cannot serve files from \(root.value): \(FileError(code: -tree.fd))", at: root.origin,
+                file: file, expectation: "expected a folder that exists")
+        }
+    }
+}

@@ -1,0 +1,410 @@
+// Answers from a folder of files: which file a request names, and the head that goes with it.
+//
+// Everything that can be decided without the disk is decided in Files. What blocks is opening a file
+// and asking for its size and time, on the worker's thread: microseconds when the kernel has the
+// folder in memory. The body goes out in FileBody.swift.
+
+import Files
+import Glibc
+import HTTP1
+import HTTPModel
+import Reactor
+import Resilience
+import Routing
+
+/// A file that was found for a request.
+private struct FoundFile {
+    var file: OpenFile
+    /// Its path relative to the root, that of the original when it is a precompressed variant.
+    var path: UnsafeBufferPointer<UInt8>
+    var coding: Precompressed?
+}
+
+/// What looking for a file came to.
+private enum FileSearch {
+    case found(FoundFile)
+    /// A folder, asked for without its slash.
+    case folder
+    /// errno; 0 when the path itself was refused.
+    case failed(Int32)
+}
+
+extension Worker {
+    // Where parts of the worker's input memory are used while a request is looked up: nothing received
+    // lies there any more.
+    private static let targetBytesMax = 32 << 10
+    private static let pathOffset = 48 << 10
+
+    /// Answers a request from the folder of its service.
+    func answerFile(_ exchange: ExchangePointer) {
+        guard let service = exchange.pointee.service, let plan = service.files, let view = view(exchange)
+        else { return }
+        switch exchange.pointee.request.method {
+        case .get, .head:
+            break
+        case .options:
+            answerOptions(exchange)
+            return
+        default:
+            fail(exchange, Failure(.fileMethodNotAllowed, phase: .lookup))
+            return
+        }
+        switch search(exchange, service.id, plan, view) {
+        case .found(let found):
+            serveFile(exchange, plan.rules, view, found)
+        case .folder:
+            redirectToFolder(exchange, view)
+        case .failed(let error):
+            failFile(exchange, errno: error)
+        }
+    }
+
+    /// Ends an exchange whose file cannot be had: the one place these reasons are made.
+    private func failFile(_ exchange: ExchangePointer, errno error: Int32) {
+        let reason: Reason
+        switch error {
+        case 0, ENOENT, ENOTDIR, ENAMETOOLONG, ENXIO:
+            reason = .fileNotFound
+        case EACCES, EPERM, EXDEV, ELOOP:
+            reason = .fileForbidden
+        case EMFILE, ENFILE, ENOMEM:
+            reason = .internalLimit
+        default:
+            readFailed(exchange, errno: error)
+            return
+        }
+        fail(exchange, Failure(reason, phase: .lookup, errno: error))
+    }
+
+    // MARK: finding
+
+    private func search(
+        _ exchange: ExchangePointer, _ serviceID: Int, _ plan: FilesPlan, _ view: RequestView
+    ) -> FileSearch {
+        let path = filePath(exchange, view)
+        let name = input + Self.pathOffset
+        let verdict = FilePath.resolve(
+            path, allowsHidden: plan.rules.allowsHidden, into: name, capacity: FilePath.bytesMax)
+        let tree = fileRoots[serviceID].open(plan, nowMs: nowMs)
+        guard tree.fd >= 0 else { return .failed(-tree.fd) }
+        switch verdict {
+        case .refused:
+            return .failed(0)
+        case .file(let count):
+            switch tree.open(name, links: plan.links) {
+            case .failure(let error):
+                return missing(tree, plan, view, name, count, error.code)
+            case .success(let file):
+                switch file.kind {
+                case .file:
+                    return .found(variant(tree, plan, view, file, name, count))
+                case .other:
+                    file.close()
+                    return .failed(ENOENT)
+                case .folder:
+                    file.close()
+                    if redirects(exchange) { return .folder }
+                    name[count] = UInt8(ascii: "/")
+                    return searchFolder(tree, plan, view, name, count + 1)
+                }
+            }
+        case .folder(let count):
+            // A rewrite can have turned "/docs" into a folder's path.
+            let received = view.head.pointee.path.bytes(in: view.bytes)
+            if let last = received.last, last != UInt8(ascii: "/"), redirects(exchange) { return .folder }
+            return searchFolder(tree, plan, view, name, count)
+        }
+    }
+
+    /// The index of a folder whose path, with its slash, is in `name`.
+    private func searchFolder(
+        _ tree: FileTree, _ plan: FilesPlan, _ view: RequestView, _ name: UnsafeMutablePointer<UInt8>,
+        _ count: Int
+    ) -> FileSearch {
+        for index in plan.rules.index {
+            let full = count + index.count
+            (name + count).update(from: index, count: index.count)
+            name[full] = 0
+            switch tree.open(name, links: plan.links) {
+            case .success(let file):
+                if file.kind == .file { return .found(variant(tree, plan, view, file, name, full)) }
+                file.close()
+            case .failure(let error):
+                if error.code != ENOENT && error.code != ENOTDIR { return .failed(error.code) }
+            }
+        }
+        return missing(tree, plan, view, name, count, ENOENT)
+    }
+
+    /// There is no file at a path: the fallback, where there is one for such paths.
+    private func missing(
+        _ tree: FileTree, _ plan: FilesPlan, _ view: RequestView, _ name: UnsafeMutablePointer<UInt8>,
+        _ count: Int, _ error: Int32
+    ) -> FileSearch {
+        guard error == ENOENT || error == ENOTDIR, let fallback = plan.rules.fallback,
+            plan.rules.fallsBack(for: UnsafeBufferPointer(start: name, count: count))
+        else { return .failed(error) }
+        name.update(from: fallback, count: fallback.count)
+        name[fallback.count] = 0
+        switch tree.open(name, links: plan.links) {
+        case .failure(let error):
+            return .failed(error.code)
+        case .success(let file):
+            if file.kind == .file { return .found(variant(tree, plan, view, file, name, fallback.count)) }
+            file.close()
+            return .failed(ENOENT)
+        }
+    }
+
+    /// The precompressed sibling the client wants most, or the file itself.
+    private func variant(
+        _ tree: FileTree, _ plan: FilesPlan, _ view: RequestView, _ file: OpenFile,
+        _ name: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) -> FoundFile {
+        let found = FoundFile(
+            file: file, path: UnsafeBufferPointer(start: name, count: count), coding: nil)
+        let rules = plan.rules
+        if rules.precompressedBits == 0 { return found }
+        var accepted = AcceptedCodings()
+        for i in 0..<Int(view.head.pointee.fieldCount) where view.fields[i].id == .acceptEncoding {
+            guard accepted.add(view.fields[i].value.bytes(in: view.bytes)) else { return found }
+        }
+        var offered = rules.precompressedBits
+        return rules.precompressed.withUnsafeBufferPointer { order in
+            while let coding = accepted.best(of: &offered, order: order) {
+                let suffix = coding.suffix
+                (name + count).update(from: suffix.utf8Start, count: suffix.utf8CodeUnitCount)
+                name[count + suffix.utf8CodeUnitCount] = 0
+                guard case .success(let sibling) = tree.open(name, links: plan.links) else { continue }
+                if sibling.kind == .file {
+                    file.close()
+                    return FoundFile(file: sibling, path: found.path, coding: coding)
+                }
+                sibling.close()
+            }
+            return found
+        }
+    }
+
+    /// The path of the file below the root: the request's, or what the route rewrites it to.
+    private func filePath(_ exchange: ExchangePointer, _ view: RequestView) -> UnsafeBufferPointer<UInt8> {
+        guard let rewrite = exchange.pointee.route?.rewrite else {
+            let path = view.head.pointee.path.bytes(in: view.bytes)
+            return path.isEmpty ? UnsafeBufferPointer(start: slash, count: 1) : path
+        }
+        var writer = ByteWriter(input, capacity: Self.targetBytesMax)
+        UpstreamTarget.write(view.head.pointee, view.bytes, rewrite, into: &writer) { template, writer in
+            render(template, exchange, view, &writer)
+        }
+        if writer.overflowed { return UnsafeBufferPointer(start: nil, count: 0) }
+        var count = writer.count
+        if let mark = memchr(input, 0x3f, count) { count = mark - UnsafeMutableRawPointer(input) }
+        return UnsafeBufferPointer(start: input, count: count)
+    }
+
+    private var slash: UnsafePointer<UInt8> {
+        let text: StaticString = "/"
+        return text.utf8Start
+    }
+
+    // MARK: answers without a file
+
+    /// Whether a folder asked for without its slash is answered with a redirect. Not where a template
+    /// makes the path: the client's path says nothing about folders then.
+    private func redirects(_ exchange: ExchangePointer) -> Bool {
+        if case .target? = exchange.pointee.route?.rewrite { return false }
+        return true
+    }
+
+    /// Relative references within a page need the slash. The path is the client's own, before rewriting.
+    private func redirectToFolder(_ exchange: ExchangePointer, _ view: RequestView) {
+        let path = view.head.pointee.path.bytes(in: view.bytes)
+        // As a reference this would name another host (RFC 3986 §4.2).
+        if path.count > 1, path[1] == UInt8(ascii: "/") {
+            failFile(exchange, errno: 0)
+            return
+        }
+        var writer = ByteWriter(output, capacity: outputBytes)
+        beginAnswer(exchange, 301, &writer)
+        writer.append("location: ")
+        writer.append(path)
+        writer.append("/")
+        if view.head.pointee.hasQuery {
+            writer.append("?")
+            writer.append(view.head.pointee.query.bytes(in: view.bytes))
+        }
+        writer.append("\r\n")
+        if let rules = exchange.pointee.route?.responseRules { writeRules(rules, exchange, view, &writer) }
+        endAnswer(exchange, 301, nil, &writer)
+    }
+
+    private func answerOptions(_ exchange: ExchangePointer) {
+        var writer = ByteWriter(output, capacity: outputBytes)
+        beginAnswer(exchange, 204, &writer)
+        writer.append("allow: GET, HEAD, OPTIONS\r\n")
+        if let rules = exchange.pointee.route?.responseRules, let view = view(exchange) {
+            writeRules(rules, exchange, view, &writer)
+        }
+        endAnswer(exchange, 204, nil, &writer)
+    }
+
+    // MARK: answers from a file
+
+    private func serveFile(
+        _ exchange: ExchangePointer, _ rules: FileRules, _ view: RequestView, _ found: FoundFile
+    ) {
+        let facts = FileFacts(size: found.file.size, modifiedNs: found.file.modifiedNs)
+        let now = Int64(Clock.wallUs() / 1_000_000)
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: EntityTag.bytesMax) { tagRoom in
+            withUnsafeTemporaryAllocation(of: ByteSpan.self, capacity: ByteRanges.partsMax) { spanRoom in
+                guard let tagStart = tagRoom.baseAddress, let spans = spanRoom.baseAddress else { return }
+                var tagWriter = ByteWriter(tagStart, capacity: tagRoom.count)
+                EntityTag.write(
+                    size: facts.size, modifiedNs: facts.modifiedNs, coding: found.coding, into: &tagWriter)
+                let tag = UnsafeBufferPointer(start: UnsafePointer(tagStart), count: tagWriter.count)
+                let decision = FileDecision.make(view, facts, tag: tag, now: now, spans: spans)
+                var response = FileResponse(
+                    file: found.file, type: rules.types.type(found.path), spans: spans, spanCount: 0,
+                    boundary: 0)
+                var status: UInt16 = 200
+                switch decision {
+                case .whole:
+                    spans[0] = ByteSpan(first: 0, count: facts.size)
+                    response.spanCount = facts.size == 0 ? 0 : 1
+                case .spans(let count):
+                    status = 206
+                    response.spanCount = count
+                    if count > 1 { response.boundary = random.next() | 1 << 63 }
+                case .notModified: status = 304
+                case .preconditionFailed: status = 412
+                case .unsatisfiable: status = 416
+                }
+                var writer = ByteWriter(output, capacity: outputBytes)
+                beginAnswer(exchange, status, &writer)
+                let fields = FieldFilter(rules: exchange.pointee.route?.responseRules)
+                writeValidators(status, facts, tag, now, fields, &writer)
+                writeCaching(rules, found, status, now, fields, &writer)
+                if status == 200 || status == 206 {
+                    writeContent(response, facts.size, found.coding, status, fields, &writer)
+                } else if status == 416 {
+                    writer.append("content-range: bytes */")
+                    writer.append(decimal: facts.size)
+                    writer.append("\r\n")
+                }
+                if let rules = exchange.pointee.route?.responseRules {
+                    writeRules(rules, exchange, view, &writer)
+                }
+                if status == 200 || status == 206 {
+                    beginFileBody(exchange, response, &writer)
+                } else {
+                    found.file.close()
+                    endAnswer(exchange, status, nil, &writer)
+                }
+            }
+        }
+    }
+
+    private func writeValidators(
+        _ status: UInt16, _ facts: FileFacts, _ tag: UnsafeBufferPointer<UInt8>, _ now: Int64,
+        _ fields: FieldFilter, _ writer: inout ByteWriter
+    ) {
+        if status == 412 || status == 416 { return }
+        if fields.passes("etag") {
+            writer.append("etag: ")
+            writer.append(tag)
+            writer.append("\r\n")
+        }
+        // With the tag in it, a 304 needs no date (RFC 9110 §15.4.5).
+        if status != 304, fields.passes("last-modified") {
+            writer.append("last-modified: ")
+            writer.append(date: facts.modifiedSeconds(now: now))
+            writer.append("\r\n")
+        }
+    }
+
+    private func writeCaching(
+        _ rules: FileRules, _ found: FoundFile, _ status: UInt16, _ now: Int64, _ fields: FieldFilter,
+        _ writer: inout ByteWriter
+    ) {
+        if status == 412 || status == 416 { return }
+        if !rules.cache.isEmpty, let rule = rules.cacheRule(found.path) {
+            if fields.passes("cache-control") {
+                writer.append("cache-control: ")
+                writer.append(rule.control)
+                writer.append("\r\n")
+            }
+            if let seconds = rule.expiresSeconds, fields.passes("expires") {
+                writer.append("expires: ")
+                writer.append(date: now + seconds)
+                writer.append("\r\n")
+            }
+        }
+        if rules.precompressedBits != 0, fields.passes("vary") {
+            writer.append("vary: accept-encoding\r\n")
+        }
+    }
+
+    private func writeContent(
+        _ response: FileResponse, _ size: UInt64, _ coding: Precompressed?, _ status: UInt16,
+        _ fields: FieldFilter, _ writer: inout ByteWriter
+    ) {
+        if response.boundary != 0 {
+            // The parts have the type of the file.
+            writer.append("content-type: multipart/byteranges; boundary=")
+            writer.append(boundary: response.boundary)
+            writer.append("\r\n")
+        } else if fields.passes("content-type") {
+            writer.append("content-type: ")
+            writer.append(response.type)
+            writer.append("\r\n")
+        }
+        if let coding, fields.passes("content-encoding") {
+            writer.append("content-encoding: ")
+            writer.append(coding.name)
+            writer.append("\r\n")
+        }
+        if fields.passes("x-content-type-options") { writer.append("x-content-type-options: nosniff\r\n") }
+        if fields.passes("accept-ranges") { writer.append("accept-ranges: bytes\r\n") }
+        if status == 206, response.boundary == 0 {
+            writer.append("content-range: ")
+            writer.append(response.spans[0], of: size)
+            writer.append("\r\n")
+        }
+    }
+}
+
+/// Which of our fields the route's rules leave in place: those they remove or set are not written.
+private struct FieldFilter {
+    let rules: FieldRules?
+
+    @inline(__always)
+    func passes(_ name: StaticString) -> Bool {
+        guard let rules else { return true }
+        return !rules.drops(name.utf8Start, name.utf8CodeUnitCount)
+    }
+}
+
+extension ByteWriter {
+    /// The value of a Content-Range field.
+    mutating func append(_ span: ByteSpan, of size: UInt64) {
+        append("bytes ")
+        append(decimal: span.first)
+        append("-")
+        append(decimal: span.end - 1)
+        append("/")
+        append(decimal: size)
+    }
+
+    mutating func append(boundary: UInt64) {
+        append("weir-")
+        append(hexadecimal: boundary)
+    }
+
+    fileprivate mutating func append(date seconds: Int64) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: HTTPDate.byteCount) { room in
+            guard let start = room.baseAddress else { return }
+            HTTPDate.write(secondsSinceEpoch: seconds, to: start)
+            append(start, HTTPDate.byteCount)
+        }
+    }
+}

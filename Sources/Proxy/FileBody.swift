@@ -1,0 +1,268 @@
+// Sending files: whole, or the parts a request asked for, with back-pressure.
+//
+// A small body is read behind its head and sent with it in one call. Of a larger one the first block
+// goes with the head; the rest is moved by sendfile(2) where the transport is a plain socket, and read
+// and sent in blocks elsewhere. The Content-Length is promised from the size the file had when it was
+// opened: a file that turns out shorter is never padded, its connection is cut.
+
+import Files
+import Glibc
+import HTTPModel
+import Reactor
+import Resilience
+
+/// A response with bytes of a file, before it is sent.
+struct FileResponse {
+    let file: OpenFile
+    let type: UnsafeBufferPointer<UInt8>
+    let spans: UnsafeMutablePointer<ByteSpan>
+    /// 0: no body.
+    var spanCount: Int
+    /// Of the parts (multipart/byteranges, RFC 9110 §14.6); 0 for a body that is one span.
+    var boundary: UInt64
+}
+
+/// What is left to send of a file. Lives in a pooled buffer, the spans behind it.
+struct FileBody {
+    let file: OpenFile
+    let type: UnsafeBufferPointer<UInt8>
+    let boundary: UInt64
+    let spanCount: Int
+    /// The span under way, `spanCount` when all are sent.
+    var span = 0
+    /// Of a part, the lines before its bytes have been sent.
+    var isPartOpen: Bool
+    /// Bytes of the span that have been sent.
+    var sent: UInt64 = 0
+
+    static var byteCount: Int {
+        MemoryLayout<FileBody>.stride + ByteRanges.partsMax * MemoryLayout<ByteSpan>.stride
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == Buffer {
+    fileprivate var body: UnsafeMutablePointer<FileBody> {
+        UnsafeMutableRawPointer(base).assumingMemoryBound(to: FileBody.self)
+    }
+    fileprivate var spans: UnsafeMutablePointer<ByteSpan> {
+        UnsafeMutableRawPointer(base).advanced(by: MemoryLayout<FileBody>.stride)
+            .assumingMemoryBound(to: ByteSpan.self)
+    }
+}
+
+extension Worker {
+    /// Bodies up to this size are read behind their head.
+    private static let readBytesMax: UInt64 = 64 << 10
+    /// So much of a larger body goes with its head.
+    private static let firstBytes: UInt64 = 16 << 10
+
+    /// Ends the head in `writer` and sends it with the body, or the beginning of it.
+    func beginFileBody(_ exchange: ExchangePointer, _ response: FileResponse, _ writer: inout ByteWriter) {
+        writer.append("content-length: ")
+        writer.append(decimal: contentLength(response))
+        writer.append("\r\n")
+        endResponseHead(exchange, &writer)
+        guard !writer.overflowed else {
+            response.file.close()
+            end(exchange, Failure(.internalLimit, phase: exchange.pointee.phase))
+            return
+        }
+        let headBytes = writer.count
+        let isHead = exchange.pointee.request.method == .head
+        var isComplete = isHead || response.spanCount == 0
+        var sent: UInt64 = 0
+        if !isComplete, response.boundary == 0 {
+            let span = response.spans[0]
+            let wanted = span.count <= Self.readBytesMax ? span.count : Self.firstBytes
+            while sent < wanted {
+                let count = response.file.read(
+                    output + writer.count, Int(wanted - sent), at: span.first + sent)
+                guard count > 0 else {
+                    response.file.close()
+                    // Not a byte is out yet: this can still be said.
+                    exchange.pointee.isLocal = false
+                    readFailed(exchange, errno: Int32(-count))
+                    return
+                }
+                writer.skip(count)
+                sent += UInt64(count)
+            }
+            isComplete = sent == span.count
+        }
+        exchange.pointee.phase = .respond
+        exchange.pointee.responseStarted = true
+        if isComplete {
+            response.file.close()
+            exchange.pointee.responseDone = true
+        } else {
+            keep(exchange, response, sent: sent)
+        }
+        guard sendBeginning(exchange, headBytes: headBytes, writer.count, isWhole: isComplete) else { return }
+        if isComplete { fileSent(exchange) } else { pumpFile(exchange) }
+    }
+
+    private func keep(_ exchange: ExchangePointer, _ response: FileResponse, sent: UInt64) {
+        let buffer = buffers.take(FileBody.byteCount)
+        buffer.body.initialize(
+            to: FileBody(
+                file: response.file, type: response.type, boundary: response.boundary,
+                spanCount: response.spanCount, isPartOpen: response.boundary == 0, sent: sent))
+        buffer.spans.update(from: response.spans, count: response.spanCount)
+        exchange.pointee.fileBody = buffer
+    }
+
+    /// Moves the body on, as far as the client takes it.
+    func pumpFile(_ exchange: ExchangePointer) {
+        guard let buffer = exchange.pointee.fileBody, !exchange.pointee.isOver,
+            !exchange.pointee.responseDone
+        else { return }
+        let client = exchange.pointee.client
+        let body = buffer.body
+        exchange.pointee.fileIsBlocked = false
+        var moved = 0
+        while body.pointee.span < body.pointee.spanCount {
+            if client.pointee.transport.isBlocked {
+                armDeadlines(exchange)
+                return
+            }
+            if moved >= Self.turnBytesMax {
+                goOnNextTurn(Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
+                armDeadlines(exchange)
+                return
+            }
+            let span = buffer.spans[body.pointee.span]
+            if !body.pointee.isPartOpen {
+                body.pointee.isPartOpen = true
+                var writer = ByteWriter(output, capacity: outputBytes)
+                writePartHead(span, body.pointee.file.size, body.pointee.type, body.pointee.boundary, &writer)
+                guard send(exchange, writer.count) else { return }
+                continue
+            }
+            let rest = span.count - body.pointee.sent
+            let count = sendBlock(exchange, body.pointee.file, at: span.first + body.pointee.sent, rest)
+            guard count > 0 else { return }
+            moved += count
+            body.pointee.sent += UInt64(count)
+            if body.pointee.sent == span.count {
+                body.pointee.span += 1
+                body.pointee.sent = 0
+                body.pointee.isPartOpen = body.pointee.boundary == 0
+            }
+        }
+        if body.pointee.boundary != 0 {
+            var writer = ByteWriter(output, capacity: outputBytes)
+            writeLastBoundary(body.pointee.boundary, &writer)
+            exchange.pointee.responseDone = true
+            guard send(exchange, writer.count) else { return }
+        }
+        exchange.pointee.responseDone = true
+        endBody(exchange)
+        fileSent(exchange)
+    }
+
+    /// Everything is with the kernel or waits for the client.
+    private func fileSent(_ exchange: ExchangePointer) {
+        closeFile(exchange)
+        if exchange.pointee.client.pointee.transport.isBlocked {
+            armDeadlines(exchange)
+        } else {
+            finish(exchange)
+        }
+    }
+
+    /// Sends the next bytes of a file; 0: the client takes none now, or the exchange is over.
+    private func sendBlock(
+        _ exchange: ExchangePointer, _ file: OpenFile, at offset: UInt64, _ rest: UInt64
+    ) -> Int {
+        let client = exchange.pointee.client
+        let count: Int
+        if client.pointee.transport.isPlainSocket {
+            let wanted = Int(min(rest, UInt64(Self.turnBytesMax)))
+            count = client.pointee.transport.socket.sendFile(file, at: offset, wanted)
+            if count < 0 {
+                switch Int32(-count) {
+                case EAGAIN:
+                    // The socket tells when it takes more.
+                    exchange.pointee.fileIsBlocked = true
+                    armDeadlines(exchange)
+                case EIO, EINVAL, ENOMEM, EOVERFLOW, ESTALE, EBADF:
+                    readFailed(exchange, errno: Int32(-count))
+                default:
+                    clientEnded(client, errno: Int32(-count))
+                }
+                return 0
+            }
+            exchange.pointee.bytesOut += UInt64(count)
+        } else {
+            count = file.read(input, Int(min(rest, UInt64(Self.inputBytes))), at: offset)
+            if count > 0 {
+                exchange.pointee.bytesOut += UInt64(count)
+                guard sendToClient(client, input, count) else { return 0 }
+            }
+        }
+        if count <= 0 {
+            readFailed(exchange, errno: Int32(-count))
+            return 0
+        }
+        touch(client, exchange)
+        return count
+    }
+
+    /// The file could not be read (errno), or ended before the size it had (0).
+    func readFailed(_ exchange: ExchangePointer, errno error: Int32) {
+        let reason: Reason = error == 0 ? .fileTruncated : .fileReadFailed
+        fail(exchange, Failure(reason, phase: exchange.pointee.phase, errno: error))
+    }
+
+    /// Sends what stands in `output`. False: the exchange is over.
+    private func send(_ exchange: ExchangePointer, _ count: Int) -> Bool {
+        exchange.pointee.bytesOut += UInt64(count)
+        return sendToClient(exchange.pointee.client, output, count)
+    }
+
+    /// Gives the file back. For whoever ends the exchange.
+    func closeFile(_ exchange: ExchangePointer) {
+        guard let buffer = exchange.pointee.fileBody else { return }
+        buffer.body.pointee.file.close()
+        buffers.give(buffer)
+        exchange.pointee.fileBody = nil
+        exchange.pointee.fileIsBlocked = false
+    }
+
+    // MARK: parts
+
+    /// Bytes of the body, boundaries included.
+    private func contentLength(_ response: FileResponse) -> UInt64 {
+        var total: UInt64 = 0
+        for i in 0..<response.spanCount { total += response.spans[i].count }
+        guard response.boundary != 0 else { return total }
+        for i in 0..<response.spanCount {
+            var writer = ByteWriter(input, capacity: Self.inputBytes)
+            writePartHead(
+                response.spans[i], response.file.size, response.type, response.boundary, &writer)
+            total += UInt64(writer.count)
+        }
+        var writer = ByteWriter(input, capacity: Self.inputBytes)
+        writeLastBoundary(response.boundary, &writer)
+        return total + UInt64(writer.count)
+    }
+
+    private func writePartHead(
+        _ span: ByteSpan, _ size: UInt64, _ type: UnsafeBufferPointer<UInt8>, _ boundary: UInt64,
+        _ writer: inout ByteWriter
+    ) {
+        writer.append("\r\n--")
+        writer.append(boundary: boundary)
+        writer.append("\r\ncontent-type: ")
+        writer.append(type)
+        writer.append("\r\ncontent-range: ")
+        writer.append(span, of: size)
+        writer.append("\r\n\r\n")
+    }
+
+    private func writeLastBoundary(_ boundary: UInt64, _ writer: inout ByteWriter) {
+        writer.append("\r\n--")
+        writer.append(boundary: boundary)
+        writer.append("--\r\n")
+    }
+}
