@@ -19,6 +19,9 @@ let package = Package(
         .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "CAres", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CBrotli", pkgConfig: "libbrotlienc", providers: [.apt(["libbrotli-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
 
@@ -36,6 +39,8 @@ let package = Package(
         .target(name: "Balancing"),
         .target(name: "Resilience"),
         .target(name: "Routing", dependencies: ["HTTPModel", "CPCRE2"]),
+        .target(name: "Compression", dependencies: ["HTTPModel", "CZlib", "CBrotli", "CZstd"]),
+        .target(name: "GRPC", dependencies: ["HTTPModel", "Resilience"]),
 
         // Floor 4: the data plane
         .target(name: "Telemetry", dependencies: ["Reactor", "HTTPModel", "Resilience"]),
@@ -43,6 +48,7 @@ let package = Package(
             name: "Proxy",
             dependencies: [
                 "CLinux", "Reactor", "HTTPModel", "HTTP1", "HTTP2", "ProxyProtocol", "TLS", "Balancing",
+                "Compression",
                 "Resilience", "Routing", "Telemetry",
             ]),
 
@@ -53,6 +59,7 @@ let package = Package(
             dependencies: [
                 "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing", "HTTPModel", "HTTP1",
                 "Resilience", "Balancing", "TLS", "HTTP2",
+                "Compression",
             ]),
 
         // Floor 6: what shows and asks
@@ -74,6 +81,8 @@ let package = Package(
         .testTarget(name: "BalancingTests", dependencies: ["Balancing"]),
         .testTarget(name: "ResilienceTests", dependencies: ["Resilience"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1"]),
+        .testTarget(name: "CompressionTests", dependencies: ["Compression", "HTTPModel", "HTTP1", "CZlib", "CBrotli", "CZstd"]),
+        .testTarget(name: "GRPCTests", dependencies: ["GRPC", "HTTPModel", "Resilience"]),
         .testTarget(
             name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel", "Reactor"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),

@@ -38,6 +38,7 @@ enum TextRule: Sendable {
     case listenAddress, endpointAddress, resolverAddress
     case defaultSet, logPath, retryCondition
     case file, applicationProtocol, serverName
+    case mediaType
 
     /// How the syntax line of the manual writes it.
     var placeholder: String {
@@ -60,6 +61,7 @@ enum TextRule: Sendable {
         case .file: "FILE"
         case .applicationProtocol: "PROTOCOL"
         case .serverName: "HOST"
+        case .mediaType: "TYPE"
         }
     }
 }
@@ -212,6 +214,7 @@ extension TextRule {
         case .file: "an absolute path"
         case .applicationProtocol: "the name of a protocol such as h2 or http/1.1, at most 255 bytes"
         case .serverName: "a host name such as api.example.com, or an IP address"
+        case .mediaType: "a content type such as text/html, text/*, application/*+json or */*"
         }
     }
 }
