@@ -19,6 +19,9 @@ let package = Package(
         .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "CAres", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CBrotli", pkgConfig: "libbrotlienc", providers: [.apt(["libbrotli-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
 
@@ -37,6 +40,8 @@ let package = Package(
         .target(name: "Resilience"),
         .target(name: "Routing", dependencies: ["HTTPModel", "CPCRE2"]),
         .target(name: "Files", dependencies: ["HTTPModel"]),
+        .target(name: "Compression", dependencies: ["HTTPModel", "CZlib", "CBrotli", "CZstd"]),
+        .target(name: "GRPC", dependencies: ["HTTPModel", "Resilience"]),
 
         // Floor 4: the data plane
         .target(name: "Telemetry", dependencies: ["Reactor", "HTTPModel", "Resilience"]),
@@ -44,7 +49,7 @@ let package = Package(
             name: "Proxy",
             dependencies: [
                 "CLinux", "Reactor", "HTTPModel", "HTTP1", "HTTP2", "ProxyProtocol", "TLS", "Balancing",
-                "Resilience", "Routing", "Telemetry", "Files",
+                "Resilience", "Routing", "Telemetry", "Files", "Compression",
             ]),
 
         // Floor 5: what produces snapshots
@@ -53,7 +58,7 @@ let package = Package(
             name: "Control",
             dependencies: [
                 "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing", "HTTPModel", "HTTP1",
-                "Resilience", "Balancing", "TLS", "HTTP2", "Files",
+                "Resilience", "Balancing", "TLS", "HTTP2", "Files", "Compression",
             ]),
 
         // Floor 6: what shows and asks
@@ -76,6 +81,10 @@ let package = Package(
         .testTarget(name: "ResilienceTests", dependencies: ["Resilience"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1"]),
         .testTarget(name: "FilesTests", dependencies: ["Files", "HTTPModel", "HTTP1"]),
+        .testTarget(
+            name: "CompressionTests",
+            dependencies: ["Compression", "HTTPModel", "HTTP1", "CZlib", "CBrotli", "CZstd"]),
+        .testTarget(name: "GRPCTests", dependencies: ["GRPC", "HTTPModel", "Resilience"]),
         .testTarget(
             name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel", "Reactor"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),

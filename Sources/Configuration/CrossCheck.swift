@@ -191,6 +191,7 @@ struct CrossCheck {
         var names: [String: Int] = [:]
         if case .list(let nodes)? = root["routes"]?.content {
             for node in nodes {
+                compression(node, &check)
                 guard let name = node["name"], let text = name.text else { continue }
                 if let line = names[text] {
                     check.report(
@@ -199,7 +200,7 @@ struct CrossCheck {
                 } else {
                     names[text] = name.origin.line
                 }
-                for key in ["rewrite", "retry", "timeout", "hold"]
+                for key in ["rewrite", "retry", "timeout", "hold", "compression", "decompress-requests"]
                 where node[key] != nil && node["service"] == nil
                     && (node["redirect"] != nil || node["respond"] != nil)
                 {

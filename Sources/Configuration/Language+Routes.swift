@@ -45,10 +45,18 @@ extension Language {
                 "upgrades", .oneOrMany(.text(.name)), default: "[websocket]",
                 "Protocols a client may change to (the `Upgrade` field); `[]` allows none. `connect` stands for the CONNECT method: Weir connects to the service's endpoint and carries bytes both ways. HTTP/2's upgrade (`h2c`) is never passed on.",
                 example: "upgrades: [websocket, connect]"),
+            Key(
+                "compression", .either([.word("on"), .word("off"), .section(compression)]), default: "off",
+                "Compresses responses for clients that take it. `on` is all defaults.",
+                example: "compression: { encodings: [zstd, gzip], min-size: 2KiB }"),
+            Key(
+                "decompress-requests", .section(decompression),
+                "Decodes request bodies in gzip, br, zstd or deflate before they go to the service. Without it they go as they are.",
+                example: "decompress-requests: { max-size: 16MiB }"),
         ],
         exactlyOne: [["service", "redirect", "respond"]],
         later: [
-            "cache", "auth", "limits", "rate-limit", "compress", "cors", "files", "waf", "mirror", "split",
+            "cache", "auth", "limits", "rate-limit", "cors", "files", "waf", "mirror", "split",
             "priority",
             "policies",
         ])

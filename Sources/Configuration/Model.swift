@@ -311,6 +311,10 @@ public struct Route: Sendable, Equatable {
     public var holdBytes = 65_536
     /// Protocols a client may upgrade to, lower case; "connect" is the CONNECT method.
     public var upgrades = ["websocket"]
+    /// Nil: responses go as they come.
+    public var compression: Compression?
+    /// Nil: request bodies go as they come.
+    public var decompression: Decompression?
 
     public init(name: Text, action: Action) {
         self.name = name

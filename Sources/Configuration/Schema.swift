@@ -39,6 +39,7 @@ enum TextRule: Sendable {
     case defaultSet, logPath, retryCondition
     case file, applicationProtocol, serverName
     case folder, fileName, filePath, filePattern, fileExtension
+    case mediaType
 
     /// How the syntax line of the manual writes it.
     var placeholder: String {
@@ -65,6 +66,7 @@ enum TextRule: Sendable {
         case .fileName, .filePath: "FILE"
         case .filePattern: "PATTERN"
         case .fileExtension: "EXTENSION"
+        case .mediaType: "TYPE"
         }
     }
 }
@@ -223,6 +225,7 @@ extension TextRule {
         case .filePath: "the path of a file below the root such as index.html"
         case .filePattern: "a pattern such as \"*.css\" or /assets/*"
         case .fileExtension: "an extension such as html, or \"*\""
+        case .mediaType: "a content type such as text/html, text/*, application/*+json or */*"
         }
     }
 }

@@ -140,6 +140,7 @@ extension TextRule {
                     "\(quoted) is not an extension",
                     suggestion: value.hasPrefix(".") && value.count > 1 ? String(value.dropFirst()) : nil)
             }
+        case .mediaType: try Self.checkMediaType(value)
         case .retryCondition:
             guard Route.Retry.Condition(value) != nil else {
                 throw problem(
@@ -155,6 +156,28 @@ extension TextRule {
             && text.utf8.allSatisfy {
                 $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || "!#$%&'*+-.^_`|~".utf8.contains($0)
             }
+    }
+
+    /// type/subtype, type/*, type/*+suffix or */*
+    private static func checkMediaType(_ text: String) throws(ValueProblem) {
+        let expectation = "expected \(TextRule.mediaType.expectation)"
+        let quoted = "\"\(text.clipped(60))\""
+        if text.contains(";") {
+            let bare = String(text.prefix { $0 != ";" && $0 != " " })
+            throw ValueProblem(
+                message: "\(quoted) has parameters, which do not count", expectation: expectation,
+                suggestion: bare)
+        }
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, isToken(String(parts[0])), isToken(String(parts[1])) else {
+            throw ValueProblem(
+                message: "\(quoted) is not a content type", expectation: expectation,
+                suggestion: text == "*" ? "*/*" : nil)
+        }
+        let isWild = parts[1] == "*" || (parts[1].hasPrefix("*+") && !parts[1].dropFirst().contains("*"))
+        guard text == "*/*" || (!parts[0].contains("*") && (isWild || !parts[1].contains("*"))) else {
+            throw ValueProblem(message: "\(quoted) has \"*\" where it cannot be", expectation: expectation)
+        }
     }
 
     private static func checkBlock(_ text: String) throws(ValueProblem) {

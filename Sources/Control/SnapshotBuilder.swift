@@ -4,6 +4,7 @@
 // a route can ever win) is judged here and reported as errors of the same kind, at the same places.
 
 import Balancing
+import Compression
 import Configuration
 import HTTP1
 import HTTP2
@@ -298,6 +299,8 @@ struct SnapshotBuilder {
             retry: RetryPolicy(
                 attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
             holdBytes: route.holdBytes, upgrades: route.upgrades,
+            compression: route.compression.map { CompressionRule($0) },
+            decompression: route.decompression.map { DecoderLimits($0) },
             metrics: metrics.route(route.name.value, service: serviceName))
     }
 

@@ -52,6 +52,12 @@ public struct ByteWriter {
         count &+= byteCount
     }
 
+    /// Takes back the last bytes; at most `count`.
+    public mutating func drop(_ byteCount: Int) {
+        precondition(byteCount >= 0 && byteCount <= count)
+        count &-= byteCount
+    }
+
     public mutating func append(_ bytes: UnsafeBufferPointer<UInt8>) {
         guard let start = bytes.baseAddress else { return }
         append(start, bytes.count)

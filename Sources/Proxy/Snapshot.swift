@@ -6,6 +6,7 @@
 // reload touches only what changed.
 
 import Balancing
+import Compression
 import HTTP1
 import HTTP2
 import HTTPModel
@@ -203,12 +204,17 @@ public final class RoutePlan: Sendable {
     public let holdBytes: Int
     /// Protocols a client may change to, lower case; "connect" stands for CONNECT.
     public let upgrades: [StaticBytes]
+    /// Which responses are compressed; nil: none.
+    public let compression: CompressionRule?
+    /// Bounds of request bodies that are decoded; nil: they go as they come.
+    public let decompression: DecoderLimits?
     public let metrics: RouteMetrics
 
     public init(
         name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
-        upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String], metrics: RouteMetrics
+        upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String],
+        compression: CompressionRule? = nil, decompression: DecoderLimits? = nil, metrics: RouteMetrics
     ) {
         self.name = StaticBytes(name)
         self.action = action
@@ -222,6 +228,8 @@ public final class RoutePlan: Sendable {
         self.retry = retry
         self.holdBytes = holdBytes
         self.upgrades = upgrades.map { StaticBytes($0) }
+        self.compression = compression
+        self.decompression = decompression
         self.metrics = metrics
     }
 

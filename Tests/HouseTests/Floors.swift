@@ -8,10 +8,16 @@ struct Floor {
 
 enum Floors {
     static let all = [
-        Floor(number: 0, modules: ["CLinux", "CYAML", "CPCRE2", "CAres", "CNGHTTP2", "COpenSSL"]),
+        Floor(
+            number: 0,
+            modules: [
+                "CLinux", "CYAML", "CPCRE2", "CAres", "CNGHTTP2", "COpenSSL", "CZlib", "CBrotli", "CZstd",
+            ]),
         Floor(number: 1, modules: ["Reactor"]),
         Floor(number: 2, modules: ["HTTPModel", "HTTP1", "HTTP2", "ProxyProtocol", "TLS"]),
-        Floor(number: 3, modules: ["Balancing", "Resilience", "Routing", "Files"]),
+        Floor(
+            number: 3,
+            modules: ["Balancing", "Resilience", "Routing", "Files", "Compression", "GRPC"]),
         Floor(number: 4, modules: ["Telemetry", "Proxy"]),
         Floor(number: 5, modules: ["Configuration", "Control"]),
         Floor(number: 6, modules: ["Admin", "weir"]),
@@ -21,6 +27,7 @@ enum Floors {
     static let neighbours: [String: Set<String>] = [
         "HTTP1": ["HTTPModel"],
         "HTTP2": ["HTTPModel", "HTTP1"],
+        "GRPC": ["Resilience"],
         "Proxy": ["Telemetry"],
         "Control": ["Configuration"],
         "weir": ["Admin"],
@@ -32,6 +39,7 @@ enum Floors {
         "TLS": ["Reactor"],
         "Balancing": ["Reactor", "HTTPModel", "HTTP1"], "Resilience": ["Reactor", "HTTPModel", "HTTP1"],
         "Routing": ["Reactor", "HTTP1"], "Files": ["Reactor", "HTTP1"],
+        "Compression": ["Reactor", "HTTP1"], "GRPC": ["Reactor", "HTTP1"],
         "Configuration": ["Proxy", "Telemetry", "Reactor"],
     ]
 
@@ -43,6 +51,9 @@ enum Floors {
         "CAres": ["Control"],
         "CNGHTTP2": ["HTTP2"],
         "COpenSSL": ["TLS"],
+        "CZlib": ["Compression"],
+        "CBrotli": ["Compression"],
+        "CZstd": ["Compression"],
     ]
 
     /// Not ours, and allowed everywhere.

@@ -1,0 +1,316 @@
+// Request bodies out of their coding, with a bound on what may come of them.
+//
+// A few KiB can decode to GiB (zlib 1:1032, zstd and brotli far beyond), so what comes out is bounded by
+// an absolute size and, once there is enough of it to judge, by its ratio to what went in. Codings are
+// strict: what follows the end of a stream is refused, `deflate` is zlib's wrapper as RFC 9110 §8.4.1.2
+// says and nothing else. zstd windows above 8 MiB are refused (RFC 9659); brotli's format bounds them at
+// 16 MiB. Decoding is linear in input and output.
+
+import CBrotli
+import CZlib
+import CZstd
+import HTTPModel
+
+/// Codings a request body is decoded from.
+public enum DecodedCoding: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+    case gzip = 1
+    case br, zstd, deflate
+
+    public var name: StaticString {
+        switch self {
+        case .gzip: "gzip"
+        case .br: "br"
+        case .zstd: "zstd"
+        case .deflate: "deflate"
+        }
+    }
+
+    /// The one coding a `Content-Encoding` value names; nil for none, several or an unknown one.
+    public init?(_ value: UnsafeBufferPointer<UInt8>) {
+        if let coding = ContentCoding(value) {
+            switch coding {
+            case .gzip: self = .gzip
+            case .br: self = .br
+            case .zstd: self = .zstd
+            }
+        } else if let start = value.baseAddress, equals(start, value.count, lowercase: "deflate") {
+            self = .deflate
+        } else {
+            return nil
+        }
+    }
+}
+
+/// Why a body cannot be decoded.
+public enum DecodeError: UInt8, Error, Sendable, CaseIterable, BitwiseCopyable {
+    /// The bytes are not of the coding.
+    case malformed = 1
+    /// The body ended within the coding.
+    case truncated
+    /// Bytes behind the end of the coding.
+    case trailingBytes
+    /// More came out than `DecoderLimits.bytesMax`.
+    case tooLarge
+    /// More came out for what went in than `DecoderLimits.ratioMax`.
+    case ratioExceeded
+    /// A zstd frame wants a window above 8 MiB.
+    case windowTooLarge
+    /// No memory for the library's tables.
+    case noMemory
+
+    public var text: StaticString {
+        switch self {
+        case .malformed: "the body is not in the coding it names"
+        case .truncated: "the body ends within its coding"
+        case .trailingBytes: "there are bytes behind the end of the coding"
+        case .tooLarge: "the decoded body is larger than allowed"
+        case .ratioExceeded: "the body expands more than allowed"
+        case .windowTooLarge: "the coding wants a window above 8 MiB"
+        case .noMemory: "no memory to decode the body"
+        }
+    }
+}
+
+/// Bounds of one decoded body.
+public struct DecoderLimits: Equatable, Sendable, BitwiseCopyable {
+    /// Most bytes that may come out.
+    public var bytesMax: UInt64
+    /// Most bytes out per byte in, judged once `ratioFreeBytes` have come out.
+    public var ratioMax: UInt64 = 100
+    public var ratioFreeBytes: UInt64 = 1 << 20
+
+    public init(bytesMax: UInt64) { self.bytesMax = bytesMax }
+}
+
+/// What a call of `Decoder.read` did.
+public struct DecodeStep: Equatable, Sendable, BitwiseCopyable {
+    /// Bytes taken of the input.
+    public var consumed = 0
+    /// Decoded bytes written to the output; valid also beside an error.
+    public var produced = 0
+    /// The output was too small: call again with the rest of the input and more room.
+    public var hasMore = false
+    /// Nothing more can be decoded. The same is answered from now on.
+    public var error: DecodeError?
+
+    public init() {}
+}
+
+/// One body being decoded: a plain handle, used by one thread, destroyed exactly once.
+public struct Decoder: BitwiseCopyable {
+    private struct State {
+        var coding: DecodedCoding
+        var limits: DecoderLimits
+        var zlib = z_stream()
+        /// BrotliDecoderState or ZSTD_DCtx.
+        var library: OpaquePointer?
+        var bytesIn: UInt64 = 0
+        var bytesOut: UInt64 = 0
+        /// What came last is the end of a stream: the body may end here.
+        var isAtEnd = false
+        var error: DecodeError?
+    }
+
+    private let state: UnsafeMutablePointer<State>
+
+    /// RFC 9659: the window every recipient of zstd has to support, and no more.
+    static let zstdWindowLogMax: Int32 = 23
+
+    /// Nil when there is no memory.
+    public static func make(_ coding: DecodedCoding, limits: DecoderLimits) -> Decoder? {
+        let state = UnsafeMutablePointer<State>.allocate(capacity: 1)
+        state.initialize(to: State(coding: coding, limits: limits))
+        let decoder = Decoder(state: state)
+        let isMade: Bool
+        switch coding {
+        case .gzip, .deflate:
+            // 15 is the largest window; 16 asks for gzip's wrapper instead of zlib's.
+            isMade =
+                inflateInit2_(
+                    &state.pointee.zlib, coding == .gzip ? 31 : 15, ZLIB_VERSION,
+                    Int32(MemoryLayout<z_stream>.size)) == Z_OK
+        case .br:
+            state.pointee.library = BrotliDecoderCreateInstance(nil, nil, nil)
+            isMade = state.pointee.library != nil
+        case .zstd:
+            let library = ZSTD_createDCtx()
+            state.pointee.library = library
+            isMade =
+                library != nil
+                && ZSTD_isError(
+                    ZSTD_DCtx_setParameter(library, ZSTD_d_windowLogMax, zstdWindowLogMax)) == 0
+        }
+        if isMade { return decoder }
+        decoder.destroy()
+        return nil
+    }
+
+    /// Gives the memory back. The handle is not used afterwards.
+    public func destroy() {
+        switch state.pointee.coding {
+        case .gzip, .deflate: _ = inflateEnd(&state.pointee.zlib)
+        case .br: if let library = state.pointee.library { BrotliDecoderDestroyInstance(library) }
+        case .zstd: if let library = state.pointee.library { _ = ZSTD_freeDCtx(library) }
+        }
+        state.deinitialize(count: 1)
+        state.deallocate()
+    }
+
+    /// Decoded bytes so far.
+    public var bytesOut: UInt64 { state.pointee.bytesOut }
+
+    /// The body has ended: nil when its coding has as well.
+    public func finish() -> DecodeError? {
+        if let error = state.pointee.error { return error }
+        return state.pointee.isAtEnd ? nil : .truncated
+    }
+
+    /// Takes coded input and writes decoded output; call until `hasMore` is false.
+    ///
+    /// - Parameters:
+    ///   - count: bytes at `input`, at most 1 GiB.
+    ///   - capacity: bytes of room at `output`, at least 1.
+    public func read(
+        _ input: UnsafePointer<UInt8>?, _ count: Int, into output: UnsafeMutablePointer<UInt8>,
+        capacity: Int
+    ) -> DecodeStep {
+        precondition(count >= 0 && count <= 1 << 30 && capacity >= 1)
+        var step = DecodeStep()
+        step.error = state.pointee.error
+        if step.error != nil { return step }
+        let left = state.pointee.limits.bytesMax &- state.pointee.bytesOut
+        if left == 0 {
+            // One byte more is one too many, but a stream may still have its end to say.
+            var probe: UInt8 = 0
+            step = decode(input, count, &probe, 1)
+            if step.produced > 0, step.error == nil { step.error = .tooLarge }
+            step.produced = 0
+        } else {
+            step = decode(input, count, output, min(capacity, Int(clamping: left), 1 << 30))
+        }
+        state.pointee.bytesIn += UInt64(step.consumed)
+        state.pointee.bytesOut += UInt64(step.produced)
+        if step.error == nil, state.pointee.bytesOut > state.pointee.limits.ratioFreeBytes,
+            state.pointee.bytesOut / max(1, state.pointee.limits.ratioMax) > state.pointee.bytesIn
+        {
+            step.error = .ratioExceeded
+        }
+        if step.error != nil {
+            step.hasMore = false
+            state.pointee.error = step.error
+        }
+        return step
+    }
+
+    private func decode(
+        _ input: UnsafePointer<UInt8>?, _ count: Int, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int
+    ) -> DecodeStep {
+        switch state.pointee.coding {
+        case .gzip, .deflate: inflateBlock(input, count, output, capacity)
+        case .br: brotliBlock(input, count, output, capacity)
+        case .zstd: zstdBlock(input, count, output, capacity)
+        }
+    }
+
+    private func inflateBlock(
+        _ input: UnsafePointer<UInt8>?, _ count: Int, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int
+    ) -> DecodeStep {
+        var step = DecodeStep()
+        state.pointee.zlib.next_in = UnsafeMutablePointer(mutating: input)
+        state.pointee.zlib.avail_in = UInt32(count)
+        state.pointee.zlib.next_out = output
+        state.pointee.zlib.avail_out = UInt32(capacity)
+        loop: while true {
+            if state.pointee.isAtEnd {
+                if state.pointee.zlib.avail_in == 0 { break }
+                // A gzip body is a row of members (RFC 1952 §2.2); zlib's format is one stream.
+                guard state.pointee.coding == .gzip, inflateReset(&state.pointee.zlib) == Z_OK else {
+                    step.error = .trailingBytes
+                    break
+                }
+                state.pointee.isAtEnd = false
+            }
+            switch inflate(&state.pointee.zlib, Z_NO_FLUSH) {
+            case Z_STREAM_END:
+                state.pointee.isAtEnd = true
+            case Z_OK, Z_BUF_ERROR:
+                if state.pointee.zlib.avail_in == 0 || state.pointee.zlib.avail_out == 0 { break loop }
+            case Z_MEM_ERROR:
+                step.error = .noMemory
+                break loop
+            default:
+                step.error = .malformed
+                break loop
+            }
+        }
+        step.consumed = count - Int(state.pointee.zlib.avail_in)
+        step.produced = capacity - Int(state.pointee.zlib.avail_out)
+        step.hasMore =
+            step.error == nil && !state.pointee.isAtEnd && state.pointee.zlib.avail_out == 0
+        state.pointee.zlib.next_in = nil
+        state.pointee.zlib.next_out = nil
+        return step
+    }
+
+    private func brotliBlock(
+        _ input: UnsafePointer<UInt8>?, _ count: Int, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int
+    ) -> DecodeStep {
+        var step = DecodeStep()
+        if state.pointee.isAtEnd {
+            if count > 0 { step.error = .trailingBytes }
+            return step
+        }
+        var inLeft = count
+        var outLeft = capacity
+        var nextIn = input
+        var nextOut: UnsafeMutablePointer<UInt8>? = output
+        let result = BrotliDecoderDecompressStream(
+            state.pointee.library, &inLeft, &nextIn, &outLeft, &nextOut, nil)
+        step.consumed = count - inLeft
+        step.produced = capacity - outLeft
+        switch result {
+        case BROTLI_DECODER_RESULT_SUCCESS:
+            state.pointee.isAtEnd = true
+            if inLeft > 0 { step.error = .trailingBytes }
+        case BROTLI_DECODER_RESULT_NEEDS_MORE_INPUT:
+            break
+        case BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT:
+            step.hasMore = true
+        default:
+            // Of the library's codes, −21 to −31 are for memory it did not get.
+            let code = BrotliDecoderGetErrorCode(state.pointee.library).rawValue
+            step.error = (-31 ... -21).contains(code) ? .noMemory : .malformed
+        }
+        return step
+    }
+
+    private func zstdBlock(
+        _ input: UnsafePointer<UInt8>?, _ count: Int, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int
+    ) -> DecodeStep {
+        var step = DecodeStep()
+        var from = ZSTD_inBuffer(src: input, size: count, pos: 0)
+        var to = ZSTD_outBuffer(dst: output, size: capacity, pos: 0)
+        // A body is a row of frames (RFC 8878 §3); asked without input behind one, the library would
+        // begin another.
+        while from.pos < count || !state.pointee.isAtEnd {
+            let before = (from.pos, to.pos)
+            let left = ZSTD_decompressStream(state.pointee.library, &to, &from)
+            if ZSTD_isError(left) != 0 {
+                switch ZSTD_getErrorCode(left) {
+                case ZSTD_error_frameParameter_windowTooLarge: step.error = .windowTooLarge
+                case ZSTD_error_memory_allocation: step.error = .noMemory
+                default: step.error = .malformed
+                }
+                break
+            }
+            state.pointee.isAtEnd = left == 0
+            if to.pos == capacity || (from.pos, to.pos) == before { break }
+            if from.pos == count && !state.pointee.isAtEnd { break }
+        }
+        step.consumed = from.pos
+        step.produced = to.pos
+        step.hasMore =
+            step.error == nil && to.pos == capacity && (from.pos < count || !state.pointee.isAtEnd)
+        return step
+    }
+}

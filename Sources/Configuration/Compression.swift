@@ -1,0 +1,97 @@
+// Compression in the model: what a route compresses, and which request bodies it decodes.
+
+extension Route {
+    /// Compression of responses.
+    public struct Compression: Sendable, Equatable {
+        public enum Encoding: String, Sendable, CaseIterable {
+            case zstd, br, gzip
+        }
+        /// What shrinks: text, and formats made of it.
+        public static let standardTypes = [
+            "text/*", "application/json", "application/*+json", "application/javascript", "application/xml",
+            "application/*+xml", "application/x-ndjson", "application/wasm", "image/svg+xml", "image/x-icon",
+            "font/ttf", "font/otf", "application/vnd.ms-fontobject",
+        ]
+
+        /// In order of preference, without duplicates; at least one.
+        public var encodings: [Encoding] = [.zstd, .br, .gzip]
+        public var gzipLevel = 5
+        public var brLevel = 4
+        public var zstdLevel = 3
+        /// Smallest known length that is compressed, in bytes.
+        public var bytesMin = 1024
+        /// "type/subtype", "type/*", "type/*+suffix" or "*/*", as written.
+        public var types = standardTypes
+
+        public init() {}
+    }
+
+    /// Decoding of request bodies before they are forwarded.
+    public struct Decompression: Sendable, Equatable {
+        /// Most decoded bytes of a body.
+        public var bytesMax: Int64
+        /// Most bytes out per byte in.
+        public var ratioMax: Int64 = 100
+
+        public init(bytesMax: Int64) { self.bytesMax = bytesMax }
+    }
+}
+
+extension CrossCheck {
+    /// Lists that would switch compression off in a way nobody sees.
+    func compression(_ route: Node, _ check: inout SchemaCheck) {
+        for key in ["encodings", "types"] {
+            guard let list = route["compression"]?[key], case .list(let elements) = list.content,
+                elements.isEmpty
+            else { continue }
+            check.report(
+                "\(key) of compression is empty", list.origin,
+                "expected at least one, or compression: off")
+        }
+    }
+}
+
+extension ConfigurationBuilder {
+    /// Nil for `off` and for a route that does not say.
+    func compression(_ node: Node?) -> Route.Compression? {
+        guard let node else { return nil }
+        var result = Route.Compression()
+        if let text = node.text { return text == "on" ? result : nil }
+        if let encodings = node["encodings"] {
+            result.encodings = []
+            for element in encodings.elements {
+                guard let encoding = element.text.flatMap(Route.Compression.Encoding.init(rawValue:)),
+                    !result.encodings.contains(encoding)
+                else { continue }
+                result.encodings.append(encoding)
+            }
+        }
+        let levels = node["levels"]
+        if let level = levels?["gzip"]?.text.flatMap({ Int($0) }) { result.gzipLevel = level }
+        if let level = levels?["br"]?.text.flatMap({ Int($0) }) { result.brLevel = level }
+        if let level = levels?["zstd"]?.text.flatMap({ Int($0) }) { result.zstdLevel = level }
+        if let text = node["min-size"]?.text, let size = try? Values.size(text) {
+            result.bytesMin = Int(size)
+        }
+        if let types = node["types"] { result.types = types.elements.compactMap(\.text) }
+        return result
+    }
+
+    func decompression(_ node: Node?) -> Route.Decompression? {
+        guard let text = node?["max-size"]?.text, let size = try? Values.size(text) else { return nil }
+        var result = Route.Decompression(bytesMax: size)
+        if let ratio = node?["max-ratio"]?.text.flatMap({ Int64($0) }) { result.ratioMax = ratio }
+        return result
+    }
+}
+
+extension Route.Compression {
+    /// For the normal form and `weir explain`.
+    public var text: String {
+        "encodings=\(encodings.map(\.rawValue).joined(separator: ",")) levels=gzip:\(gzipLevel),br:\(brLevel),zstd:\(zstdLevel) min-size=\(Units.size(Int64(bytesMin))) types=\(types == Self.standardTypes ? "default" : types.joined(separator: ","))"
+    }
+}
+
+extension Route.Decompression {
+    public var text: String { "max-size=\(Units.size(bytesMax)) max-ratio=\(ratioMax)" }
+}

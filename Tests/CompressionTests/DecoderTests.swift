@@ -1,0 +1,180 @@
+// Decoders: round trips, bombs, truncation, garbage.
+
+import CZlib
+import CZstd
+import Testing
+
+@testable import Compression
+
+@Suite("Decoder")
+struct DecoderTests {
+    static let limits = DecoderLimits(bytesMax: 64 << 20)
+
+    /// A body in a coding, made by the libraries at once.
+    static func code(_ body: [UInt8], _ coding: DecodedCoding) throws -> [UInt8] {
+        if coding == .deflate {
+            var count = compressBound(UInt(body.count))
+            var output = [UInt8](repeating: 0, count: Int(count))
+            try #require(compress2(&output, &count, body, UInt(body.count), 6) == Z_OK)
+            return Array(output.prefix(Int(count)))
+        }
+        let content = try #require(ContentCoding(rawValue: coding.rawValue))
+        let pool = EncoderPool()
+        let encoder = try #require(pool.take(content, level: content.defaultLevel))
+        defer { pool.give(encoder) }
+        return try #require(coded(body, encoder, seed: 3))
+    }
+
+    @Test("round trips", arguments: DecodedCoding.allCases)
+    func roundTrip(coding: DecodedCoding) throws {
+        for (i, sample) in Sample.allCases.enumerated() {
+            let body = sample.bytes()
+            var limits = Self.limits
+            // Zeros expand beyond any ratio; that has a test of its own.
+            limits.ratioMax = 1 << 40
+            let result = decoded(try Self.code(body, coding), coding, limits: limits, seed: UInt64(i))
+            #expect(result.error == nil, "\(sample)")
+            #expect(result.bytes == body, "\(sample)")
+        }
+    }
+
+    @Test("byte by byte", arguments: DecodedCoding.allCases)
+    func byteByByte(coding: DecodedCoding) throws {
+        let body = Sample.mixed.bytes(5_000)
+        let result = decoded(
+            try Self.code(body, coding), coding, limits: Self.limits, seed: 1, blockMax: 1, roomMax: 1)
+        #expect(result.error == nil && result.bytes == body)
+    }
+
+    @Test("the bound is the last size allowed", arguments: DecodedCoding.allCases)
+    func sizeBound(coding: DecodedCoding) throws {
+        let body = Sample.text.bytes(100_000)
+        let coded = try Self.code(body, coding)
+        for seed in 0..<4 {
+            let fits = decoded(coded, coding, limits: DecoderLimits(bytesMax: 100_000), seed: UInt64(seed))
+            #expect(fits.error == nil && fits.bytes == body)
+            let over = decoded(coded, coding, limits: DecoderLimits(bytesMax: 99_999), seed: UInt64(seed))
+            #expect(over.error == .tooLarge && over.bytes == Array(body.prefix(99_999)))
+        }
+        let nothing = decoded(coded, coding, limits: DecoderLimits(bytesMax: 0), seed: 1)
+        #expect(nothing.error == .tooLarge && nothing.bytes.isEmpty)
+        let empty = decoded(try Self.code([], coding), coding, limits: DecoderLimits(bytesMax: 0), seed: 1)
+        #expect(empty.error == nil)
+    }
+
+    @Test("a bomb is stopped by its ratio long before its size", arguments: DecodedCoding.allCases)
+    func bomb(coding: DecodedCoding) throws {
+        let bomb = try Self.code([UInt8](repeating: 0, count: 32 << 20), coding)
+        #expect(bomb.count < 64 << 10)
+        let result = decoded(bomb, coding, limits: DecoderLimits(bytesMax: 1 << 40), seed: 5, roomMax: 65_536)
+        #expect(result.error == .ratioExceeded)
+        // The free share, what the bytes in allow, and one buffer.
+        #expect(result.bytes.count <= 1 << 20 + 9_000 * 100 + 65_536)
+        // A ratio that allows it lets it pass.
+        var limits = DecoderLimits(bytesMax: 32 << 20)
+        limits.ratioMax = 1 << 30
+        #expect(decoded(bomb, coding, limits: limits, seed: 5).error == nil)
+    }
+
+    @Test("small bodies may expand as they like")
+    func smallRatio() throws {
+        let bomb = try Self.code([UInt8](repeating: 32, count: 1 << 20), .zstd)
+        #expect(bomb.count < 1 << 10)
+        #expect(decoded(bomb, .zstd, limits: Self.limits, seed: 1).error == nil)
+    }
+
+    @Test("every prefix is truncated", arguments: DecodedCoding.allCases)
+    func truncation(coding: DecodedCoding) throws {
+        let body = Sample.text.bytes(2_000)
+        let whole = try Self.code(body, coding)
+        for count in 0..<whole.count {
+            let result = decoded(Array(whole.prefix(count)), coding, limits: Self.limits, seed: UInt64(count))
+            #expect(result.error == .truncated, "\(count) of \(whole.count)")
+            #expect(body.starts(with: result.bytes))
+        }
+    }
+
+    @Test("garbage is malformed, and stays so", arguments: DecodedCoding.allCases)
+    func garbage(coding: DecodedCoding) throws {
+        let decoder = try #require(Decoder.make(coding, limits: Self.limits))
+        defer { decoder.destroy() }
+        let noise = [UInt8](repeating: 0xFF, count: 64)
+        var room = [UInt8](repeating: 0, count: 64)
+        let first = decoder.read(noise, noise.count, into: &room, capacity: room.count)
+        #expect(first.error == .malformed)
+        let second = decoder.read(noise, noise.count, into: &room, capacity: room.count)
+        #expect(second.error == .malformed && second.consumed == 0)
+        #expect(decoder.finish() == .malformed)
+    }
+
+    @Test("a flipped bit never passes for the body", arguments: [DecodedCoding.gzip, .deflate])
+    func flippedBit(coding: DecodedCoding) throws {
+        // Both carry a checksum; brotli has none, and zstd only when asked for.
+        let body = Sample.text.bytes(2_000)
+        let whole = try Self.code(body, coding)
+        for at in 10..<whole.count {
+            var broken = whole
+            broken[at] ^= 0x10
+            let result = decoded(broken, coding, limits: Self.limits, seed: 1)
+            #expect(result.error != nil, "byte \(at)")
+        }
+    }
+
+    @Test("bytes behind the end", arguments: DecodedCoding.allCases)
+    func trailing(coding: DecodedCoding) throws {
+        let whole = try Self.code(Sample.text.bytes(500), coding) + [0x00]
+        let result = decoded(whole, coding, limits: Self.limits, seed: 9)
+        switch coding {
+        case .br, .deflate: #expect(result.error == .trailingBytes)
+        // These may go on with another member or frame, and what follows is not one, or not all of one.
+        case .gzip, .zstd: #expect(result.error == .malformed || result.error == .truncated)
+        }
+    }
+
+    @Test("a row of gzip members or zstd frames is one body", arguments: [DecodedCoding.gzip, .zstd])
+    func members(coding: DecodedCoding) throws {
+        let part = Sample.text.bytes(700)
+        let row = try Self.code(part, coding) + Self.code([], coding) + Self.code(part, coding)
+        for seed in 0..<10 {
+            let result = decoded(row, coding, limits: Self.limits, seed: UInt64(seed), blockMax: 50)
+            #expect(result.error == nil && result.bytes == part + part)
+        }
+    }
+
+    @Test("a raw deflate stream is not deflate (RFC 9110 §8.4.1.2)")
+    func rawDeflate() throws {
+        let wrapped = try Self.code(Sample.text.bytes(500), .deflate)
+        let raw = Array(wrapped.dropFirst(2).dropLast(4))
+        #expect(decoded(raw, .deflate, limits: Self.limits, seed: 1).error == .malformed)
+    }
+
+    @Test("a zstd window above 8 MiB is refused (RFC 9659)")
+    func window() throws {
+        let body = [UInt8](repeating: 7, count: 20 << 20)
+        for (log, error) in [(23, nil), (24, DecodeError.windowTooLarge)] as [(Int32, DecodeError?)] {
+            let context = try #require(ZSTD_createCCtx())
+            defer { ZSTD_freeCCtx(context) }
+            ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, log)
+            var coded = [UInt8](repeating: 0, count: 1 << 20)
+            let count = ZSTD_compress2(context, &coded, coded.count, body, body.count)
+            try #require(ZSTD_isError(count) == 0)
+            var limits = Self.limits
+            limits.ratioMax = 1 << 40
+            #expect(decoded(Array(coded.prefix(count)), .zstd, limits: limits, seed: 1).error == error)
+        }
+    }
+
+    @Test("the coding of a Content-Encoding value")
+    func names() {
+        func coding(_ text: String) -> DecodedCoding? {
+            Array(text.utf8).withUnsafeBufferPointer { DecodedCoding($0) }
+        }
+        for coding in DecodedCoding.allCases {
+            #expect(Array("\(coding.name)".utf8).withUnsafeBufferPointer { DecodedCoding($0) } == coding)
+        }
+        #expect(coding("X-GZIP") == .gzip)
+        for other in ["", "identity", "gzip, br", "gzip,", "compress", "zst"] {
+            #expect(coding(other) == nil)
+        }
+    }
+}
