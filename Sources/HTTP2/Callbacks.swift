@@ -95,7 +95,14 @@ private func frameBegins(_ s: SessionPointer, _ header: nghttp2_frame_hd) -> Boo
     case FrameType.data:
         if header.length > 0 || header.flags & FrameFlag.endStream != 0 { return true }
         return charge(s, .emptyFrameFlood)
-    case FrameType.headers, FrameType.continuation:
+    case FrameType.headers:
+        return header.length > 0 || charge(s, .emptyFrameFlood)
+    case FrameType.continuation:
+        s.pointee.head.continuations &+= 1
+        if s.pointee.head.continuations > HTTP2Configuration.continuationsMax {
+            violate(s, .continuationFlood)
+            return false
+        }
         return header.length > 0 || charge(s, .emptyFrameFlood)
     case FrameType.windowUpdate:
         return true

@@ -39,7 +39,8 @@ public struct HTTP2Context: BitwiseCopyable {
         nghttp2_option_set_stream_reset_rate_limit(options, 1 << 40, 1 << 20)
         nghttp2_option_set_no_closed_streams(options, 1)
         nghttp2_option_set_max_outbound_ack(options, HTTP2Configuration.controlFramesMax * 2)
-        nghttp2_option_set_max_continuations(options, HTTP2Configuration.continuationsMax)
+        // Counted by us (Callbacks): the library counts a frame again whenever its header comes in pieces.
+        nghttp2_option_set_max_continuations(options, 1 << 20)
         nghttp2_option_set_max_settings(options, 32)
         nghttp2_option_set_max_send_header_block_length(options, 1 << 18)
         nghttp2_option_set_builtin_recv_extension_type(options, FrameType.priorityUpdate)
