@@ -5,7 +5,8 @@
 // Defends against rapid reset (CVE-2023-44487), resets that the peer provokes instead of sending them
 // (CVE-2025-8671), floods of PING, SETTINGS, empty frames, PRIORITY and tiny WINDOW_UPDATE frames
 // (CVE-2019-9511 to 9518, RFC 9113 §10.5). Pure: now is a parameter. Does not bound heads and
-// CONTINUATION frames (HeadBuilder) nor acknowledgements that the peer does not read (the library does).
+// CONTINUATION frames (HeadBuilder), acknowledgements that the peer
+// does not read (the library does), nor frames of unknown types, which the library skips unseen.
 
 /// A bucket of tokens that fills with time.
 public struct TokenBucket: Sendable, BitwiseCopyable, Equatable {
@@ -58,8 +59,7 @@ public struct FloodBudget: Sendable, BitwiseCopyable {
         public var pings = TokenBucket(burst: 100, perSecond: 10)
         /// SETTINGS frames that want an acknowledgement.
         public var settings = TokenBucket(burst: 32, perSecond: 1)
-        /// DATA without data and without the end of the stream, header frames without a fragment, and
-        /// frames of unknown types.
+        /// DATA without data and without the end of the stream, and header frames without a fragment.
         public var emptyFrames = TokenBucket(burst: 128, perSecond: 16)
         /// PRIORITY and PRIORITY_UPDATE frames. A stream that ends well gives one back.
         public var priorities = TokenBucket(burst: 256, perSecond: 32)

@@ -54,7 +54,7 @@ struct ContextState {
     private var freeInboxes: UnsafeMutablePointer<Inbox>?
     private var freeInboxCount = 0
     private var freeStreams: StreamPointer?
-    private var freeStreamCount = 0
+    private(set) var freeStreamCount = 0
     /// Free blocks of 4, 16 and 64 KiB; the first word of each points to the next.
     private var freeBlocks: (UnsafeMutableRawPointer?, UnsafeMutableRawPointer?, UnsafeMutableRawPointer?)
     private var freeBlockCounts = (0, 0, 0)

@@ -107,7 +107,7 @@ public enum HTTP2Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
         case .provokedResetFlood: "too many streams reset because of the peer's errors"
         case .pingFlood: "too many PING frames"
         case .settingsFlood: "too many SETTINGS frames"
-        case .emptyFrameFlood: "too many empty or unknown frames"
+        case .emptyFrameFlood: "too many empty frames"
         case .priorityFlood: "too many PRIORITY or PRIORITY_UPDATE frames"
         case .windowUpdateFlood: "too many WINDOW_UPDATE frames with tiny increments"
         case .acknowledgementFlood: "too many frames whose acknowledgements the peer does not read"

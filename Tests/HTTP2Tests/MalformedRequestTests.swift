@@ -38,7 +38,8 @@ private func without(_ name: String) -> Pairs { get.filter { $0.0 != name } }
 let badRequests: [BadRequest] = [
     // §8.2.1: field validity
     BadRequest("RFC 9113 §8.2.1", "upper-case name", .fieldNameUppercase, with("X-Test", "1")),
-    BadRequest("RFC 9113 §8.2.1", "one upper-case letter at the end", .fieldNameUppercase, with("x-tesT", "1")),
+    BadRequest(
+        "RFC 9113 §8.2.1", "one upper-case letter at the end", .fieldNameUppercase, with("x-tesT", "1")),
     BadRequest("RFC 9113 §8.2.1", "upper-case known name", .fieldNameUppercase, with("Cookie", "a=b")),
     BadRequest("RFC 9113 §8.2.1", "empty name", .fieldNameEmpty, with("", "1")),
     BadRequest("RFC 9113 §8.2.1", "space in name", .fieldNameInvalid, with("x test", "1")),
@@ -57,12 +58,14 @@ let badRequests: [BadRequest] = [
     BadRequest("RFC 9113 §8.2.1", "trailing space in value", .fieldValueWhitespace, with("x", "1 ")),
     BadRequest("RFC 9113 §8.2.1", "leading tab in value", .fieldValueWhitespace, with("x", "\t1")),
     BadRequest("RFC 9113 §8.2.1", "trailing tab in value", .fieldValueWhitespace, with("x", "1\t")),
-    BadRequest("RFC 9113 §8.2.1", "control in a cookie crumb", .fieldValueByteInvalid, with("cookie", "a\u{1}")),
+    BadRequest(
+        "RFC 9113 §8.2.1", "control in a cookie crumb", .fieldValueByteInvalid, with("cookie", "a\u{1}")),
     // §8.2.2: connection-specific fields
     BadRequest("RFC 9113 §8.2.2", "connection", .connectionField, with("connection", "close")),
     BadRequest("RFC 9113 §8.2.2", "keep-alive", .connectionField, with("keep-alive", "timeout=5")),
     BadRequest("RFC 9113 §8.2.2", "proxy-connection", .connectionField, with("proxy-connection", "close")),
-    BadRequest("RFC 9113 §8.2.2", "transfer-encoding", .connectionField, with("transfer-encoding", "chunked")),
+    BadRequest(
+        "RFC 9113 §8.2.2", "transfer-encoding", .connectionField, with("transfer-encoding", "chunked")),
     BadRequest("RFC 9113 §8.2.2", "empty transfer-encoding", .connectionField, with("transfer-encoding", "")),
     BadRequest("RFC 9113 §8.2.2", "upgrade", .connectionField, with("upgrade", "websocket")),
     BadRequest("RFC 9113 §8.2.2", "te: gzip", .teNotTrailers, with("te", "gzip")),
@@ -72,12 +75,15 @@ let badRequests: [BadRequest] = [
     BadRequest("RFC 9113 §8.3", "upper-case pseudo", .pseudoUnknown, [(":Method", "GET")] + get.dropFirst()),
     BadRequest("RFC 9113 §8.3", "bare colon", .pseudoUnknown, [(":", "1")] + get),
     BadRequest("RFC 9113 §8.3", "pseudo after regular", .pseudoAfterRegular, [("x", "1")] + get),
-    BadRequest("RFC 9113 §8.3", "path after regular", .pseudoAfterRegular, without(":path") + [("x", "1"), (":path", "/")]),
+    BadRequest(
+        "RFC 9113 §8.3", "path after regular", .pseudoAfterRegular,
+        without(":path") + [("x", "1"), (":path", "/")]),
     BadRequest("RFC 9113 §8.3", "status in a request", .pseudoOfOtherKind, get + [(":status", "200")]),
     BadRequest("RFC 9113 §8.3.1", "repeated :method", .pseudoDuplicate, get + [(":method", "GET")]),
     BadRequest("RFC 9113 §8.3.1", "repeated :path", .pseudoDuplicate, get + [(":path", "/other")]),
     BadRequest("RFC 9113 §8.3.1", "repeated :scheme", .pseudoDuplicate, get + [(":scheme", "http")]),
-    BadRequest("RFC 9113 §8.3.1", "repeated :authority", .pseudoDuplicate, get + [(":authority", "b.example")]),
+    BadRequest(
+        "RFC 9113 §8.3.1", "repeated :authority", .pseudoDuplicate, get + [(":authority", "b.example")]),
     BadRequest("RFC 9113 §8.3.1", "no :method", .methodMissing, without(":method")),
     BadRequest("RFC 9113 §8.3.1", "no :scheme", .schemeMissing, without(":scheme")),
     BadRequest("RFC 9113 §8.3.1", "no :path", .pathMissing, without(":path")),
@@ -87,7 +93,8 @@ let badRequests: [BadRequest] = [
     BadRequest("RFC 9113 §8.3.1", "CR LF in :method", .methodInvalid, with("x", "1", method: "GET\r\n")),
     BadRequest("RFC 9113 §8.3.1", "unknown :scheme", .schemeInvalid, with(":scheme", "ftp")),
     BadRequest("RFC 9113 §8.3.1", "empty :scheme", .schemeInvalid, with(":scheme", "")),
-    BadRequest("RFC 9113 §8.3.1", ":scheme with a target in it", .schemeInvalid, with(":scheme", "https://b/?")),
+    BadRequest(
+        "RFC 9113 §8.3.1", ":scheme with a target in it", .schemeInvalid, with(":scheme", "https://b/?")),
     BadRequest("RFC 9113 §8.3.1", "empty :path", .pathEmpty, with(":path", "")),
     BadRequest("RFC 9113 §8.3.1", ":path without slash", .pathInvalid, with(":path", "x")),
     BadRequest("RFC 9113 §8.3.1", "absolute :path", .pathInvalid, with(":path", "https://b.example/")),
@@ -111,34 +118,58 @@ let badRequests: [BadRequest] = [
     BadRequest("RFC 9113 §8.3.1", "userinfo", .userinfoInAuthority, with(":authority", "u:p@a.example")),
     BadRequest("RFC 3986 §3.2", "space in :authority", .authorityInvalid, with(":authority", "a example")),
     BadRequest("RFC 3986 §3.2", "slash in :authority", .authorityInvalid, with(":authority", "a.example/x")),
-    BadRequest("RFC 3986 §3.2", "port that is no number", .authorityInvalid, with(":authority", "a.example:x")),
+    BadRequest(
+        "RFC 3986 §3.2", "port that is no number", .authorityInvalid, with(":authority", "a.example:x")),
     BadRequest("RFC 3986 §3.2", "port over 65535", .authorityInvalid, with(":authority", "a.example:65536")),
     BadRequest("RFC 3986 §3.2", "CR LF in :authority", .authorityInvalid, with(":authority", "a\r\nb")),
-    BadRequest("RFC 9113 §8.3.1", "two host fields", .hostDuplicate, get + [("host", "a.example"), ("host", "a.example")]),
+    BadRequest(
+        "RFC 9113 §8.3.1", "two host fields", .hostDuplicate,
+        get + [("host", "a.example"), ("host", "a.example")]),
     BadRequest("RFC 9113 §8.3.1", "host differs", .hostMismatch, get + [("host", "b.example")]),
     BadRequest("RFC 9113 §8.3.1", "host differs in port", .hostMismatch, get + [("host", "a.example:444")]),
-    BadRequest("RFC 9113 §8.3.1", "host differs by scheme's port", .hostMismatch, get + [("host", "a.example:80")]),
+    BadRequest(
+        "RFC 9113 §8.3.1", "host differs by scheme's port", .hostMismatch, get + [("host", "a.example:80")]),
     BadRequest("RFC 9110 §7.2", "invalid host", .hostInvalid, without(":authority") + [("host", "a b")]),
     BadRequest("RFC 9110 §7.2", "empty host", .hostInvalid, without(":authority") + [("host", "")]),
     // §8.5 and RFC 8441: CONNECT
     BadRequest("RFC 9113 §8.5", "CONNECT with :path", .connectWithSchemeOrPath, connect + [(":path", "/")]),
-    BadRequest("RFC 9113 §8.5", "CONNECT with :scheme", .connectWithSchemeOrPath, connect + [(":scheme", "https")]),
+    BadRequest(
+        "RFC 9113 §8.5", "CONNECT with :scheme", .connectWithSchemeOrPath, connect + [(":scheme", "https")]),
     BadRequest("RFC 9113 §8.5", "CONNECT without :authority", .authorityMissing, [(":method", "CONNECT")]),
-    BadRequest("RFC 9113 §8.5", "CONNECT without port", .connectAuthorityInvalid, [(":method", "CONNECT"), (":authority", "a.example")]),
-    BadRequest("RFC 9113 §8.5", "CONNECT with userinfo", .userinfoInAuthority, [(":method", "CONNECT"), (":authority", "u@a.example:443")]),
-    BadRequest("RFC 9113 §8.5", "CONNECT with another host", .hostMismatch, connect + [("host", "b.example:443")]),
-    BadRequest("RFC 8441 §4", ":protocol with GET", .protocolWithoutConnect, [(":protocol", "websocket")] + get),
-    BadRequest("RFC 8441 §4", "extended CONNECT without :path", .pathMissing, webSocket.filter { $0.0 != ":path" }),
-    BadRequest("RFC 8441 §4", "extended CONNECT without :scheme", .schemeMissing, webSocket.filter { $0.0 != ":scheme" }),
-    BadRequest("RFC 8441 §4", ":protocol that is no token", .protocolInvalid, [(":protocol", "web socket")] + webSocket.filter { $0.0 != ":protocol" }),
+    BadRequest(
+        "RFC 9113 §8.5", "CONNECT without port", .connectAuthorityInvalid,
+        [(":method", "CONNECT"), (":authority", "a.example")]),
+    BadRequest(
+        "RFC 9113 §8.5", "CONNECT with userinfo", .userinfoInAuthority,
+        [(":method", "CONNECT"), (":authority", "u@a.example:443")]),
+    BadRequest(
+        "RFC 9113 §8.5", "CONNECT with another host", .hostMismatch, connect + [("host", "b.example:443")]),
+    BadRequest(
+        "RFC 8441 §4", ":protocol with GET", .protocolWithoutConnect, [(":protocol", "websocket")] + get),
+    BadRequest(
+        "RFC 8441 §4", "extended CONNECT without :path", .pathMissing, webSocket.filter { $0.0 != ":path" }),
+    BadRequest(
+        "RFC 8441 §4", "extended CONNECT without :scheme", .schemeMissing,
+        webSocket.filter { $0.0 != ":scheme" }),
+    BadRequest(
+        "RFC 8441 §4", ":protocol that is no token", .protocolInvalid,
+        [(":protocol", "web socket")] + webSocket.filter { $0.0 != ":protocol" }),
     // Lengths
-    BadRequest("RFC 9110 §8.6", "content-length that is no number", .contentLengthInvalid, with("content-length", "x")),
+    BadRequest(
+        "RFC 9110 §8.6", "content-length that is no number", .contentLengthInvalid,
+        with("content-length", "x")),
     BadRequest("RFC 9110 §8.6", "empty content-length", .contentLengthInvalid, with("content-length", "")),
     BadRequest("RFC 9110 §8.6", "signed content-length", .contentLengthInvalid, with("content-length", "+1")),
-    BadRequest("RFC 9110 §8.6", "list in content-length", .contentLengthInvalid, with("content-length", "0, 0")),
-    BadRequest("RFC 9110 §8.6", "content-length of 2^63", .contentLengthTooLarge, with("content-length", "9223372036854775808")),
-    BadRequest("RFC 9110 §8.6", "two content-lengths", .contentLengthDuplicate, get + [("content-length", "0"), ("content-length", "0")]),
-    BadRequest("RFC 9113 §8.1.1", "content-length without data", .contentLengthMismatch, with("content-length", "5")),
+    BadRequest(
+        "RFC 9110 §8.6", "list in content-length", .contentLengthInvalid, with("content-length", "0, 0")),
+    BadRequest(
+        "RFC 9110 §8.6", "content-length of 2^63", .contentLengthTooLarge,
+        with("content-length", "9223372036854775808")),
+    BadRequest(
+        "RFC 9110 §8.6", "two content-lengths", .contentLengthDuplicate,
+        get + [("content-length", "0"), ("content-length", "0")]),
+    BadRequest(
+        "RFC 9113 §8.1.1", "content-length without data", .contentLengthMismatch, with("content-length", "5")),
 ]
 
 @Suite struct MalformedRequestTests {
@@ -167,7 +198,8 @@ let badRequests: [BadRequest] = [
             #expect(violation.section.description.hasPrefix("RFC "))
             #expect(!violation.text.description.isEmpty)
         }
-        for bad in badRequests where bad.section.hasPrefix("RFC 9113 §8.2") || bad.section.hasPrefix("RFC 8441") {
+        for bad in badRequests
+        where bad.section.hasPrefix("RFC 9113 §8.2") || bad.section.hasPrefix("RFC 8441") {
             if bad.violation == .pathMissing || bad.violation == .schemeMissing { continue }
             #expect(bad.violation.section.description == bad.section)
         }
@@ -238,14 +270,24 @@ let badRequests: [BadRequest] = [
 
     static let badTrailers = [
         BadTrailers(name: "§8.1 pseudo", violation: .pseudoInTrailers, fields: [(":path", "/")], ends: true),
-        BadTrailers(name: "§8.1 status", violation: .pseudoInTrailers, fields: [(":status", "200")], ends: true),
-        BadTrailers(name: "§8.1 without end", violation: .trailersWithoutEnd, fields: [("x", "y")], ends: false),
-        BadTrailers(name: "§8.2.1 upper case", violation: .fieldNameUppercase, fields: [("X", "y")], ends: true),
-        BadTrailers(name: "§8.2.2 connection", violation: .connectionField, fields: [("connection", "x")], ends: true),
-        BadTrailers(name: "§8.2.1 CR LF", violation: .fieldValueByteInvalid, fields: [("x", "a\r\nb")], ends: true),
-        BadTrailers(name: "RFC 9110 §6.5.1 length", violation: .trailerForbidden, fields: [("content-length", "1")], ends: true),
-        BadTrailers(name: "RFC 9110 §6.5.1 host", violation: .trailerForbidden, fields: [("host", "b")], ends: true),
-        BadTrailers(name: "§8.2.2 transfer-encoding", violation: .connectionField, fields: [("transfer-encoding", "chunked")], ends: true),
+        BadTrailers(
+            name: "§8.1 status", violation: .pseudoInTrailers, fields: [(":status", "200")], ends: true),
+        BadTrailers(
+            name: "§8.1 without end", violation: .trailersWithoutEnd, fields: [("x", "y")], ends: false),
+        BadTrailers(
+            name: "§8.2.1 upper case", violation: .fieldNameUppercase, fields: [("X", "y")], ends: true),
+        BadTrailers(
+            name: "§8.2.2 connection", violation: .connectionField, fields: [("connection", "x")], ends: true),
+        BadTrailers(
+            name: "§8.2.1 CR LF", violation: .fieldValueByteInvalid, fields: [("x", "a\r\nb")], ends: true),
+        BadTrailers(
+            name: "RFC 9110 §6.5.1 length", violation: .trailerForbidden, fields: [("content-length", "1")],
+            ends: true),
+        BadTrailers(
+            name: "RFC 9110 §6.5.1 host", violation: .trailerForbidden, fields: [("host", "b")], ends: true),
+        BadTrailers(
+            name: "§8.2.2 transfer-encoding", violation: .connectionField,
+            fields: [("transfer-encoding", "chunked")], ends: true),
         BadTrailers(
             name: "too many", violation: .trailersTooLarge,
             fields: (0..<60).map { ("x-\($0)", "y") }, ends: true),

@@ -97,7 +97,10 @@ import Testing
     @Test(arguments: [
         ([("cookie", "a=1"), ("cookie", "b=2"), ("x", "y"), ("cookie", "c=3")], ["host", "cookie", "x"]),
         ([("x", "y"), ("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")], ["host", "x", "cookie"]),
-        ([("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("z", "y"), ("cookie", "c=3")], ["host", "cookie", "x", "z"]),
+        (
+            [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("z", "y"), ("cookie", "c=3")],
+            ["host", "cookie", "x", "z"]
+        ),
     ])
     func cookieCrumbsAreJoined(_ fields: [(String, String)], _ names: [String]) throws {
         let seen = try head(get + fields)
@@ -172,7 +175,8 @@ import Testing
         var bytes: [UInt8] = []
         for index in 0..<500 {
             bytes += Frame.headers(
-                2 * index + 1, get + [("x-number", "\(index)"), ("x-fill", String(repeating: "z", count: 2_000))])
+                2 * index + 1,
+                get + [("x-number", "\(index)"), ("x-fill", String(repeating: "z", count: 2_000))])
         }
         let seen = peer.feed(bytes)
         #expect(seen.count == 500)
@@ -247,7 +251,8 @@ import Testing
     @Test func refusedHeadIsAnsweredAndCompressionGoesOn() throws {
         let peer = Peer.server { $0.head.bytesMax = 1_000 }
         // Literal with incremental indexing: enters the table although nothing of it is kept.
-        let indexed = [0x40] + Frame.string(Array("x-big".utf8)) + Frame.string(Array(repeating: 97, count: 1_100))
+        let indexed =
+            [0x40] + Frame.string(Array("x-big".utf8)) + Frame.string(Array(repeating: 97, count: 1_100))
         let later = [0x40] + Frame.string(Array("x-later".utf8)) + Frame.string(Array("v".utf8))
         let seen = peer.feed(
             Frame.block(1, Frame.section(get) + indexed + later, end: false) + Frame.data(1, "lost"))
@@ -285,7 +290,8 @@ import Testing
 
     @Test func continuationFlood() throws {
         let peer = Peer.server()
-        let seen = peer.feed(Frame.block(1, Frame.section(get + [("x", String(repeating: "y", count: 400))]), piece: 10))
+        let seen = peer.feed(
+            Frame.block(1, Frame.section(get + [("x", String(repeating: "y", count: 400))]), piece: 10))
         #expect(seen.map(\.kind) == [.violation])
         #expect(peer.session.violation == .continuationFlood)
         #expect(peer.frames().contains { $0.type == 7 && $0.code == 11 })
