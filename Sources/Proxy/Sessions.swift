@@ -400,7 +400,7 @@ extension Worker {
     private func armSession(_ client: ClientPointer, _ record: SessionPointer) {
         guard let plan = listenerPlan(client) else { return }
         let deadline: ClientDeadline
-        if client.pointee.transport.isBlocked || record.pointee.session.stalledSinceMs != 0 {
+        if client.pointee.transport.isBlocked || record.pointee.session.stalledSinceMs != nil {
             deadline = .write
         } else if record.pointee.streamCount == 0 {
             deadline = .idle

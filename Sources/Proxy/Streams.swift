@@ -22,6 +22,7 @@ struct StreamEnd {
     /// Whose transport it is.
     var client: ClientPointer?
     var upstream: UpstreamPointer?
+    var isOpening = false
     /// Received and not yet taken.
     var inbox = Outbox()
     /// The peer has ended its direction.
@@ -67,6 +68,8 @@ struct SessionRecord {
     var lingeringCount = 0
     /// Streams given to attempts that have not opened them yet.
     var streamsOpening = 0
+    /// The peer has said how many streams it takes.
+    var settingsAreKnown = false
     var isDirty = false
     var isShuttingDown = false
     var finalGoawayIsSent = false
@@ -150,7 +153,7 @@ extension UnsafeMutablePointer<StreamEnd> {
             ? UnsafeBufferPointer(start: connect.utf8Start, count: connect.utf8CodeUnitCount)
             : UnsafeBufferPointer(start: text + written.start, count: written.methodCount)
         let session = pointee.session
-        session.pointee.streamsOpening -= 1
+        isOpening(false)
         guard
             let id = session.pointee.session.submitRequest(
                 method: method, scheme: scheme,
@@ -222,10 +225,8 @@ extension UnsafeMutablePointer<StreamEnd> {
         pointee.trailers = nil
         pointee.endTrailers = nil
         let session = pointee.session
-        if pointee.id == 0 {
-            // A request's stream that never was.
-            session.pointee.streamsOpening -= 1
-        } else if !pointee.isGone {
+        isOpening(false)
+        if pointee.id != 0 && !pointee.isGone {
             session.pointee.session.setUserData(pointee.id, 0)
             if reset || !pointee.endIsSubmitted {
                 let code: HTTP2ErrorCode = session.pointee.client != nil ? .internalError : .cancel
@@ -244,6 +245,13 @@ extension UnsafeMutablePointer<StreamEnd> {
             session.pointee.firstStream = pointee.next
         }
         session.pointee.streamCount -= 1
+    }
+
+    /// Whether the stream has a place in the session without having been opened yet.
+    func isOpening(_ value: Bool) {
+        if pointee.isOpening == value { return }
+        pointee.isOpening = value
+        pointee.session.pointee.streamsOpening += value ? 1 : -1
     }
 
     /// Splits lines of our own making, "name: value" CR LF, into fields. Answers how many.

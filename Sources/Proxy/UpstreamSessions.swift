@@ -24,7 +24,7 @@ extension Worker {
         while let record = candidate {
             candidate = record.pointee.nextInPool
             if record.pointee.isShuttingDown || record.pointee.session.acceptsNoStreams
-                || record.pointee.streamsOpening >= record.pointee.session.streamsFree
+                || record.pointee.streamsOpening >= room(record)
             {
                 continue
             }
@@ -62,6 +62,12 @@ extension Worker {
         return .fresh(upstream)
     }
 
+    /// Streams a session may still be given. Until the endpoint has said how many it takes, the number
+    /// RFC 9113 §6.5.2 recommends as the least.
+    private func room(_ record: SessionPointer) -> Int {
+        record.pointee.settingsAreKnown ? record.pointee.session.streamsFree : 100
+    }
+
     private func openUpstreamStream(
         _ record: SessionPointer, _ endpoint: Endpoint, _ service: ServicePlan
     ) -> UpstreamPointer? {
@@ -74,7 +80,7 @@ extension Worker {
         }
         stream.initialize(to: StreamEnd(handle: streamHandle, session: record, id: 0, upstream: upstream))
         link(stream, record)
-        let isOpen = carrier.pointee.state == .session
+        let isOpen = carrier.pointee.state == .session && record.pointee.settingsAreKnown
         upstream.initialize(
             to: UpstreamConnection(
                 transport: Transport(stream), handle: handle,
@@ -84,7 +90,7 @@ extension Worker {
         upstream.pointee.isReused = isOpen
         if !isOpen { setDeadline(upstream, .connect, afterMs: service.connectTimeoutMs) }
         clearDeadlineOfIdle(carrier)
-        record.pointee.streamsOpening += 1
+        stream.isOpening(true)
         return upstream
     }
 
@@ -178,18 +184,33 @@ extension Worker {
         carrier.pointee.endpoint._withUnsafeGuaranteedRef {
             $0.metrics.cell(worker: index).connectionOpened(connectUs: connectUs)
         }
+        // One request goes at once; the others when the endpoint has said how many it takes, so that none
+        // is refused.
+        openWaiting(record, countMax: 1)
+    }
+
+    /// Opens streams that wait for the connection; those over what the endpoint takes go elsewhere.
+    private func openWaiting(_ record: SessionPointer, countMax: Int) {
+        var count = 0
         var next = record.pointee.firstStream
         while let stream = next {
             next = stream.pointee.next
-            guard let upstream = stream.pointee.upstream, upstream.pointee.state == .connecting else {
+            guard let upstream = stream.pointee.upstream, upstream.pointee.state == .connecting,
+                let exchange = upstream.pointee.exchange, let service = exchange.pointee.service
+            else { continue }
+            if count == countMax {
+                if !record.pointee.settingsAreKnown { return }
+                endAttempt(exchange, .none)
+                dropUpstream(exchange)
+                tryAgain(exchange, fresh: true, afterMs: 0)
                 continue
             }
+            count += 1
             upstream.pointee.state = .busy
             clearDeadline(upstream)
-            if let exchange = upstream.pointee.exchange, let service = exchange.pointee.service {
-                exchange.pointee.connectUs = UInt32(truncatingIfNeeded: connectUs)
-                sendRequest(exchange, upstream, service)
-            }
+            exchange.pointee.connectUs = UInt32(
+                truncatingIfNeeded: (nowNs &- upstream.pointee.startNs) / 1000)
+            sendRequest(exchange, upstream, service)
         }
     }
 
@@ -242,7 +263,12 @@ extension Worker {
 
     func upstreamSessionEvent(_ record: SessionPointer, _ event: HTTP2Event) {
         switch event.kind {
-        case .settings, .pingAck, .priority, .goaway:
+        case .settings:
+            if record.pointee.settingsAreKnown { return }
+            record.pointee.settingsAreKnown = true
+            openWaiting(record, countMax: record.pointee.session.streamsFree)
+            return
+        case .pingAck, .priority, .goaway:
             return
         case .violation:
             eventLog.limited(
