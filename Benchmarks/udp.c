@@ -67,7 +67,7 @@ static void prepare(int with_peers) {
     }
 }
 
-static int echo(int port) {
+static _Noreturn void echo(int port) {
     int fd = open_socket(port, 1);
     prepare(1);
     puts("ready");
@@ -200,7 +200,7 @@ int main(int argc, char **argv) {
     if (argc < 3) return fprintf(stderr, "usage: udp echo|load|burst PORT ...\n"), 2;
     int port = atoi(argv[2]);
     latencies = malloc(LATENCIES_MAX * sizeof *latencies);
-    if (!strcmp(argv[1], "echo")) return echo(port);
+    if (!strcmp(argv[1], "echo")) echo(port);
     if (argc == 6 && !strcmp(argv[1], "load")) {
         int count = atoi(argv[4]), bytes = atoi(argv[5]);
         if (count < 1 || count > CLIENTS_MAX || bytes < 8 || bytes > 65507) return 2;
