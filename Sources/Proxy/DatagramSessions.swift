@@ -302,7 +302,7 @@ extension Worker {
     /// One whose endpoint refused is only kept so that its client's next datagram goes elsewhere.
     private static let refusedIdleMs: UInt64 = 10_000
 
-    private func idleTimeoutMs(_ session: SessionPointer) -> UInt64 {
+    private func idleTimeoutMs(_ session: DatagramSessionPointer) -> UInt64 {
         let idleMs = session.pointee.listener.idleTimeoutMs
         return session.pointee.failure.reason == .none ? idleMs : min(idleMs, Self.refusedIdleMs)
     }
