@@ -7,7 +7,7 @@
 //       A datagram without an answer after 200 ms counts as lost and is repeated under a new number.
 //   udp burst PORT SECONDS BYTES COUNT
 //       one socket that sends COUNT datagrams at a time and waits for their answers: what batches are worth. No row
-//       uses it: the kernel cuts segments up in interrupts that it accounts to nobody, so the figure flatters.
+//       uses it: part of that work is done in interrupts, so its rounds count as disturbed.
 //
 // An answer has to be the datagram that was sent, number and length; anything else is an error. `load` and `burst`
 // print one line of JSON; exit code 1 after errors.

@@ -185,7 +185,6 @@ ROWS = [
     Row("tcp", "TCP, 128 B", setup=Setup("tcp"), targets={"haproxy": 1.0}),
     Row("tcp-1m", "TCP, 1 MiB", path="/1m", setup=Setup("tcp"), peers=SPLICING),
     UDP("udp", "UDP, 128 B, 64 sessions", "udp", targets={"nginx": 1.0}),
-    UDP("udp-burst", "UDP, bursts of 16 × 1,200 B", "udp", targets={"nginx": 1.0}, burst=16),
     UDP("udp-dns", "UDP, 128 B, a session for each", "udp-dns", targets={"nginx": 1.0}),
     Row("routes-10", "10 routes", setup=Setup(routes=10, hosts=2)),
     Row("routes-1000", "1,000 routes", setup=Setup(routes=1000, hosts=50)),

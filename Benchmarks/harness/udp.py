@@ -43,8 +43,7 @@ def run(mode, *arguments):
 
 
 class UDP:
-    """64 clients with one datagram of 128 bytes under way each. With mode "udp-dns" every answer ends its session.
-    With `burst` it is one client that sends so many datagrams of 1,200 bytes at a time."""
+    """64 clients with one datagram of 128 bytes under way each. With mode "udp-dns" every answer ends its session."""
 
     metric = "cpu_us"
     unit = "CPU µs/round trip"
@@ -53,8 +52,8 @@ class UDP:
     clients = 64
     bytes = 128
 
-    def __init__(self, name, title, mode, targets, burst=0):
-        self.name, self.title, self.setup, self.burst = name, title, Setup(mode), burst
+    def __init__(self, name, title, mode, targets):
+        self.name, self.title, self.setup = name, title, Setup(mode)
         self.peers, self.targets = ("weir", "nginx"), dict(targets)
 
     def check(self, running):
@@ -67,17 +66,13 @@ class UDP:
                 if client.recv(65536) != data:
                     raise Failed(f"{running.name}: not what was sent")
 
-    def load(self, running, seconds):
-        with Echo(running.origin):
-            if self.burst:
-                return run("burst", running.port, seconds, 1200, self.burst)
-            return run("load", running.port, seconds, self.clients, self.bytes)
-
     def warm_up(self, running, context):
-        self.load(running, context.warmup)
+        with Echo(running.origin):
+            run("load", running.port, context.warmup, self.clients, self.bytes)
 
     def measure(self, running, context):
-        figures = self.load(running, context.seconds)
+        with Echo(running.origin):
+            figures = run("load", running.port, context.seconds, self.clients, self.bytes)
         return {
             "requests": figures["requests"], "requests_per_s": figures["requests"] / figures["duration_us"] * 1e6,
             "lost": figures["lost"], "p50_us": figures["p50_us"], "p99_us": figures["p99_us"]}
