@@ -2,6 +2,7 @@
 #include "CLinux.h"
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <netinet/udp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -110,6 +111,16 @@ void weir_write_control(struct weir_message *message, void *control, int family,
         message->header.msg_controllen = CMSG_SPACE(sizeof info);
     }
     message->header.msg_control = control;
+}
+
+void weir_write_segment(struct weir_message *message, void *control, uint16_t bytes) {
+    struct cmsghdr *c = (struct cmsghdr *)((char *)control + message->header.msg_controllen);
+    c->cmsg_level = IPPROTO_UDP;
+    c->cmsg_type = UDP_SEGMENT;
+    c->cmsg_len = CMSG_LEN(sizeof bytes);
+    memcpy(CMSG_DATA(c), &bytes, sizeof bytes);
+    message->header.msg_control = control;
+    message->header.msg_controllen += CMSG_SPACE(sizeof bytes);
 }
 
 int weir_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }

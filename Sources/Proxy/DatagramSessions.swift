@@ -53,6 +53,10 @@ struct DatagramSession {
     var bytesOut: UInt64 = 0
     var attemptBytesIn: UInt64 = 0
     var attemptBytesOut: UInt64 = 0
+    /// No message of several datagrams has been refused on the way to its endpoint.
+    var takesSegments = true
+    /// Answers still expected, where `responses` promises some.
+    var owed = 0
     /// Its arrivals in the batch at hand; -1: none.
     var firstArrival: Int32 = -1
     var lastArrival: Int32 = -1
@@ -61,7 +65,7 @@ struct DatagramSession {
     var isUnanswered: Bool {
         switch responses {
         case nil: datagramsOut == 0
-        case let expected?: datagramsOut < UInt64(expected) &* datagramsIn
+        default: owed > 0
         }
     }
 }
@@ -207,6 +211,8 @@ extension Worker {
     func endpointFailed(_ session: DatagramSessionPointer, _ error: Int32) {
         let failure = connectFailure(error)
         session.pointee.failure = failure
+        // What it was asked is lost; the next endpoint owes nothing for that.
+        session.pointee.owed = 0
         session.pointee.endpoint?._withUnsafeGuaranteedRef {
             $0.refusedUntilMs.store(nowMs + Self.refusalMs, ordering: .relaxed)
         }
@@ -216,6 +222,7 @@ extension Worker {
         endAttempt(session, failure.reason)
         if session.pointee.socket.fd >= 0 { session.pointee.socket.close() }
         session.pointee.socket = .none
+        timers.arm(session.pointee.timer, atMs: nowMs + idleTimeoutMs(session))
     }
 
     // MARK: reload
@@ -250,8 +257,7 @@ extension Worker {
             guard keepEndpoint(session, service) else { return false }
         }
         if session.pointee.listener !== listener {
-            let dueMs = session.pointee.lastActiveMs + listener.idleTimeoutMs
-            timers.arm(session.pointee.timer, atMs: max(dueMs, nowMs))
+            timers.arm(session.pointee.timer, atMs: session.pointee.lastActiveMs + listener.idleTimeoutMs)
         }
         session.pointee.listener = listener
         session.pointee.service = service
@@ -285,12 +291,20 @@ extension Worker {
 
     func sessionDeadlinePassed(_ session: DatagramSessionPointer) {
         guard session.pointee.state == .open else { return }
-        let dueMs = session.pointee.lastActiveMs + session.pointee.listener.idleTimeoutMs
+        let dueMs = session.pointee.lastActiveMs + idleTimeoutMs(session)
         if nowMs >= dueMs {
             end(session, idleFailure(session))
         } else {
             timers.arm(session.pointee.timer, atMs: dueMs)
         }
+    }
+
+    /// One whose endpoint refused is only kept so that its client's next datagram goes elsewhere.
+    private static let refusedIdleMs: UInt64 = 10_000
+
+    private func idleTimeoutMs(_ session: DatagramSessionPointer) -> UInt64 {
+        let idleMs = session.pointee.listener.idleTimeoutMs
+        return session.pointee.failure.reason == .none ? idleMs : min(idleMs, Self.refusedIdleMs)
     }
 
     /// How a session that went quiet is judged: only an endpoint that owed answers has failed.

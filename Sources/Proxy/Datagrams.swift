@@ -29,6 +29,7 @@ struct DatagramState: ~Copyable {
     let arrivals = DatagramBatch(wantsPeers: true)
     /// Arrivals of the session at hand, in their order.
     var list = DatagramList()
+    let sender = DatagramSender()
     /// Sessions with arrivals in the batch.
     let touched = UnsafeMutablePointer<DatagramSessionPointer>.allocate(capacity: DatagramBatch.capacity)
     var touchedCount = 0
@@ -40,6 +41,8 @@ struct DatagramState: ~Copyable {
     var answerCount = 0
     /// For each answer: the socket it leaves by (`.none`: it stays here) and where it is counted.
     let leavesBy = UnsafeMutablePointer<Socket>.allocate(capacity: DatagramBatch.capacity)
+    /// And whose it is: neighbours of one session may leave as one message.
+    let answerOf = UnsafeMutablePointer<Handle>.allocate(capacity: DatagramBatch.capacity)
     let countedIn = UnsafeMutablePointer<ListenerCell>.allocate(capacity: DatagramBatch.capacity)
 
     let sessionGate = LogGate()
@@ -57,6 +60,7 @@ struct DatagramState: ~Copyable {
         next.deallocate()
         leavesBy.deallocate()
         countedIn.deallocate()
+        answerOf.deallocate()
     }
 }
 
@@ -187,10 +191,17 @@ extension Worker {
                 arrival.cell.dropped(reason, count - from)
                 break
             }
-            let sent = datagrams.list.send(to: target.pointee.socket, from: from)
+            datagrams.sender.prepare(datagrams.list, from: from, segments: target.pointee.takesSegments)
+            let sent = datagrams.sender.send(to: target.pointee.socket, from: 0)
             if sent > 0 {
-                account(target, from: from, count: sent, arrival.cell)
-                from += sent
+                var gone = 0
+                for m in 0..<sent { gone += datagrams.sender.datagrams(m) }
+                account(target, from: from, count: gone, arrival.cell)
+                from += gone
+                continue
+            }
+            if datagrams.sender.datagrams(0) > 1, DatagramSender.blamesSegments(Int32(-sent)) {
+                target.pointee.takesSegments = false
                 continue
             }
             switch Int32(-sent) {
@@ -228,11 +239,11 @@ extension Worker {
 
     private func account(_ session: DatagramSessionPointer, from: Int, count: Int, _ cell: ListenerCell) {
         var bytes = 0
-        for i in from..<from + count { bytes += datagrams.list.bytes(i).count }
+        for i in from..<from + count { bytes += datagrams.list.bytes(i) }
         // Where answers are promised, only answers keep a session: one whose endpoint is silent ends
         // however often its client asks.
-        let mustWait = (session.pointee.responses ?? 0) > 0 && session.pointee.isUnanswered
-        if !mustWait { session.pointee.lastActiveMs = nowMs }
+        if session.pointee.owed == 0 { session.pointee.lastActiveMs = nowMs }
+        session.pointee.owed += count * (session.pointee.responses ?? 0)
         session.pointee.datagramsIn &+= UInt64(count)
         session.pointee.bytesIn &+= UInt64(bytes)
         session.pointee.attemptBytesIn &+= UInt64(bytes)
@@ -275,16 +286,21 @@ extension Worker {
         }
         if taken > 0 {
             session.pointee.lastActiveMs = nowMs
+            session.pointee.owed = max(0, session.pointee.owed - taken)
             // It answers: whatever failed before is over.
             session.pointee.failure = .none
             session.pointee.excluded = Excluded()
         }
-        if error != 0 { endpointFailed(session, error) }
-        if let responses = session.pointee.responses, responses > 0,
-            session.pointee.datagramsOut >= UInt64(responses) &* session.pointee.datagramsIn
-        {
-            end(session, .none)
+        if error != 0 {
+            endpointFailed(session, error)
+            // Nobody is left to go to: a session would only take up room.
+            if session.pointee.excluded.count >= min(session.pointee.service.endpointCount, Excluded.capacity)
+            {
+                end(session, session.pointee.failure)
+                return
+            }
         }
+        if taken > 0, session.pointee.owed == 0, (session.pointee.responses ?? 0) > 0 { end(session, .none) }
     }
 
     /// Addresses what came into the slots to the client.
@@ -302,6 +318,7 @@ extension Worker {
             session.pointee.attemptBytesOut &+= UInt64(bytes)
             datagrams.answers.address(i, to: session.pointee.client, from: session.pointee.key.local)
             datagrams.leavesBy[i] = session.pointee.answersBy
+            datagrams.answerOf[i] = session.pointee.handle
         }
         datagrams.answerCount = first + count
     }
@@ -320,28 +337,49 @@ extension Worker {
             var end = i + 1
             while end < count, datagrams.leavesBy[end] == socket { end += 1 }
             if socket.fd < 0 { i = end }
-            while i < end {
-                let sent = datagrams.answers.send(to: socket, from: i, count: end - i)
-                if sent > 0 {
-                    for n in i..<i + sent {
-                        datagrams.countedIn[n].datagramsSent(1, bytes: datagrams.answers.count(n))
-                    }
-                    i += sent
-                    continue
-                }
-                switch Int32(-sent) {
-                case EINTR:
-                    continue
-                case EAGAIN, ENOBUFS, ENOMEM:
-                    datagrams.countedIn[i].dropped(.clientBufferFull, end - i)
-                    i = end
-                default:
-                    datagrams.countedIn[i].dropped(.clientUnreachable)
-                    i += 1
-                }
-            }
+            while i < end { i += send(answers: i, to: end, by: socket) }
         }
         for n in 0..<count { datagrams.answers.clear(n) }
         datagrams.answerCount = 0
+    }
+
+    /// Sends answers of neighbouring slots by one socket: how many were dealt with.
+    private func send(answers first: Int, to end: Int, by socket: Socket) -> Int {
+        datagrams.sender.prepare(datagrams.answers, from: first, to: end, owners: datagrams.answerOf)
+        let sent = datagrams.sender.send(to: socket, from: 0)
+        if sent > 0 {
+            var gone = 0
+            for m in 0..<sent { gone += datagrams.sender.datagrams(m) }
+            answersLeft(first, gone)
+            return gone
+        }
+        let together = datagrams.sender.datagrams(0)
+        switch Int32(-sent) {
+        case EINTR:
+            return 0
+        case EAGAIN, ENOBUFS, ENOMEM:
+            datagrams.countedIn[first].dropped(.clientBufferFull, end - first)
+            return end - first
+        case let error where together > 1 && DatagramSender.blamesSegments(error):
+            return sendOneByOne(answers: first, together, by: socket)
+        default:
+            datagrams.countedIn[first].dropped(.clientUnreachable, together)
+            return together
+        }
+    }
+
+    /// For a way that takes no segments. All belong to one session.
+    private func sendOneByOne(answers first: Int, _ count: Int, by socket: Socket) -> Int {
+        let sent = max(0, datagrams.answers.send(to: socket, from: first, count: count))
+        answersLeft(first, sent)
+        // The first that did not go is counted; the rest has another try.
+        if sent < count { datagrams.countedIn[first].dropped(.clientUnreachable) }
+        return min(sent + 1, count)
+    }
+
+    private func answersLeft(_ first: Int, _ count: Int) {
+        for n in first..<first + count {
+            datagrams.countedIn[n].datagramsSent(1, bytes: datagrams.answers.count(n))
+        }
     }
 }

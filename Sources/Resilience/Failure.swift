@@ -224,7 +224,7 @@ extension Reason {
 
         case .idleTimeout: ("idle-timeout", .client, 0, "", .never)
 
-        case .upstreamSilent: ("upstream-silent", .upstream, 0, "", .never)
+        case .upstreamSilent: ("upstream-silent", .upstream, 504, "connection_read_timeout", .never)
         case .configurationChanged: ("configuration-changed", .weir, 0, "", .never)
         }
     }

@@ -155,6 +155,47 @@ def test_bursts_keep_their_order(weir, udp_backend):
             assert [client.recv(100) for _ in range(15)] == [b"%d %d" % (round, n) for n in range(15)]
 
 
+def assert_bursts_pass(w, sizes):
+    """Bursts arrive whole and in order, whatever the lengths in them: equal ones travel together."""
+    client = wire.datagrams(w.address)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    for _ in range(5):
+        burst = [os.urandom(size) for size in sizes]
+        for data in burst:
+            client.send(data)
+        assert [client.recv(65536) for _ in burst] == burst
+    assert not w.metric("weir_listener_datagrams_dropped_total")
+
+
+@pytest.mark.parametrize("address", [None, ":0"])
+@pytest.mark.parametrize("sizes", [
+    [1200] * 40, [1200] * 10 + [300], [1200, 300] * 10, [100, 0, 100, 0, 0, 100, 100], [0] * 5, [1, 2, 3, 3, 3, 2, 1],
+    [20_000] * 4, [65_507, 65_507], [8] * 64], ids=str)
+def test_bursts_of_equal_and_unequal_lengths(weir, udp_backend, sizes, address):
+    b = udp_backend()
+    w = weir(udp_to(b, listener={"address": address and f":{free_port()}"}, workers=1))
+    assert_bursts_pass(w, sizes)
+    assert len(b.seen) == 5 * len(sizes)
+
+
+def test_longer_than_the_way_allows_in_segments(weir, udp_backend):
+    """Datagrams that IP has to fragment cannot be handed over together: they go one by one."""
+    if os.environ.get("WEIR_TEST_MTU"):
+        w = weir(udp_to(udp_backend(), workers=1))
+        return assert_bursts_pass(w, [1450] * 8 + [100] * 8)
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-n", "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("needs a network of its own")
+    small_loopback = (
+        "import fcntl, os, socket, struct, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "fcntl.ioctl(s, 0x8922, struct.pack('16si', b'lo', 1400))\n"  # SIOCSIFMTU
+        "fcntl.ioctl(s, 0x8914, struct.pack('16sh', b'lo', 0x41))\n"  # SIOCSIFFLAGS: up and running
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n")
+    inner = subprocess.run(
+        ["unshare", "-n", sys.executable, "-c", small_loopback, "-m", "pytest", __file__, "-k", "longer_than_the_way"],
+        env={**os.environ, "WEIR_TEST_MTU": "1400"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    assert inner.returncode == 0 and "1 passed" in inner.stdout or inner.stdout.startswith("."), inner.stdout
+
+
 def test_several_answers_and_none_at_all(weir, udp_backend):
     w = weir(udp_to(udp_backend(lambda b, data: [data + b"%d" % n for n in range(50)])))
     client = wire.datagrams(w.address)
@@ -254,6 +295,20 @@ def test_a_refused_datagram_is_followed_by_another_endpoint(weir, udp_backend):
     lines = w.wait_records(4)
     assert 2 in {line["attempts"] for line in lines} and not any("reason" in line for line in lines)
     assert w.metric("weir_endpoint_failures_total", reason="connect-refused") >= 1
+
+
+def test_a_lost_question_is_not_owed_by_the_next_endpoint(weir, udp_backend):
+    w = weir(udp_to(closed_port(), udp_backend(), service={"balance": "round-robin"}, listener={"udp": {"responses": 1}},
+                    workers=1))
+    client = wire.datagrams(w.address, timeout=0.2)
+    for _ in range(2):
+        try:
+            assert ask(client, b"x") == b"x"
+            break
+        except TimeoutError:
+            pass
+    line = w.wait_records(1)[0]
+    assert "reason" not in line and line["attempts"] == 2 and line["datagrams_in"] == 2
 
 
 def test_one_refusal_is_enough_for_all(weir, udp_backend):

@@ -62,6 +62,10 @@ int weir_read_control(struct weir_message *message, struct in6_addr *local, uint
 void weir_write_control(struct weir_message *message, void *control, int family,
                         const struct in6_addr *local);
 
+/// Makes a message of several datagrams of one length, the last at most that long (UDP_SEGMENT);
+/// after weir_write_control.
+void weir_write_segment(struct weir_message *message, void *control, uint16_t bytes);
+
 enum { weir_control_bytes = 64 };
 
 /// Names the calling thread (at most 15 bytes).
