@@ -126,8 +126,11 @@ extension Worker {
             } else {
                 close(carrier)
             }
+            // What came with the connect brings no event of its own.
+            if carrier.pointee.canRead { serveUpstreamSession(carrier, record) }
         case .handshake:
             handshakeCarrier(carrier)
+            if carrier.pointee.canRead { serveUpstreamSession(carrier, record) }
         case .session:
             if readiness.contains(.writable), carrier.pointee.transport.isBlocked {
                 let error = carrier.pointee.transport.flush(pool: &buffers, nowMs: nowMs)
@@ -230,7 +233,7 @@ extension Worker {
 
     private func serveUpstreamSession(_ carrier: UpstreamPointer, _ record: SessionPointer) {
         var rounds = 0
-        while carrier.pointee.canRead && carrier.pointee.state == .session {
+        while carrier.pointee.state == .session && carrier.pointee.canRead {
             if !record.pointee.session.wantsInput { return }
             if rounds >= 8 {
                 goOnNextTurn(Token(kind: TokenKind.upstream, handle: carrier.pointee.handle))
