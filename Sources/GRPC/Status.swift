@@ -79,6 +79,14 @@ extension Reason {
         case .requestVersionUnsupported, .requestExpectationUnknown: .unimplemented
         case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow: .cancelled
 
+        case .sessionViolation: .internal
+
+        // Before there is a request nobody is told a code; what a log says.
+        case .tlsNoSharedCipher, .tlsVersionUnsupported, .tlsNoApplicationProtocol: .unauthenticated
+        case .tlsClientCertificateMissing, .tlsClientCertificateUntrusted: .unauthenticated
+        case .tlsClientCertificateExpired, .tlsCertificateRefused, .tlsPlainHTTP: .unauthenticated
+        case .tlsClosedDuringHandshake, .tlsHandshakeMalformed, .tlsHandshakeTimeout: .unauthenticated
+
         // Weir's decisions
         case .routeNotFound, .methodNotAllowed: .unimplemented
         case .upgradeNotAllowed, .connectNotAllowed: .unimplemented
@@ -93,6 +101,9 @@ extension Reason {
         case .upstreamMalformedHead, .upstreamHeadTooLarge, .upstreamMalformedBody: .internal
         case .upstreamClosedMidBody: .unavailable
         case .upstreamUnsolicitedUpgrade: .internal
+        case .upstreamCertificateUntrusted, .upstreamCertificateName: .unavailable
+        case .upstreamCertificateExpired, .upstreamHandshakeFailed: .unavailable
+        case .upstreamProtocolMismatch, .upstreamStreamRefused: .unavailable
 
         // L4 connections
         case .idleTimeout: .deadlineExceeded
