@@ -88,7 +88,10 @@ extension Reason {
         case .tlsClosedDuringHandshake, .tlsHandshakeMalformed, .tlsHandshakeTimeout: .unauthenticated
 
         // Weir's decisions
-        case .routeNotFound, .methodNotAllowed: .unimplemented
+        case .routeNotFound, .methodNotAllowed, .fileNotFound, .fileMethodNotAllowed: .unimplemented
+        case .fileForbidden: .permissionDenied
+        case .fileReadFailed, .fileTruncated: .internal
+        case .configurationChanged: .unavailable
         case .upgradeNotAllowed, .connectNotAllowed: .unimplemented
         case .nameUnresolved, .retryBudgetSpent, .connectionLimit, .drainDeadline: .unavailable
         case .internalLimit: .resourceExhausted
@@ -99,7 +102,7 @@ extension Reason {
         case .upstreamClosed, .upstreamReset: .unavailable
         case .upstreamHeadTimeout, .upstreamBodyTimeout, .upstreamWriteTimeout: .deadlineExceeded
         case .upstreamMalformedHead, .upstreamHeadTooLarge, .upstreamMalformedBody: .internal
-        case .upstreamClosedMidBody: .unavailable
+        case .upstreamClosedMidBody, .upstreamSilent: .unavailable
         case .upstreamUnsolicitedUpgrade: .internal
         case .upstreamCertificateUntrusted, .upstreamCertificateName: .unavailable
         case .upstreamCertificateExpired, .upstreamHandshakeFailed: .unavailable
