@@ -33,6 +33,9 @@ public struct CompressionDecision: Equatable, Sendable, BitwiseCopyable {
         weakensTag = coding != nil
     }
 
+    /// The same for a response that goes as it is after all.
+    public var asItIs: CompressionDecision { CompressionDecision(varies: varies) }
+
     /// Whether fields have to be looked at one by one.
     public var changesFields: Bool { varies || coding != nil || weakensTag }
 

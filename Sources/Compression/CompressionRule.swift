@@ -100,8 +100,9 @@ public final class CompressionRule: Sendable {
             }
         }
         // A body that is not sent is not compressed, and its fields stay those of the plain response.
-        let isHead = request.head.pointee.method == .head
-        guard !isHead, head.framing != .none, let coding = accepted.choice(among: order) else {
+        let isEmpty = head.framing == .none || (head.hasContentLength && head.contentLength == 0)
+        guard request.head.pointee.method != .head, !isEmpty, let coding = accepted.choice(among: order)
+        else {
             return CompressionDecision(varies: true)
         }
         return CompressionDecision(

@@ -17,6 +17,10 @@ public final class EncoderPool {
     /// Encoders of each coding kept idle.
     public static let idleMaxStandard = 8
 
+    /// Room for what an encoder writes, before it is sent; valid within one call.
+    public let scratch: UnsafeMutablePointer<UInt8>
+    public static let scratchBytes = 64 << 10
+
     public let lentBytesMax: Int
     public let idleMax: Int
     /// Memory of the encoders lent, by the figures of `bytes(of:level:)`.
@@ -41,6 +45,7 @@ public final class EncoderPool {
     ) {
         self.lentBytesMax = lentBytesMax
         self.idleMax = idleMax
+        scratch = .allocate(capacity: Self.scratchBytes)
         blocks = .allocate(capacity: 1)
         blocks.initialize(to: BlockCache())
     }
@@ -51,6 +56,7 @@ public final class EncoderPool {
     var brotliBytesPeak: Int { blocks.pointee.lentBytesPeak }
 
     deinit {
+        scratch.deallocate()
         while let state = Self.pop(&idleGzip) { Self.destroy(state) }
         while let state = Self.pop(&idleZstd) { Self.destroy(state) }
         blocks.pointee.empty()

@@ -200,7 +200,7 @@ struct CrossCheck {
                 } else {
                     names[text] = name.origin.line
                 }
-                for key in ["rewrite", "retry", "timeout", "hold", "compression", "decompress-requests"]
+                for key in ["rewrite", "retry", "timeout", "hold", "compression"]
                 where node[key] != nil && node["service"] == nil
                     && (node["redirect"] != nil || node["respond"] != nil)
                 {

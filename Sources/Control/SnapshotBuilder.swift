@@ -300,7 +300,6 @@ struct SnapshotBuilder {
                 attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
             holdBytes: route.holdBytes, upgrades: route.upgrades,
             compression: route.compression.map { CompressionRule($0) },
-            decompression: route.decompression.map { DecoderLimits($0) },
             metrics: metrics.route(route.name.value, service: serviceName))
     }
 

@@ -79,8 +79,19 @@ extension Reason {
         case .requestVersionUnsupported, .requestExpectationUnknown: .unimplemented
         case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow: .cancelled
 
+        case .sessionViolation: .internal
+
+        // Before there is a request nobody is told a code; what a log says.
+        case .tlsNoSharedCipher, .tlsVersionUnsupported, .tlsNoApplicationProtocol: .unauthenticated
+        case .tlsClientCertificateMissing, .tlsClientCertificateUntrusted: .unauthenticated
+        case .tlsClientCertificateExpired, .tlsCertificateRefused, .tlsPlainHTTP: .unauthenticated
+        case .tlsClosedDuringHandshake, .tlsHandshakeMalformed, .tlsHandshakeTimeout: .unauthenticated
+
         // Weir's decisions
-        case .routeNotFound, .methodNotAllowed: .unimplemented
+        case .routeNotFound, .methodNotAllowed, .fileNotFound, .fileMethodNotAllowed: .unimplemented
+        case .fileForbidden: .permissionDenied
+        case .fileReadFailed, .fileTruncated: .internal
+        case .configurationChanged: .unavailable
         case .upgradeNotAllowed, .connectNotAllowed: .unimplemented
         case .nameUnresolved, .retryBudgetSpent, .connectionLimit, .drainDeadline: .unavailable
         case .internalLimit: .resourceExhausted
@@ -91,8 +102,11 @@ extension Reason {
         case .upstreamClosed, .upstreamReset: .unavailable
         case .upstreamHeadTimeout, .upstreamBodyTimeout, .upstreamWriteTimeout: .deadlineExceeded
         case .upstreamMalformedHead, .upstreamHeadTooLarge, .upstreamMalformedBody: .internal
-        case .upstreamClosedMidBody: .unavailable
+        case .upstreamClosedMidBody, .upstreamSilent: .unavailable
         case .upstreamUnsolicitedUpgrade: .internal
+        case .upstreamCertificateUntrusted, .upstreamCertificateName: .unavailable
+        case .upstreamCertificateExpired, .upstreamHandshakeFailed: .unavailable
+        case .upstreamProtocolMismatch, .upstreamStreamRefused: .unavailable
 
         // L4 connections
         case .idleTimeout: .deadlineExceeded

@@ -70,9 +70,7 @@ extension Worker {
             }
             exchange.pointee.bytesOut += UInt64(writer.count)
         }
-        let relayed = relay(
-            &exchange.pointee.responseBody, body, count, chunked: exchange.pointee.clientChunked,
-            prefixCount: prefixCount, to: &exchange.pointee.client.pointee.transport)
+        let relayed = relayResponse(exchange, upstream, body, count, prefixCount: prefixCount)
         if let buffer = upstream.pointee.input {
             buffers.give(buffer)
             upstream.pointee.input = nil

@@ -9,6 +9,7 @@
 // only whether the state is `.closed`.
 
 import Balancing
+import Compression
 import HTTP1
 import HTTPModel
 import Reactor
@@ -120,6 +121,7 @@ struct Exchange {
     var counters: RouteCell
     var serviceID = -1
     var hasResponseRules = false
+    var compresses = false
     var headTimeoutMs: UInt64 = 0
     var idleTimeoutMs: UInt64 = 0
     /// The endpoint of the current (or last) attempt.
@@ -185,6 +187,9 @@ struct Exchange {
     var fileBody: BufferPointer?
     /// The client takes nothing more of the file now.
     var fileIsBlocked = false
+    /// Set while the response body is being coded.
+    var encoder: Encoder?
+    var flushesWhenIdle = false
     var requestPipe = Pipe.none
 
     // The record

@@ -3,6 +3,7 @@
 // Both are written field by field from the parsed form. Fields that end at this hop never pass
 // (RFC 9110 §7.6.1); framing is ours (RFC 9112 §6); who the client is, is told afresh.
 
+import Compression
 import Glibc
 import HTTP1
 import HTTPModel
@@ -135,16 +136,19 @@ extension Worker {
 
     func writeResponseHead(
         _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>,
-        _ writer: inout ByteWriter
+        _ compression: CompressionDecision, _ writer: inout ByteWriter
     ) {
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
-        if exchange.pointee.hasResponseRules, let rules = exchange.pointee.route?.responseRules {
+        if exchange.pointee.hasResponseRules || compression.changesFields {
+            let rules = exchange.pointee.route?.responseRules
+            var compression = compression
             for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
                 let field = fieldScratch[i]
-                if rules.drops(base + Int(field.nameOffset), Int(field.nameCount)) { continue }
-                writer.appendField(field, base)
+                if let rules, rules.drops(base + Int(field.nameOffset), Int(field.nameCount)) { continue }
+                compression.write(field, base, &writer)
             }
-            if let view = view(exchange) { writeRules(rules, exchange, view, &writer) }
+            compression.writeAdded(&writer)
+            if let rules, let view = view(exchange) { writeRules(rules, exchange, view, &writer) }
         } else {
             writeFields(of: head, base, &writer)
         }

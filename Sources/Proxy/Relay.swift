@@ -19,6 +19,8 @@ struct Relayed {
     /// The receiving side's errno.
     var errno: Int32 = 0
     var violation: (Violation, Int)?
+    /// No memory to code the body with.
+    var encoderFailed = false
 }
 
 extension Worker {
@@ -100,7 +102,7 @@ extension Worker {
 
     /// The next run of payload within the block; nil when the block or the body is used up.
     @inline(__always)
-    private func nextRun(
+    func nextRun(
         _ reader: inout BodyReader, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int,
         _ result: inout Relayed
     ) -> (offset: Int, count: Int)? {

@@ -206,15 +206,13 @@ public final class RoutePlan: Sendable {
     public let upgrades: [StaticBytes]
     /// Which responses are compressed; nil: none.
     public let compression: CompressionRule?
-    /// Bounds of request bodies that are decoded; nil: they go as they come.
-    public let decompression: DecoderLimits?
     public let metrics: RouteMetrics
 
     public init(
         name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
         upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String],
-        compression: CompressionRule? = nil, decompression: DecoderLimits? = nil, metrics: RouteMetrics
+        compression: CompressionRule? = nil, metrics: RouteMetrics
     ) {
         self.name = StaticBytes(name)
         self.action = action
@@ -229,7 +227,6 @@ public final class RoutePlan: Sendable {
         self.holdBytes = holdBytes
         self.upgrades = upgrades.map { StaticBytes($0) }
         self.compression = compression
-        self.decompression = decompression
         self.metrics = metrics
     }
 

@@ -5,6 +5,7 @@
 // agreed: it stays in the connection's buffer. From then on the exchange is two bodies without
 // framing, moved by the same pumps as any other, and only the idle deadline runs.
 
+import Compression
 import Glibc
 import HTTP1
 import HTTPModel
@@ -75,7 +76,7 @@ extension Worker {
         exchange.pointee.response = head
         openBothWays(exchange, status: 101)
         var writer = ByteWriter(output, capacity: outputBytes)
-        writeResponseHead(exchange, head, base, &writer)
+        writeResponseHead(exchange, head, base, .pass, &writer)
         carry(exchange, upstream, &writer, base + Int(head.byteCount), count - Int(head.byteCount))
     }
 
@@ -90,7 +91,7 @@ extension Worker {
         exchange.pointee.response = head
         openBothWays(exchange, status: 101)
         var writer = ByteWriter(output, capacity: outputBytes)
-        writeResponseHead(exchange, head, base, &writer)
+        writeResponseHead(exchange, head, base, .pass, &writer)
         if !exchange.pointee.client.pointee.transport.isStream,
             let key = view.field(named: "sec-websocket-key")
         {

@@ -4,6 +4,7 @@
 // but immutable snapshots, relaxed counters and mailboxes, so nothing here takes a lock.
 
 import Balancing
+import Compression
 import Glibc
 import HTTP1
 import HTTP2
@@ -85,6 +86,7 @@ public final class Worker: @unchecked Sendable {
     var timers: TimerWheel
     var buffers = BufferPool()
     var pipes: PipePool
+    let encoders = EncoderPool()
     var clients: Slab<ClientConnection>
     var exchanges: Slab<Exchange>
     var upstreams: Slab<UpstreamConnection>

@@ -68,6 +68,7 @@ extension Worker {
         if let held = exchange.pointee.held { buffers.give(held) }
         if let trailers = exchange.pointee.requestBody.trailers { buffers.give(trailers) }
         if let trailers = exchange.pointee.responseBody.trailers { buffers.give(trailers) }
+        dropEncoder(exchange)
         if exchange.pointee.responsePipe.exists { pipes.give(exchange.pointee.responsePipe) }
         if exchange.pointee.requestPipe.exists { pipes.give(exchange.pointee.requestPipe) }
         closeFile(exchange)

@@ -167,9 +167,12 @@ extension Worker {
         }
         // An answer before the request was read: the rest of the request is not waited for.
         if !exchange.pointee.requestBody.isDone || isDraining { client.pointee.closeAfterResponse = true }
-        if head.framing == .chunked || head.framing == .untilClose { frameResponse(exchange) }
+        let compression = prepareCompression(exchange, head, base)
+        if head.framing == .chunked || head.framing == .untilClose || compression.coding != nil {
+            frameResponse(exchange)
+        }
         var writer = ByteWriter(output, capacity: outputBytes)
-        writeResponseHead(exchange, head, base, &writer)
+        writeResponseHead(exchange, head, base, compression, &writer)
         endResponseHead(exchange, &writer)
         if writer.overflowed {
             fail(exchange, Failure(.internalLimit, phase: .respond))
@@ -220,14 +223,16 @@ extension Worker {
                 armDeadlines(exchange)
                 return
             }
-            if hasPipe(&exchange.pointee.responsePipe, exchange.pointee.responseBody, exchange) {
+            if exchange.pointee.encoder == nil,
+                hasPipe(&exchange.pointee.responsePipe, exchange.pointee.responseBody, exchange)
+            {
                 switch spliceResponse(exchange, upstream) {
                 case .next: continue
                 case .wait, .finish: return
                 }
             }
             guard upstream.pointee.canRead else {
-                armDeadlines(exchange)
+                if flushEncoder(exchange, upstream) { armDeadlines(exchange) }
                 return
             }
             moved += Self.inputBytes
@@ -238,7 +243,6 @@ extension Worker {
 
     /// One block through our memory. False: stop.
     private func copyResponse(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) -> Bool {
-        let client = exchange.pointee.client
         let received = receive(upstream, into: input, Self.inputBytes)
         if received < 0 { return true }
         if received == 0 {
@@ -246,9 +250,7 @@ extension Worker {
             return false
         }
         touch(upstream, exchange)
-        let relayed = relay(
-            &exchange.pointee.responseBody, input, received, chunked: exchange.pointee.clientChunked,
-            prefixCount: 0, to: &client.pointee.transport)
+        let relayed = relayResponse(exchange, upstream, input, received, prefixCount: 0)
         return checkRelayed(exchange, upstream, relayed, extra: received - relayed.consumed)
     }
 
@@ -266,6 +268,10 @@ extension Worker {
                 Failure(
                     .upstreamMalformedBody, phase: .respond, position: Int32(truncatingIfNeeded: at),
                     detail: violation.rawValue))
+            return false
+        }
+        if relayed.encoderFailed {
+            fail(exchange, Failure(.internalLimit, phase: .respond))
             return false
         }
         // Bytes behind the response belong to nobody: the connection is not used again.
@@ -339,9 +345,7 @@ extension Worker {
         exchange.pointee.responseBody.isDone = true
         exchange.pointee.responseBody.trailers = upstream.pointee.transport.stream?.takeTrailers()
         // What ends the body in the client's framing.
-        let relayed = relay(
-            &exchange.pointee.responseBody, input, 0, chunked: exchange.pointee.clientChunked, prefixCount: 0,
-            to: &exchange.pointee.client.pointee.transport)
+        let relayed = relayResponse(exchange, upstream, input, 0, prefixCount: 0)
         if checkRelayed(exchange, upstream, relayed, extra: 0) { responseComplete(exchange) }
     }
 

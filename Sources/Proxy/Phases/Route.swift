@@ -27,6 +27,7 @@ extension Worker {
             exchange.pointee.headTimeoutMs = route.headTimeoutMs
             exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
             exchange.pointee.hasResponseRules = route.responseRules != nil
+            exchange.pointee.compresses = route.compression != nil
             switch route.action {
             case .forward(let serviceID), .files(let serviceID):
                 exchange.pointee.service = snapshot.services[serviceID]

@@ -1,0 +1,143 @@
+// Compression on the way to the client: the third way a response body goes, beside relay and splice.
+//
+// Which response, and what its fields become, is judged in the Compression module. A body that is coded
+// keeps its reader and its trailers and gets another length: chunks, the end of a stream, or the
+// connection's end for clients of HTTP/1.0. What the encoder holds back goes out when the endpoint has
+// nothing more to say at the moment and the body is of unknown length: it may be a live stream.
+// One block in is at most what the encoder held (its window) and a block out, so the transport's bound
+// holds with a few hundred KiB more.
+
+import Compression
+import Glibc
+import HTTP1
+import HTTPModel
+import Reactor
+import Resilience
+
+extension Worker {
+    /// Decides on a response and takes an encoder when it is to be compressed. Without one to be had it
+    /// goes as it is: a loaded worker stops compressing before it stops answering.
+    func prepareCompression(
+        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>
+    ) -> CompressionDecision {
+        guard exchange.pointee.compresses, let rule = exchange.pointee.route?.compression,
+            let view = view(exchange)
+        else { return .pass }
+        let decision = rule.decide(request: view, head: head, fields: fieldScratch, base: base)
+        guard let coding = decision.coding else { return decision }
+        let size = head.framing == .length ? head.contentLength : nil
+        guard let encoder = encoders.take(coding, level: rule.level(of: coding), size: size) else {
+            return decision.asItIs
+        }
+        exchange.pointee.encoder = encoder
+        exchange.pointee.flushesWhenIdle = decision.flushesWhenIdle
+        return decision
+    }
+
+    /// One block of the response body towards the client, coded when that was decided.
+    func relayResponse(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
+        _ count: Int, prefixCount: Int
+    ) -> Relayed {
+        if let encoder = exchange.pointee.encoder {
+            return relayEncoded(
+                exchange, encoder, bytes, count, prefixCount: prefixCount,
+                flush: exchange.pointee.flushesWhenIdle && !upstream.pointee.canRead)
+        }
+        return relay(
+            &exchange.pointee.responseBody, bytes, count, chunked: exchange.pointee.clientChunked,
+            prefixCount: prefixCount, to: &exchange.pointee.client.pointee.transport)
+    }
+
+    /// The endpoint has nothing more at the moment: what the encoder holds of a live stream goes out.
+    /// False: stop.
+    func flushEncoder(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) -> Bool {
+        guard let encoder = exchange.pointee.encoder, exchange.pointee.flushesWhenIdle, encoder.hasUnflushed
+        else { return true }
+        let relayed = relayEncoded(exchange, encoder, input, 0, prefixCount: 0, flush: true)
+        return checkRelayed(exchange, upstream, relayed, extra: 0)
+    }
+
+    /// Gives the encoder back, wherever its body stands.
+    func dropEncoder(_ exchange: ExchangePointer) {
+        guard let encoder = exchange.pointee.encoder else { return }
+        exchange.pointee.encoder = nil
+        encoders.give(encoder)
+    }
+
+    private func relayEncoded(
+        _ exchange: ExchangePointer, _ encoder: Encoder, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int,
+        prefixCount: Int, flush: Bool
+    ) -> Relayed {
+        var result = Relayed()
+        var prefix = prefixCount
+        var filled = 0
+        while true {
+            let run = nextRun(&exchange.pointee.responseBody, bytes, count, &result)
+            if result.violation != nil { return result }
+            let isLast = exchange.pointee.responseBody.isDone
+            let mode: FlushMode =
+                isLast ? .finish : run == nil && flush && encoder.hasUnflushed ? .flush : .none
+            if run != nil || mode != .none {
+                let size = run?.count ?? 0
+                var taken = 0
+                while true {
+                    let from = run.map { UnsafePointer(bytes + $0.offset + taken) }
+                    let step = encoder.write(
+                        from, size - taken, into: encoders.scratch + filled,
+                        capacity: EncoderPool.scratchBytes - filled, mode: mode)
+                    taken += step.consumed
+                    filled += step.produced
+                    if step.hasFailed {
+                        result.encoderFailed = true
+                        return result
+                    }
+                    if EncoderPool.scratchBytes - filled < 1024 {
+                        sendCoded(exchange, filled, prefix, isLast: false, &result)
+                        if result.errno != 0 { return result }
+                        prefix = 0
+                        filled = 0
+                    }
+                    if !step.hasMore { break }
+                }
+            }
+            if run != nil && !isLast { continue }
+            sendCoded(exchange, filled, prefix, isLast: isLast, &result)
+            if isLast { dropEncoder(exchange) }
+            return result
+        }
+    }
+
+    /// Sends what stands in `output` up to `prefix` and what the encoder has written, framed for the client.
+    private func sendCoded(
+        _ exchange: ExchangePointer, _ count: Int, _ prefix: Int, isLast: Bool, _ result: inout Relayed
+    ) {
+        let client = exchange.pointee.client
+        let isChunked = exchange.pointee.clientChunked
+        var writer = ByteWriter(output, capacity: outputBytes)
+        writer.skip(prefix)
+        if isChunked && count > 0 { writeChunkHeader(count, &writer) }
+        let headerEnd = writer.count
+        if isChunked && count > 0 { writer.append("\r\n") }
+        if isChunked && isLast { writeLastChunk(exchange.pointee.responseBody, &writer) }
+        let trailing = writer.count - headerEnd
+        var partCount = 0
+        func add(_ start: UnsafeMutablePointer<UInt8>, _ length: Int) {
+            if length == 0 { return }
+            parts[partCount] = iovec(iov_base: start, iov_len: length)
+            partCount += 1
+        }
+        add(output, headerEnd)
+        add(encoders.scratch, count)
+        add(output + headerEnd, trailing)
+        let total = writer.count + count
+        if total > 0 {
+            result.errno = client.pointee.transport.send(
+                parts, partCount, total: total, pool: &buffers, nowMs: nowMs)
+            result.sent += total
+        }
+        if isLast, result.errno == 0, let stream = client.pointee.transport.stream {
+            endStream(stream, exchange.pointee.responseBody, isBlocked: client.pointee.transport.isBlocked)
+        }
+    }
+}
