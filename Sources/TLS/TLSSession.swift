@@ -157,6 +157,8 @@ public struct TLSSession: BitwiseCopyable {
         // Errors of attempts that were followed by a success.
         ERR_clear_error()
         state.pointee.isEstablished = true
+        // Data may have come with the end of the handshake, and no event will tell.
+        state.pointee.mayHaveMore = !state.pointee.isDrained || SSL_has_pending(state.pointee.ssl) == 1
         let thread = state.pointee.thread.takeUnretainedValue()
         let count = thread.stagedCount
         // A server's tickets need not have a packet of their own: they go with the first answer.
