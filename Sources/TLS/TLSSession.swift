@@ -402,13 +402,15 @@ public struct TLSSession: BitwiseCopyable {
             reason = .plainHTTPReceived
         } else if state.pointee.lateMessages > SessionState.lateMessagesMax {
             reason = .tooManyKeyUpdates
+        } else if state.pointee.isEndOfStream {
+            // The alert that answers it may not be sendable any more: that is not the cause.
+            reason = isHandshake ? .closedDuringHandshake : .truncated
+            state.pointee.socketError = 0
         } else if state.pointee.socketError != 0 {
             // A peer that resets instead of closing has closed all the same.
             reason =
                 isHandshake && [ECONNRESET, EPIPE].contains(state.pointee.socketError)
                 ? .closedDuringHandshake : .socketFailed
-        } else if state.pointee.isEndOfStream {
-            reason = isHandshake ? .closedDuringHandshake : .truncated
         } else if code != 0 {
             reason = TLSFailure.reason(
                 code: code, isHandshake: isHandshake, isServer: state.pointee.isServer,
