@@ -84,7 +84,8 @@ struct HandshakeTests {
         arguments: [
             (["h2", "http/1.1"], ["http/1.1", "h2"], NegotiatedProtocol.h2),
             (["http/1.1"], ["h2", "http/1.1"], .http11), (["h2", "http/1.1"], [], NegotiatedProtocol.none),
-            ([], ["h2"], NegotiatedProtocol.none), (["postgresql"], ["postgresql"], .other), (["h2"], ["http/1.1"], nil),
+            ([], ["h2"], NegotiatedProtocol.none), (["postgresql"], ["postgresql"], .other),
+            (["h2"], ["http/1.1"], nil),
             (["http/1.1"], ["http/1.10"], nil), (["http/1.1"], ["http/1."], nil),
         ] as [([String], [String], NegotiatedProtocol?)])
     func alpn(server: [String], client: [String], expected: NegotiatedProtocol?) throws {
