@@ -70,17 +70,17 @@ private struct ClientHelloParser {
         var hello = ClientHello()
         var reader = Reader(bytes: message, at: Self.handshakeHeader, end: length)
         if read(&reader, &hello) { return .found(hello) }
-        return .malformed(position: position(ofMessageByte: reader.at))
+        return .malformed(position: position(ofMessageByte: min(reader.at, length - 1)))
     }
 
-    /// Where a byte of the message lies among the records.
+    /// Where a byte of the message lies among the records. What follows the message has no part in it.
     private func position(ofMessageByte wanted: Int) -> Int {
         var at = 0
         var seen = 0
         while at + Self.recordHeader <= count {
             let length = Int(bytes[at + 3]) << 8 | Int(bytes[at + 4])
             if wanted < seen + length {
-                return min(at + Self.recordHeader + wanted - seen, count - 1)
+                return at + Self.recordHeader + wanted - seen
             }
             seen += length
             at += Self.recordHeader + length

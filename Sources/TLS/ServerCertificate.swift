@@ -83,7 +83,19 @@ public final class ServerCertificate: @unchecked Sendable {
                 return false
             }
             defer { OCSP_RESPONSE_free(response) }
-            return OCSP_response_status(response) == OCSP_RESPONSE_STATUS_SUCCESSFUL
+            guard OCSP_response_status(response) == OCSP_RESPONSE_STATUS_SUCCESSFUL,
+                let basic = OCSP_response_get1_basic(response)
+            else { return false }
+            defer { OCSP_BASICRESP_free(basic) }
+            for i in 0..<OCSP_resp_count(basic) {
+                guard let id = OCSP_SINGLERESP_get0_id(OCSP_resp_get0(basic, i)) else { continue }
+                var serial: UnsafeMutablePointer<ASN1_INTEGER>?
+                OCSP_id_get0_info(nil, nil, nil, &serial, id)
+                if let serial, ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(chain[0].x509)) == 0 {
+                    return true
+                }
+            }
+            return false
         }
     }
 }

@@ -181,7 +181,9 @@ public final class TLSServerContext: @unchecked Sendable {
                 let state = data.assumingMemoryBound(to: SessionState.self)
                 let owner = state.pointee.context._withUnsafeGuaranteedRef { $0 as? TLSServerContext }
                 guard let ring = owner?.settings.ticketKeys else { return 0 }
-                return ring.prepare(name, vector, cipher, mac, isSealing: isSealing == 1)
+                let result = ring.prepare(name, vector, cipher, mac, isSealing: isSealing == 1)
+                // Clients use a ticket of TLS 1.3 once, and without "renew" they would get no other.
+                return result == 1 && isSealing == 0 && SSL_version(ssl) >= TLS1_3_VERSION ? 2 : result
             }
         }
     }

@@ -157,6 +157,8 @@ public struct TLSSession: BitwiseCopyable {
         // Errors of attempts that were followed by a success.
         ERR_clear_error()
         state.pointee.isEstablished = true
+        // Data may have come with the end of the handshake, and no event will tell.
+        state.pointee.mayHaveMore = !state.pointee.isDrained || SSL_has_pending(state.pointee.ssl) == 1
         let thread = state.pointee.thread.takeUnretainedValue()
         let count = thread.stagedCount
         // A server's tickets need not have a packet of their own: they go with the first answer.
@@ -400,13 +402,15 @@ public struct TLSSession: BitwiseCopyable {
             reason = .plainHTTPReceived
         } else if state.pointee.lateMessages > SessionState.lateMessagesMax {
             reason = .tooManyKeyUpdates
+        } else if state.pointee.isEndOfStream {
+            // The alert that answers it may not be sendable any more: that is not the cause.
+            reason = isHandshake ? .closedDuringHandshake : .truncated
+            state.pointee.socketError = 0
         } else if state.pointee.socketError != 0 {
             // A peer that resets instead of closing has closed all the same.
             reason =
                 isHandshake && [ECONNRESET, EPIPE].contains(state.pointee.socketError)
                 ? .closedDuringHandshake : .socketFailed
-        } else if state.pointee.isEndOfStream {
-            reason = isHandshake ? .closedDuringHandshake : .truncated
         } else if code != 0 {
             reason = TLSFailure.reason(
                 code: code, isHandshake: isHandshake, isServer: state.pointee.isServer,
