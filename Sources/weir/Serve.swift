@@ -186,7 +186,8 @@ struct ProxySource: ConfigurationSource {
     }
 }
 
-/// The configuration of `weir serve`: one listener, one folder, no file.
+/// The configuration of `weir serve`: one listener, one folder, no file. Without an admin listener, so that
+/// two can run side by side and beside a `weir run`.
 struct FolderSource: ConfigurationSource {
     let folder: String
     let listen: String
@@ -197,6 +198,7 @@ struct FolderSource: ConfigurationSource {
             listeners: { serve: { address: "\(listen)" } }
             routes: [{ name: all, match: { path: /* }, service: files }]
             services: { files: { files: \(Self.quoted(path)) } }
+            admin: off
             """
         return .success(Array(text.utf8))
     }
