@@ -196,11 +196,15 @@ def perform(session, lines, arrival="whole"):
             size = 1 if len(pieces) < 2000 else 499
         elif size > 65_536:
             size = 16_384
+        session.amid = bytearray()
         for at in range(0, len(pieces), size):
             if not session.send(pieces[at:at + size]):
                 break
             session.drain()
         pieces.clear()
+        owed, session.amid = session.amid, None
+        if owed:
+            session.send(owed)
 
     for line in expand(lines):
         if line.startswith("WAIT "):

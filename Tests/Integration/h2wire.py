@@ -172,6 +172,7 @@ class Session:
         self.window = WINDOW  # what the peer may still send us on the connection
         self.send_window, self.send_windows = WINDOW, {}
         self.collecting = None
+        self.amid = None  # answers that wait while a frame is sent in pieces
         self.next = 2 if server else 1
         if preface:
             first = (b"" if server else PREFACE) + settings(**values)
@@ -181,6 +182,13 @@ class Session:
             self.send(first)
 
     # writing
+    def answer(self, data: bytes):
+        """Send what the protocol owes, but never into the middle of a frame that is on its way."""
+        if self.amid is None:
+            self.send(data)
+        else:
+            self.amid += data
+
     def send(self, data: bytes) -> bool:
         """Send; False when the peer has gone (what it said before can still be read)."""
         try:
@@ -355,7 +363,7 @@ class Session:
             if got.flags & ACK:
                 self.pings.append(payload)
             elif self.auto:
-                self.send(frame("PING", ACK, 0, payload))
+                self.answer(frame("PING", ACK, 0, payload))
         elif got.kind == TYPES["GOAWAY"]:
             last, code = struct.unpack(">II", payload[:8])
             self.goaway = (last, CODE_NAMES.get(code, code), payload[8:])
@@ -400,7 +408,7 @@ class Session:
             self.window += increment
         else:
             self.stream(number).window += increment
-        self.send(window_update(number, increment))
+        self.answer(window_update(number, increment))
 
     def account_settings(self, got: Frame):
         if got.stream or len(got.payload) % 6:
@@ -415,7 +423,7 @@ class Session:
         change = self.peer.get(SETTINGS["INITIAL_WINDOW_SIZE"], WINDOW) - old
         self.send_windows = {number: window + change for number, window in self.send_windows.items()}
         if self.auto:
-            self.send(settings(ack=True))
+            self.answer(settings(ack=True))
 
     def account_head(self):
         number, raw, last = self.collecting
