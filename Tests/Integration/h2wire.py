@@ -172,6 +172,7 @@ class Session:
         self.window = WINDOW  # what the peer may still send us on the connection
         self.send_window, self.send_windows = WINDOW, {}
         self.collecting = None
+        self.corked = None  # what waits to be said by ourselves while a test is in the middle of a frame
         self.next = 2 if server else 1
         if preface:
             first = (b"" if server else PREFACE) + settings(**values)
@@ -188,6 +189,13 @@ class Session:
             return True
         except (OSError, ssl.SSLError):
             return False
+
+    def say(self, data: bytes):
+        """Send a whole frame, but never inside another one that goes out in pieces."""
+        if self.corked is None:
+            self.send(data)
+        else:
+            self.corked += data
 
     def request(self, path="/", fields=(), method="GET", body=None, authority="a.example", scheme="http",
                 end_stream=None, trailers=None) -> StreamState:
@@ -355,7 +363,7 @@ class Session:
             if got.flags & ACK:
                 self.pings.append(payload)
             elif self.auto:
-                self.send(frame("PING", ACK, 0, payload))
+                self.say(frame("PING", ACK, 0, payload))
         elif got.kind == TYPES["GOAWAY"]:
             last, code = struct.unpack(">II", payload[:8])
             self.goaway = (last, CODE_NAMES.get(code, code), payload[8:])
@@ -400,7 +408,7 @@ class Session:
             self.window += increment
         else:
             self.stream(number).window += increment
-        self.send(window_update(number, increment))
+        self.say(window_update(number, increment))
 
     def account_settings(self, got: Frame):
         if got.stream or len(got.payload) % 6:
@@ -415,7 +423,7 @@ class Session:
         change = self.peer.get(SETTINGS["INITIAL_WINDOW_SIZE"], WINDOW) - old
         self.send_windows = {number: window + change for number, window in self.send_windows.items()}
         if self.auto:
-            self.send(settings(ack=True))
+            self.say(settings(ack=True))
 
     def account_head(self):
         number, raw, last = self.collecting
