@@ -167,7 +167,8 @@ class Session:
         self.goaway = None  # (last stream, code, debug data)
         self.closed = self.was_reset = False
         self.got_settings = False
-        self.initial_window = values.get("INITIAL_WINDOW_SIZE", WINDOW)
+        # What the peer may send on a stream: the standard's window until it has acknowledged ours (§6.9.2).
+        self.initial_window, self.asked_window = WINDOW, values.get("INITIAL_WINDOW_SIZE", WINDOW)
         self.max_frame = values.get("MAX_FRAME_SIZE", 16_384)
         self.window = WINDOW  # what the peer may still send us on the connection
         self.send_window, self.send_windows = WINDOW, {}
@@ -415,6 +416,10 @@ class Session:
             self.wrong(f"{got}")
         if got.flags & ACK:
             self.acks += 1
+            if self.acks == 1:
+                for state in self.streams.values():
+                    state.window += self.asked_window - self.initial_window
+                self.initial_window = self.asked_window
             return
         old = self.peer.get(SETTINGS["INITIAL_WINDOW_SIZE"], WINDOW)
         for at in range(0, len(got.payload), 6):
