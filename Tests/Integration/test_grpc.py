@@ -126,6 +126,8 @@ class Client:
             else grpc.insecure_channel(target, options)
 
     def __getattr__(self, name):
+        if not name[0].isupper():
+            raise AttributeError(name)
         kind = {"Up": "stream_unary", "Down": "unary_stream", "FailMidway": "unary_stream",
                 "Slowly": "unary_stream", "Chat": "stream_stream"}.get(name, "unary_unary")
         return getattr(self.channel, kind)(f"/t.S/{name}")
