@@ -260,6 +260,24 @@ def test_requests_are_well_formed(weir):
         assert dict(trailers) == {"x-sum": "42"} and not origin.violations
 
 
+@pytest.mark.parametrize("body", [b"", b"x" * 100, b"x" * 100_000])
+@pytest.mark.parametrize("version", ["h1", "h2"])
+def test_head_alone_is_an_answer(weir, version, body):
+    """HEADERS with END_STREAM, with and without a request body before it: gRPC's way to say what failed."""
+    def answer(session, number, state):
+        session.send(h2wire.headers(number, [(":status", "200"), ("grpc-status", "5")]))
+    with Origin(answer=answer) as origin:
+        w = weir(proxy_to(origin, service={"protocol": "h2"}))
+        if version == "h1":
+            response = w.get("/", method="POST", body=body)
+            assert response.status == 200 and response.get("grpc-status") == "5" and response.body == b""
+        else:
+            with h2wire.connect(w.address) as s:
+                state = s.fetch(method="POST", body=body)
+                assert state.status == 200 and state.ended and state.get("grpc-status") == "5", state
+                assert state.reset is None and not s.violations
+
+
 def test_client_that_leaves_resets_only_its_stream(weir):
     with Origin(answer=lambda session, number, state: None) as origin:
         w = weir(proxy_to(origin, service={"protocol": "h2"}, workers=1))

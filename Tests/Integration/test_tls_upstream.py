@@ -49,7 +49,7 @@ def to(b, ca, **tls):
 
 def test_verified_endpoint(weir, secure, ca):
     b = secure("api.example")
-    w = weir(to(b, ca))
+    w = weir(harness.merge(to(b, ca), {"workers": 1}))
     for _ in range(5):
         assert w.get("/").status == 200
     assert {r.connection for r in b.requests} == {0}, "the connection is kept"
