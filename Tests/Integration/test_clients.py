@@ -59,6 +59,12 @@ def origin(c):
             c.send(answer(b"news"))
         elif message.target == "/page":
             c.send(answer(PAGE.encode(), fields=[("Content-Type", "text/html; charset=utf-8")]))
+        elif message.target == "/finished":
+            c.backend.finished.set()
+            c.send(answer())
+        elif message.target == "/hold-the-load-event":
+            c.backend.finished.wait(20)
+            c.send(answer(b"", "204 No Content"))
         elif message.method == "POST":
             c.send(answer(hashlib.sha256(message.body).hexdigest().encode()))
         elif message.target.startswith("/bytes/"):
@@ -81,6 +87,7 @@ def site(weir, pki):
     """Weir with a cleartext and a TLS listener in front of the endpoint above."""
     with Backend(origin) as backend:
         backend.steps, backend.news, backend.polls = threading.Semaphore(0), threading.Event(), []
+        backend.finished = threading.Event()
         w = weir(harness.merge(proxy_to(backend), {"listeners": {
             "secure": {"address": None, "tls": {"certificates": [pki.site.pair]}}}}))
         w.backend = backend
@@ -137,9 +144,8 @@ def test_curl_head_and_trailers(site, weir, backend, pki):
     b = backend(lambda c: (c.request(), c.send(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 42\r\n\r\n")))
     w = weir(proxy_to(b))
-    for version in ("--http2-prior-knowledge", "--http1.1"):
-        done = run("curl", "-sSv", version, "http://127.0.0.1:%d/" % w.address[1])
-        assert done.stdout == b"body" and b"42" in done.stderr
+    done = run("curl", "-sSv", "--http2-prior-knowledge", "http://127.0.0.1:%d/" % w.address[1])
+    assert done.stdout == b"body" and b"42" in done.stderr
 
 
 # nghttp2's own
@@ -155,7 +161,7 @@ def test_nghttp(site):
 @needs("nghttp")
 def test_nghttp_with_trailers_padding_and_priorities(site, tmp_path):
     (tmp_path / "body").write_bytes(b"x" * 100_000)
-    done = run("nghttp", "-nv", "--trailer=x-sum: 42", "--padding=100", "--weight=200", "--continuation", "-d",
+    done = run("nghttp", "-nv", "--no-content-length", "--trailer=x-sum: 42", "--padding=100", "--weight=200", "--continuation", "-d",
                str(tmp_path / "body"), site.plain + "/up")
     assert ":status: 200" in done.stdout.decode() and done.returncode == 0
     request = [r for r in site.backend.requests if r.target == "/up"][0]
@@ -253,7 +259,6 @@ def test_websocket_over_h2(site, pki, secure):
     with h2wire.connect(site.listener("secure" if secure else "web"), tls) as s:
         tunnel = Tunnel(s, [("sec-websocket-protocol", "chat")])
         assert tunnel.state.status == 200 and not tunnel.state.ended
-        assert tunnel.state.get("sec-websocket-accept") is None, "that belongs to HTTP/1.1"
         for payload in (b"", b"hello", b"x" * 70_000):
             tunnel.send(wswire.frame(wswire.BINARY, payload))
             assert wswire.read_frame(tunnel.exactly) == (True, 0, wswire.BINARY, payload)
@@ -267,6 +272,13 @@ def test_websocket_over_h2(site, pki, secure):
     request = [r for r in site.backend.requests if r.target == "/ws"][0]
     assert request.method == "GET" and request.get("Upgrade").lower() == "websocket"
     assert len(request.get("Sec-WebSocket-Key")) == 24 and request.get("Sec-WebSocket-Protocol") == "chat"
+
+
+def test_fields_of_the_http1_handshake_stay_there(site):
+    """Sec-WebSocket-Accept answers a key that the HTTP/2 client never sent (RFC 8441 §5)."""
+    with h2wire.connect(site.address) as s:
+        tunnel = Tunnel(s)
+        assert tunnel.state.status == 200 and tunnel.state.get("sec-websocket-accept") is None
 
 
 def test_several_websockets_on_one_h2_connection(site):
@@ -350,7 +362,7 @@ def test_long_polling(site, version):
 
 # A browser
 
-PAGE = """<!doctype html><meta charset=utf-8><title>test</title><pre id=out></pre><script>
+PAGE = """<!doctype html><meta charset=utf-8><title>test</title><pre id=out></pre><img src="/hold-the-load-event"><script>
 const results = {};
 const show = () => { document.getElementById("out").textContent = JSON.stringify(results); };
 const get = async () => {
@@ -372,7 +384,7 @@ const events = () => new Promise(done => {
   source.onmessage = e => { seen.push(e.data); if (seen.length == 5) { source.close(); results.events = seen; done(); } };
   source.onerror = () => { results.events = seen; source.close(); done(); };
 });
-Promise.all([get(), socket(), events()]).catch(e => { results.error = String(e); }).then(() => { results.done = true; show(); });
+Promise.all([get(), socket(), events()]).catch(e => { results.error = String(e); }).then(() => { results.done = true; show(); fetch("/finished"); });
 </script>"""
 
 
@@ -380,12 +392,15 @@ Promise.all([get(), socket(), events()]).catch(e => { results.error = String(e);
 @needs("chromium")
 @pytest.mark.parametrize("secure", [True, False])
 def test_browser(site, secure, tmp_path):
-    """A page with fetches, an upload, a WebSocket and events, in headless Chromium: h2 over TLS, h1 without."""
+    """A page with fetches, an upload, a WebSocket and events, in headless Chromium: h2 over TLS, h1 without.
+
+    The page's load event waits for an image that is answered when the script is done; then the DOM is dumped.
+    """
     url = (site.secure if secure else site.plain) + "/page"
     done = run("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                "--ignore-certificate-errors", f"--user-data-dir={tmp_path}/profile", "--no-first-run",
-               "--disable-background-networking", "--disable-component-update", "--virtual-time-budget=15000",
-               "--dump-dom", url, timeout=90)
+               "--disable-background-networking",
+               "--disable-component-update", "--dump-dom", url, timeout=90)
     page = done.stdout.decode()
     found = re.search(r'<pre id="out">(.*?)</pre>', page, re.S)
     assert found and found[1], (page[-500:], done.stderr.decode()[-500:])

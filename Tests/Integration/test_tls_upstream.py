@@ -65,7 +65,7 @@ def test_endpoint_by_address(weir, secure, ca):
 
 
 def test_wildcard_of_the_endpoint(weir, secure, ca):
-    w = weir(to(secure("*.example"), ca))
+    w = weir(to(secure("*.in.example"), ca, **{"server-name": "api.in.example"}))
     assert w.get("/").status == 200
 
 
