@@ -93,7 +93,7 @@ def build():
     case("9-message-of-1-mib", frame(BINARY, bytes(range(256)) * 4096), end)
     case("9-message-of-1-mib-in-pieces", frame(BINARY, b"x" * 4096, fin=False),
          *[frame(CONT, b"x" * 4096, fin=False) for _ in range(254)], frame(CONT, b"x" * 4096), end)
-    case("9-message-of-4-mib", frame(BINARY, b"x" * (4 << 20)))
+    case("9-message-of-4-mib", frame(BINARY, b"x" * (4 << 20)), end)
     case("10-five-hundred-messages", *[frame(TEXT, b"message %d" % n) for n in range(500)], end)
     deflate = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
     for name, payload in (("short", b"Hello"), ("empty", b""), ("long", b"compress me " * 5_000)):
