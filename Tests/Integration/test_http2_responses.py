@@ -107,6 +107,16 @@ def test_response(site, case):
 
 # What the corpus cannot say
 
+def test_no_request_is_held_back(weir):
+    """Requests one after another on one connection: each goes out at once, not with the next event."""
+    with Origin() as origin:
+        w = weir(proxy_to(origin, service={"protocol": "h2"}, workers=1))
+        for n in range(300):
+            begin = time.monotonic()
+            assert w.get("/case/plain" if n % 3 == 0 else f"/next/{n}").status == 200
+            assert time.monotonic() - begin < 2, f"request {n}"
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("count", [1, 2, 12, 40])
 def test_each_request_is_sent_once(weir, count, method):

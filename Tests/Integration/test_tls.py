@@ -380,6 +380,7 @@ class TLSLoad(harness.Load):
                 self.failures.append(repr(error))
 
 
+@pytest.mark.slow
 def test_changed_certificate_is_noticed_under_load(weir, backend, pki, tmp_path):
     """New files, no signal: the new certificate is shown, and no request fails meanwhile."""
     ca = certs.CA(tmp_path, "Own Root")
@@ -415,6 +416,7 @@ def test_changed_certificate_after_reload(weir, backend, pki, tmp_path):
     assert ask(idle).status == 200, "a connection of before goes on"
 
 
+@pytest.mark.slow
 def test_broken_renewal_keeps_the_certificate_that_works(weir, backend, tmp_path):
     """A new certificate whose key does not fit: said in the log, and the old one stays."""
     ca = certs.CA(tmp_path, "Own Root")
@@ -557,7 +559,7 @@ NOISE = {
 @pytest.fixture(scope="module")
 def noisy(shared_weir, pki):
     with recorder() as backend:
-        yield shared_weir(tls_to(backend, pki.ecdsa, listener={"timeout": {"head": "1s"}}))
+        yield shared_weir(tls_to(backend, pki.ecdsa, listener={"timeout": {"head": "400ms"}}))
 
 
 @pytest.mark.parametrize("kind", sorted(NOISE))

@@ -248,7 +248,7 @@ class SecureOrigin(Backend):
 
 def test_h2_is_agreed_on_by_alpn(weir, ca):
     with SecureOrigin(certs.server_context(ca.issue("api.example"), alpn=("h2",))) as origin:
-        w = weir(proxy_to(origin, service={
+        w = weir(proxy_to(origin, workers=1, service={
             "protocol": "h2", "tls": {"ca": ca.path, "server-name": "api.example"}}))
         for _ in range(5):
             assert w.get("/").body == b"https"
