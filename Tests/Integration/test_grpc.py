@@ -102,11 +102,14 @@ LARGE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length
 
 
 class Served:
-    def __init__(self):
+    """The service on a free port, in cleartext or with the certificate `tls`."""
+
+    def __init__(self, tls=None):
         self.service = Service()
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(16), options=LARGE)
         self.server.add_generic_rpc_handlers((self.service.handler(),))
-        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.port = self.server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(
+            [(tls.key_bytes, tls.cert_bytes)])) if tls else self.server.add_insecure_port("127.0.0.1:0")
         self.endpoint = f"127.0.0.1:{self.port}"
         self.server.start()
 
@@ -297,12 +300,8 @@ def test_over_tls(weir, served, tmp_path):
 
 def test_to_a_server_behind_tls(weir, tmp_path):
     ca = certs.CA(tmp_path)
-    issued = ca.issue("a.example")
-    with Served() as s:
-        port = s.server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(
-            [(issued.key_bytes, issued.cert_bytes)]))
-        w = weir(grpc_to(f"127.0.0.1:{port}", services={"origin": {
-            "tls": {"ca": ca.path, "server-name": "a.example"}}}))
+    with Served(ca.issue("a.example")) as s:
+        w = weir(grpc_to(s, services={"origin": {"tls": {"ca": ca.path, "server-name": "a.example"}}}))
         with Client(w.address) as c:
             assert c.Unary(b"x", timeout=10) == b"x"
 

@@ -61,7 +61,7 @@ class Origin(Backend):
 def site(shared_weir):
     with Origin() as origin, Origin(greeting=False) as quiet:
         yield shared_weir(proxy_to(
-            origin, route={"timeout": {"head": "1s", "idle": "1s"}}, service={"protocol": "h2"},
+            origin, service={"protocol": "h2"},
             routes=[{"name": "all", "match": {"path": "/*"}, "service": "origin",
                      "timeout": {"head": "1s", "idle": "1s"}},
                     {"name": "quiet", "match": {"path": "/quiet/*"}, "service": "quiet",
@@ -270,7 +270,7 @@ def test_requests_are_well_formed(weir):
         assert dict(trailers) == {"x-sum": "42"} and not origin.violations
 
 
-@pytest.mark.parametrize("body", [b"", b"x" * 100, b"x" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"x" * 100, b"x" * 100_000], ids=len)
 @pytest.mark.parametrize("version", ["h1", "h2"])
 def test_head_alone_is_an_answer(weir, version, body):
     """HEADERS with END_STREAM, with and without a request body before it: gRPC's way to say what failed."""
