@@ -30,7 +30,7 @@ extension Worker {
             }
             guard let upstream = openUpstreamStream(record, endpoint, service) else { continue }
             endpoint.metrics.cell(worker: index).streamReused()
-            return .reused(upstream)
+            return upstream.pointee.state == .busy ? .reused(upstream) : .fresh(upstream)
         }
         if service.connectionsMax > 0, pools[i].connectionCount >= service.connectionsMax {
             return .failed(Failure(.connectionLimit, phase: .forward))
@@ -310,6 +310,9 @@ extension Worker {
             if event.isUnprocessed || event.code == .refusedStream { stream.pointee.isUnprocessed = true }
             // A whole answer stands, however the endpoint ends the stream behind it.
             if stream.pointee.ended && event.kind == .reset { return }
+            // An endpoint that resets has seen the request: this is not the race of a kept connection,
+            // which may be repeated for nothing.
+            if event.kind == .reset { upstream.pointee.isReused = false }
             if isGone { upstreamStreamBroke(upstream) }
         default:
             break
