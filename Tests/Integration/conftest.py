@@ -83,6 +83,7 @@ def pytest_runtest_makereport(item, call):
     """Show Weir's own output below a failed test."""
     report = (yield).get_result()
     if report.failed:
-        for folder in {getattr(w, "folder", None) for w in item.funcargs.values()}:
-            if folder:
+        values = [w for value in item.funcargs.values() for w in (value if isinstance(value, tuple) else [value])]
+        for folder in {w.folder for w in values if isinstance(w, harness.Weir)}:
+            if os.path.exists(os.path.join(folder, "weir.log")):
                 report.sections.append(("weir.log", open(os.path.join(folder, "weir.log")).read()[-3000:]))

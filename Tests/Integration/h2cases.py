@@ -196,15 +196,15 @@ def perform(session, lines, arrival="whole"):
             size = 1 if len(pieces) < 2000 else 499
         elif size > 65_536:
             size = 16_384
-        session.amid = bytearray()
+        session.corked = bytearray()
         for at in range(0, len(pieces), size):
             if not session.send(pieces[at:at + size]):
                 break
             session.drain()
         pieces.clear()
-        owed, session.amid = session.amid, None
-        if owed:
-            session.send(owed)
+        held, session.corked = bytes(session.corked), None
+        if held:
+            session.send(held)
 
     for line in expand(lines):
         if line.startswith("WAIT "):
@@ -227,7 +227,7 @@ def outcome(session, stream, alive):
         session.send(h2wire.frame("PING", 0, 0, token))
     done = lambda: session.goaway or state.over or session.closed or (alive and token in session.pings)
     try:
-        session.until(done, "an outcome")
+        session.until(done, "an outcome", 5)
     except wire.Ended:
         pass
     except wire.Malformed as answer:

@@ -167,12 +167,13 @@ class Session:
         self.goaway = None  # (last stream, code, debug data)
         self.closed = self.was_reset = False
         self.got_settings = False
-        self.initial_window = values.get("INITIAL_WINDOW_SIZE", WINDOW)
+        # What the peer may send on a stream: the standard's window until it has acknowledged ours (§6.9.2).
+        self.initial_window, self.asked_window = WINDOW, values.get("INITIAL_WINDOW_SIZE", WINDOW)
         self.max_frame = values.get("MAX_FRAME_SIZE", 16_384)
         self.window = WINDOW  # what the peer may still send us on the connection
         self.send_window, self.send_windows = WINDOW, {}
         self.collecting = None
-        self.amid = None  # answers that wait while a frame is sent in pieces
+        self.corked = None  # what waits to be said by ourselves while a test is in the middle of a frame
         self.next = 2 if server else 1
         if preface:
             first = (b"" if server else PREFACE) + settings(**values)
@@ -182,13 +183,6 @@ class Session:
             self.send(first)
 
     # writing
-    def answer(self, data: bytes):
-        """Send what the protocol owes, but never into the middle of a frame that is on its way."""
-        if self.amid is None:
-            self.send(data)
-        else:
-            self.amid += data
-
     def send(self, data: bytes) -> bool:
         """Send; False when the peer has gone (what it said before can still be read)."""
         try:
@@ -196,6 +190,13 @@ class Session:
             return True
         except (OSError, ssl.SSLError):
             return False
+
+    def say(self, data: bytes):
+        """Send a whole frame, but never inside another one that goes out in pieces."""
+        if self.corked is None:
+            self.send(data)
+        else:
+            self.corked += data
 
     def request(self, path="/", fields=(), method="GET", body=None, authority="a.example", scheme="http",
                 end_stream=None, trailers=None) -> StreamState:
@@ -363,7 +364,7 @@ class Session:
             if got.flags & ACK:
                 self.pings.append(payload)
             elif self.auto:
-                self.answer(frame("PING", ACK, 0, payload))
+                self.say(frame("PING", ACK, 0, payload))
         elif got.kind == TYPES["GOAWAY"]:
             last, code = struct.unpack(">II", payload[:8])
             self.goaway = (last, CODE_NAMES.get(code, code), payload[8:])
@@ -408,13 +409,17 @@ class Session:
             self.window += increment
         else:
             self.stream(number).window += increment
-        self.answer(window_update(number, increment))
+        self.say(window_update(number, increment))
 
     def account_settings(self, got: Frame):
         if got.stream or len(got.payload) % 6:
             self.wrong(f"{got}")
         if got.flags & ACK:
             self.acks += 1
+            if self.acks == 1:
+                for state in self.streams.values():
+                    state.window += self.asked_window - self.initial_window
+                self.initial_window = self.asked_window
             return
         old = self.peer.get(SETTINGS["INITIAL_WINDOW_SIZE"], WINDOW)
         for at in range(0, len(got.payload), 6):
@@ -423,7 +428,7 @@ class Session:
         change = self.peer.get(SETTINGS["INITIAL_WINDOW_SIZE"], WINDOW) - old
         self.send_windows = {number: window + change for number, window in self.send_windows.items()}
         if self.auto:
-            self.answer(settings(ack=True))
+            self.say(settings(ack=True))
 
     def account_head(self):
         number, raw, last = self.collecting

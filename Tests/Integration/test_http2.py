@@ -5,7 +5,9 @@ what is no single outcome: flow control in both directions, concurrency, trailer
 bridge to HTTP/1.1, GOAWAY at a drain.
 """
 
+import collections
 import json
+import os
 import signal
 
 import pytest
@@ -15,7 +17,7 @@ import h2wire
 import wire
 from backends import answer, hang, once
 from h2wire import SETTINGS, WINDOW
-from harness import proxy_to
+from harness import ROOT, proxy_to
 from wire import eventually
 
 CORPUS = h2cases.load()
@@ -33,6 +35,15 @@ def test_corpus_is_large_and_balanced():
     """Enough cases, and enough well-formed ones among them that strictness is not blanket refusal."""
     assert len(CORPUS) >= 300
     assert sum(case["expect"] == "200" for case in CORPUS) >= 80
+
+
+@pytest.mark.harness_only
+@pytest.mark.parametrize("folder", ["http2", "http2-responses"])
+def test_the_document_counts_the_cases(folder):
+    page = open(os.path.join(ROOT, "docs/conformance.md")).read()
+    counts = collections.Counter(case["file"].removesuffix(".case") for case in h2cases.load(folder))
+    for name, count in counts.items():
+        assert f"| `{folder}/{name}` | {count} |" in page, f"docs/conformance.md: {folder}/{name} has {count} cases"
 
 
 @pytest.mark.parametrize("arrival", ["whole", "bytes"])

@@ -380,6 +380,7 @@ class TLSLoad(harness.Load):
                 self.failures.append(repr(error))
 
 
+@pytest.mark.slow
 def test_changed_certificate_is_noticed_under_load(weir, backend, pki, tmp_path):
     """New files, no signal: the new certificate is shown, and no request fails meanwhile."""
     ca = certs.CA(tmp_path, "Own Root")
@@ -415,6 +416,7 @@ def test_changed_certificate_after_reload(weir, backend, pki, tmp_path):
     assert ask(idle).status == 200, "a connection of before goes on"
 
 
+@pytest.mark.slow
 def test_broken_renewal_keeps_the_certificate_that_works(weir, backend, tmp_path):
     """A new certificate whose key does not fit: said in the log, and the old one stays."""
     ca = certs.CA(tmp_path, "Own Root")
@@ -455,9 +457,9 @@ def swapped(pki, folder):
 
 def encrypted(pki, folder):
     issued = pki.ca.issue("a.example", name="secret")
-    subprocess.run(["openssl", "pkey", "-in", issued.key, "-out", issued.key, "-aes128", "-passout", "pass:x"],
-                   check=True)
-    os.chmod(issued.key, 0o600)
+    locked = subprocess.run(["openssl", "pkey", "-in", issued.key, "-aes128", "-passout", "pass:x"],
+                            check=True, capture_output=True).stdout
+    certs.write(issued.key, locked)
     return issued.pair, r"secret\.key.*(encrypt|passphrase)"
 
 
@@ -557,7 +559,7 @@ NOISE = {
 @pytest.fixture(scope="module")
 def noisy(shared_weir, pki):
     with recorder() as backend:
-        yield shared_weir(tls_to(backend, pki.ecdsa, listener={"timeout": {"head": "1s"}}))
+        yield shared_weir(tls_to(backend, pki.ecdsa, listener={"timeout": {"head": "400ms"}}))
 
 
 @pytest.mark.parametrize("kind", sorted(NOISE))
@@ -656,24 +658,54 @@ def test_handshake_failures_have_reasons(weir, backend, pki):
         [line for line in w.access_log() if line.get("phase") == "handshake"]) >= 2, "failures are counted")
 
 
+def converse(address, *options, lines, timeout=10):
+    """`openssl s_client` with its one-letter commands, each line after the one before was taken."""
+    process = subprocess.Popen(["openssl", "s_client", "-connect", "%s:%d" % address, *options],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said = bytearray()
+
+    def listen():
+        while piece := process.stdout.read1(65536):
+            said.extend(piece)
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    eventually(lambda: b"---\nNew" in said or process.poll() is not None, "the handshake", timeout)
+    for line in lines:
+        before = len(said)
+        try:
+            process.stdin.write(line)
+            process.stdin.flush()
+        except BrokenPipeError:
+            break
+        deadline = time.monotonic() + 1
+        while len(said) == before and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+    try:
+        process.stdin.close()
+    except BrokenPipeError:
+        pass
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    thread.join(timeout)
+    return said.decode("latin-1")
+
+
 def test_renegotiation_is_refused(weir, backend, pki):
     """TLS 1.2 renegotiation started by the client: refused, and the server does not hang on it."""
     w = weir(tls_to(backend(), pki.ecdsa))
-    process = subprocess.Popen(
-        ["openssl", "s_client", "-connect", "%s:%d" % w.address, "-tls1_2", "-alpn", "http/1.1"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    time.sleep(0.5)
-    try:
-        process.stdin.write(b"R\n")
-        process.stdin.flush()
-        said = process.communicate(timeout=10)[0].decode("latin-1")
-    except subprocess.TimeoutExpired:
-        process.kill()
-        said = process.communicate()[0].decode("latin-1")
-        pytest.fail(f"neither refused nor closed: {said[-300:]}")
+    said = converse(w.address, "-tls1_2", "-alpn", "http/1.1", lines=[b"R\n", b"Q\n"])
     assert "RENEGOTIATING" in said
-    assert re.search(r"no renegotiation|unexpected message|handshake failure|errno|closed", said, re.I), said[-500:]
-    assert said.count("verify return") <= 4 or "no renegotiation" in said
+    assert said.count("verify return") <= 4, f"a second handshake: {said[-500:]}"
+    assert fetch(w.address, pki.ca.context(alpn=["http/1.1"])).status == 200
+
+
+def test_key_update_flood(weir, backend, pki):
+    """TLS 1.3 key updates cost work on both sides: a few are normal, thousands are not."""
+    w = weir(tls_to(backend(), pki.ecdsa))
+    said = converse(w.address, "-tls1_3", "-alpn", "http/1.1", lines=[b"K\n"] * 5 + [b"Q\n"])
+    assert said.count("KEYUPDATE") >= 5
     assert fetch(w.address, pki.ca.context(alpn=["http/1.1"])).status == 200
 
 
@@ -768,6 +800,25 @@ def test_large_download_and_upload(weir, backend, pki, version, alpn):
     assert w.rss_kib() - before < 16 * 1024
 
 
+@pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
+@pytest.mark.parametrize("size", [0, 1, 16_384, 65_000, 65_536, 100_000, 262_144, 1_000_000, 3_000_000])
+def test_responses_of_all_sizes(weir, backend, pki, size, alpn):
+    """Around every buffer's size nothing is left behind, with the head and body of the endpoint in one write."""
+    body = (bytes(range(251)) * (size // 251 + 1))[:size]
+    w = weir(tls_to(backend(fixed(answer(body))), pki.ecdsa))
+    sock = handshake(w.address, pki.ca.context(alpn=[alpn]))
+    stream = wire.Stream(sock)
+    stream.patience = 5
+    for _ in range(3):
+        if alpn == "h2":
+            with h2wire.Session(handshake(w.address, pki.ca.context(alpn=["h2"]))) as s:
+                assert s.fetch().body == body
+        else:
+            stream.send(head_bytes("GET / HTTP/1.1"))
+            assert stream.response().body == body
+    sock.close()
+
+
 def test_pipelining(weir, backend, pki):
     """Several requests in one record, and one request over many records."""
     w = weir(tls_to(backend(serve(lambda r: answer(r.target.encode()))), pki.ecdsa))
@@ -815,14 +866,6 @@ def test_client_closes_properly_and_improperly(weir, backend, pki):
     eventually(lambda: w.descriptors() <= descriptors + 6, "every descriptor is given back")
 
 
-def test_key_update_flood(weir, backend, pki):
-    """TLS 1.3 key updates cost work on both sides; s_client can ask for them one by one."""
-    w = weir(tls_to(backend(), pki.ecdsa))
-    said = s_client(w.address, "-tls1_3", "-alpn", "http/1.1", "-ign_eof", send=b"K\n" * 20 + CLOSING)
-    assert "KEYUPDATE" in said
-    assert fetch(w.address, pki.ca.context(alpn=["http/1.1"])).status == 200
-
-
 def test_thousand_handshakes_leave_nothing(weir, backend, pki):
     w = weir(tls_to(backend(), pki.ecdsa))
     context = pki.ca.context(alpn=["http/1.1"])
@@ -853,11 +896,10 @@ def test_testssl_finds_nothing_above_low(weir, backend, pki, tmp_path):
     w = weir(tls_to(backend(), pki.ecdsa, pki.rsa))
     report = str(tmp_path / "testssl.json")
     subprocess.run(
-        ["testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--ip", "one",
+        ["testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--ip", "127.0.0.1",
          "--add-ca", pki.root.path, "--severity", "LOW", "--jsonfile", report, "--openssl-timeout", "5",
-         "--sneaky", "-p", "-s", "-f", "-U", "-S", "-P", "-E", "a.example:%d" % w.address[1]],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=200,
-        env={**os.environ, "TESTSSL_ADD_CA": pki.root.path})
+         "-p", "-s", "-f", "-U", "-S", "-P", "a.example:%d" % w.address[1]],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=200)
     bad = [f for f in json.load(open(report)) if f["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")]
     # These say something about certificates of a private CA, not about the server.
     own = ("cert_chain_of_trust", "cert_revocation", "cert_crlDistributionPoints", "cert_ocspURL",

@@ -49,7 +49,7 @@ def to(b, ca, **tls):
 
 def test_verified_endpoint(weir, secure, ca):
     b = secure("api.example")
-    w = weir(to(b, ca))
+    w = weir(harness.merge(to(b, ca), {"workers": 1}))
     for _ in range(5):
         assert w.get("/").status == 200
     assert {r.connection for r in b.requests} == {0}, "the connection is kept"
@@ -65,7 +65,7 @@ def test_endpoint_by_address(weir, secure, ca):
 
 
 def test_wildcard_of_the_endpoint(weir, secure, ca):
-    w = weir(to(secure("*.example"), ca))
+    w = weir(to(secure("*.in.example"), ca, **{"server-name": "api.in.example"}))
     assert w.get("/").status == 200
 
 
@@ -248,7 +248,7 @@ class SecureOrigin(Backend):
 
 def test_h2_is_agreed_on_by_alpn(weir, ca):
     with SecureOrigin(certs.server_context(ca.issue("api.example"), alpn=("h2",))) as origin:
-        w = weir(proxy_to(origin, service={
+        w = weir(proxy_to(origin, workers=1, service={
             "protocol": "h2", "tls": {"ca": ca.path, "server-name": "api.example"}}))
         for _ in range(5):
             assert w.get("/").body == b"https"
