@@ -106,7 +106,7 @@ extension Reason {
         case .upstreamUnsolicitedUpgrade: .internal
         case .upstreamCertificateUntrusted, .upstreamCertificateName: .unavailable
         case .upstreamCertificateExpired, .upstreamHandshakeFailed: .unavailable
-        case .upstreamProtocolMismatch, .upstreamStreamRefused: .unavailable
+        case .upstreamProtocolMismatch, .upstreamStreamRefused, .upstreamUpgradeDeclined: .unavailable
 
         // L4 connections
         case .idleTimeout: .deadlineExceeded

@@ -20,7 +20,9 @@ extension Worker {
 
     /// Whether these first bytes of a connection open a session, which then takes them.
     func opensSession(_ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
-        guard client.pointee.requests == 0, !client.pointee.transport.isStream, count >= Self.prefaceBytesMin,
+        guard client.pointee.requests == 0, !client.pointee.transport.isStream,
+            // With TLS it is ALPN that says so (RFC 9113 §3.3).
+            client.pointee.transport.tls == nil, count >= Self.prefaceBytesMin,
             bytes[0] == 0x50, bytes[1] == 0x52, bytes[2] == 0x49
         else { return false }
         guard let plan = listenerPlan(client), beginSession(client, plan) else { return true }

@@ -61,23 +61,61 @@ extension Worker {
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
         _ count: Int, _ head: ResponseHead
     ) {
-        guard exchange.pointee.upgrade == .asked, let view = view(exchange),
-            let asked = view.field(named: "upgrade"), let wanted = asked.baseAddress,
-            (0..<Int(head.fieldCount)).contains(where: {
-                let field = fieldScratch[$0]
-                return field.id == .upgrade
-                    && equalIgnoringASCIICase(
-                        base + Int(field.valueOffset), Int(field.valueCount), wanted, asked.count)
-            })
-        else {
+        guard exchange.pointee.upgrade == .asked, agrees(exchange, base, head) else {
             fail(exchange, Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
             return
+        }
+        if exchange.pointee.client.pointee.transport.isStream {
+            // What answers the key we made is not for a client that sent none (RFC 8441 §5).
+            for i in 0..<Int(head.fieldCount)
+            where equals(
+                base + Int(fieldScratch[i].nameOffset), Int(fieldScratch[i].nameCount),
+                lowercase: "sec-websocket-accept")
+            {
+                fieldScratch[i].isHopByHop = true
+            }
         }
         exchange.pointee.response = head
         openBothWays(exchange, status: 101)
         var writer = ByteWriter(output, capacity: outputBytes)
         writeResponseHead(exchange, head, base, .pass, &writer)
         carry(exchange, upstream, &writer, base + Int(head.byteCount), count - Int(head.byteCount))
+    }
+
+    /// Whether a 101 says that the connection changes, and to what was asked for (RFC 9110 §7.8).
+    private func agrees(
+        _ exchange: ExchangePointer, _ base: UnsafeMutablePointer<UInt8>, _ head: ResponseHead
+    ) -> Bool {
+        guard let view = view(exchange), let asked = view.field(named: "upgrade"),
+            let wanted = asked.baseAddress
+        else { return false }
+        var namesProtocol = false
+        var changesConnection = false
+        for i in 0..<Int(head.fieldCount) {
+            let field = fieldScratch[i]
+            let value = base + Int(field.valueOffset)
+            let count = Int(field.valueCount)
+            if field.id == .upgrade {
+                namesProtocol = namesProtocol || equalIgnoringASCIICase(value, count, wanted, asked.count)
+            } else if field.id == .connection {
+                changesConnection = changesConnection || lists("upgrade", value, count)
+            }
+        }
+        return namesProtocol && changesConnection
+    }
+
+    /// Whether a comma-separated list has this token, in any case.
+    private func lists(_ token: StaticString, _ value: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
+        UnsafeBufferPointer(start: UnsafePointer(value), count: count).split(separator: 0x2c).contains {
+            part in
+            let text = part.drop { $0 == 0x20 || $0 == 9 }.reversed().drop { $0 == 0x20 || $0 == 9 }
+                .reversed()
+            return Array(text).withUnsafeBufferPointer { bytes in
+                bytes.baseAddress.map {
+                    equalIgnoringASCIICase($0, bytes.count, token.utf8Start, token.utf8CodeUnitCount)
+                } ?? false
+            }
+        }
     }
 
     /// The endpoint agreed in the words of HTTP/2: a success to an extended CONNECT (RFC 8441 §5).

@@ -309,7 +309,7 @@ extension Worker {
             if isGone { stream.pointee.isGone = true }
             if event.isUnprocessed || event.code == .refusedStream { stream.pointee.isUnprocessed = true }
             // A whole answer stands, however the endpoint ends the stream behind it.
-            if stream.pointee.ended && event.kind == .reset { return }
+            if stream.pointee.ended { return }
             // An endpoint that resets has seen the request: this is not the race of a kept connection,
             // which may be repeated for nothing.
             if event.kind == .reset { upstream.pointee.isReused = false }

@@ -121,6 +121,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case upstreamHandshakeFailed
     case upstreamProtocolMismatch
     case upstreamStreamRefused
+    case upstreamUpgradeDeclined
 
     // L4 connections
     case idleTimeout
@@ -219,6 +220,8 @@ extension Reason {
             ("upstream-handshake-failed", .upstream, 502, "tls_protocol_error", .ifUnsent)
         case .upstreamProtocolMismatch:
             ("upstream-protocol-mismatch", .upstream, 502, "http_protocol_error", .ifUnsent)
+        case .upstreamUpgradeDeclined:
+            ("upstream-upgrade-declined", .upstream, 502, "http_upgrade_failed", .never)
         case .upstreamStreamRefused:
             ("upstream-stream-refused", .upstream, 502, "http_request_error", .ifUnsent)
 

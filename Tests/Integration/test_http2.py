@@ -199,7 +199,7 @@ def test_padding_counts_against_the_windows(weir, backend):
 def test_streams_beyond_the_announced_limit_are_refused(weir, backend):
     """Weir announces its limit and refuses what is over it, unprocessed, so that it may be repeated (§5.1.2)."""
     b = backend(hang)
-    w = weir(proxy_to(b, listener={"http2": {"max-streams": 10}}))
+    w = weir(proxy_to(b, listener={"limits": {"streams": 10}}))
     with h2wire.connect(w.address) as s:
         s.until(lambda: s.acks, "the first exchange of SETTINGS")
         assert s.peer[SETTINGS["MAX_CONCURRENT_STREAMS"]] == 10

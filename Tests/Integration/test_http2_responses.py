@@ -35,15 +35,24 @@ class Origin(Backend):
     def serve(self, c):
         session = h2wire.Session(c.sock, server=True, preface=self.greeting)
         served = set()
+        # What came while a case was performed is looked at before the next wait.
         while session.step(600):
-            for number, state in list(session.streams.items()):
-                if number % 2 and state.head is not None and number not in served and state.over:
-                    served.add(number)
-                    self.respond(session, number, state)
-                    if session.sock.fileno() < 0:
-                        return
+            while any(state.over and state.head is not None and number % 2 and number not in served
+                      for number, state in session.streams.items()):
+                if not self.look(session, served):
+                    return
             self.violations += session.violations
             session.violations.clear()
+
+    def look(self, session, served):
+        """Answer what has arrived; False when the connection is gone."""
+        for number, state in list(session.streams.items()):
+            if number % 2 and state.head is not None and number not in served and state.over:
+                served.add(number)
+                self.respond(session, number, state)
+                if session.sock.fileno() < 0:
+                    return False
+        return True
 
     def respond(self, session, number, state):
         target = state.head.get(":path")
