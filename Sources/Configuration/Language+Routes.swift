@@ -52,7 +52,8 @@ extension Language {
         ],
         exactlyOne: [["service", "redirect", "respond"]],
         later: [
-            "decompress-requests", "cache", "auth", "limits", "rate-limit", "cors", "files", "waf", "mirror", "split",
+            "decompress-requests", "cache", "auth", "limits", "rate-limit", "cors", "files", "waf", "mirror",
+            "split",
             "priority",
             "policies",
         ])

@@ -278,7 +278,7 @@ def session_violation(weir, backend):
     with h2wire.connect(w.address) as session:
         session.send(h2wire.data(0, b"of no stream"))
         session.until_closed()
-        assert session.goaway and session.goaway[1] == h2wire.CODES["PROTOCOL_ERROR"], session.goaway
+        assert session.goaway and session.goaway[1] == "PROTOCOL_ERROR", session.goaway
     return w, None
 
 
@@ -297,7 +297,7 @@ def file(make, target="/x", method="GET", **files):
     def provoke(weir, backend):
         folder = tempfile.TemporaryDirectory(prefix="weir-files-")
         make(folder.name)
-        w = weir(proxy_to(service={"endpoints": None, "files": {"root": folder.name, **files}}))
+        w = weir(proxy_to(services={"origin": {"endpoints": None, "files": {"root": folder.name, **files}}}))
         w.site = folder
         return w, get(w, target, method=method)
     return provoke
