@@ -102,7 +102,8 @@ extension Reason {
         case .upstreamClosed, .upstreamReset: .unavailable
         case .upstreamHeadTimeout, .upstreamBodyTimeout, .upstreamWriteTimeout: .deadlineExceeded
         case .upstreamMalformedHead, .upstreamHeadTooLarge, .upstreamMalformedBody: .internal
-        case .upstreamClosedMidBody, .upstreamSilent: .unavailable
+        case .upstreamSilent: .deadlineExceeded
+        case .upstreamClosedMidBody: .unavailable
         case .upstreamUnsolicitedUpgrade: .internal
         case .upstreamCertificateUntrusted, .upstreamCertificateName: .unavailable
         case .upstreamCertificateExpired, .upstreamHandshakeFailed: .unavailable

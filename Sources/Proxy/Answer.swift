@@ -97,6 +97,8 @@ extension Worker {
 
     func beginAnswer(_ exchange: ExchangePointer, _ status: UInt16, _ writer: inout ByteWriter) {
         exchange.pointee.isLocal = true
+        // An answer in place of an endpoint's, whose head was ready, is not framed as that one was.
+        exchange.pointee.clientChunked = false
         exchange.pointee.status = status
         exchange.pointee.headUs = UInt32(truncatingIfNeeded: (nowNs &- exchange.pointee.startNs) / 1000)
         if !exchange.pointee.requestBody.isDone || isDraining {

@@ -76,7 +76,10 @@ extension Worker {
             upstream.pointee.input = nil
         }
         // Wrong from the first bytes of the body: the head is not out yet, so this can still be a 502.
-        if relayed.violation != nil && relayed.sent == 0 { exchange.pointee.responseStarted = false }
+        // A stream has one head, and has it by now.
+        if relayed.violation != nil && relayed.sent == 0 && prefixCount > 0 {
+            exchange.pointee.responseStarted = false
+        }
         return checkRelayed(exchange, upstream, relayed, extra: count - relayed.consumed)
     }
 

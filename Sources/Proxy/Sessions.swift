@@ -301,20 +301,16 @@ extension Worker {
         client.pointee.isServing = false
     }
 
-    /// A head nobody could make an exchange of: it has its place in the figures all the same.
+    /// A head nobody could make an exchange of: it has its place in figures and log all the same.
     private func countMalformed(_ record: SessionPointer, _ event: HTTP2Event) {
         guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
-        plan.unrouted.cell(worker: index).requestEnded(
-            status: 0, totalUs: 0, firstByteUs: 0, bytesIn: 0, bytesOut: 0, reason: .requestMalformed,
-            attempts: 0)
+        recordFailure(carrier, plan, Failure(.requestMalformed, phase: .read))
     }
 
     /// A connection that broke the protocol or flooded us: it is told why, and closed.
     private func sessionViolated(_ record: SessionPointer, _ event: HTTP2Event) {
         guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
-        plan.unrouted.cell(worker: index).requestEnded(
-            status: 0, totalUs: 0, firstByteUs: 0, bytesIn: 0, bytesOut: 0, reason: .sessionViolation,
-            attempts: 0)
+        recordFailure(carrier, plan, Failure(.sessionViolation, phase: .read))
         eventLog.limited(
             sessionGate, nowMs: nowMs, .warning, "HTTP/2 connection ended for a violation",
             [

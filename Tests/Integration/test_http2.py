@@ -353,6 +353,27 @@ def test_response_cut_by_the_endpoint_is_a_reset(weir, backend):
         assert w.wait_reason("upstream-closed-mid-body")
 
 
+def test_response_broken_from_its_first_chunk_is_a_reset(weir, backend):
+    """The head is with the stream by then: no second one, and the connection goes on."""
+    w = weir(proxy_to(backend(once(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"))))
+    with h2wire.connect(w.address) as s:
+        state = s.fetch()
+        assert (state.reset and not state.ended) or state.status == 502, state
+        assert len(state.heads) <= 1 and s.ping() and not s.violations
+    assert w.wait_reason("upstream-malformed-body")["side"] == "upstream"
+
+
+def test_malformed_request_stands_in_the_log(weir, backend):
+    """No exchange comes of it, a record does."""
+    w = weir(proxy_to(backend()))
+    with h2wire.connect(w.address) as s:
+        assert s.fetch(fields=[("X-Upper", "1")]).reset == "PROTOCOL_ERROR"
+        assert s.ping()
+    line = w.wait_reason("request-malformed")
+    assert (line["client"], line["protocol"], line["listener"]) == ("127.0.0.1", "HTTP/2", "web")
+    assert len(w.access_log()) == 1
+
+
 def test_answers_made_by_weir(weir, backend):
     from backends import closed_port
     w = weir(proxy_to(closed_port()))

@@ -5,17 +5,24 @@ reason without one fails test_every_reason_has_a_provocation. What a reason prom
 status and Proxy-Status error) is read from the source and checked against the wire and the log.
 """
 
+import functools
 import os
 import random
 import re
 import signal
+import ssl
 import string
+import tempfile
 
 import pytest
 
+import certs
+import h2wire
 import wire
 from backends import Blackhole, UDPBackend, answer, closed_port, drop, fixed, hang, once, serve, silent
-from harness import ROOT, Load, assert_made_by_weir, proxy_to, tcp_to, udp_to
+from harness import ROOT, Load, assert_made_by_weir, merge, proxy_to, tcp_to, udp_to
+from test_http2_responses import Origin
+from test_tls_upstream import over_tls
 from wire import Ended, eventually, head_bytes
 
 SOURCE = open(os.path.join(ROOT, "Sources/Resilience/Failure.swift")).read()
@@ -189,6 +196,124 @@ def take_listener_away(w):
               "services": w.config["services"]})
 
 
+# TLS
+
+class Papers:
+    """An authority that is trusted, one that is not, and a server's certificate."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="weir-records-")
+        self.ca, self.other = certs.CA(self.folder.name), certs.CA(self.folder.name, "Other")
+        self.server = self.ca.issue("a.example")
+
+
+papers = functools.cache(Papers)
+
+
+def secure(weir, backend, tls=None, **listener):
+    p = papers()
+    return weir(proxy_to(backend(), listener=merge(
+        {"tls": {"certificates": [p.server.pair], **(tls or {})}}, listener)))
+
+
+def mutual():
+    return {"client-certificates": {"ca": papers().ca.path, "require": True}}
+
+
+def handshake(context, tls=lambda: {}):
+    """A handshake as `context(papers)` makes it, which fails on one of the two sides."""
+    def provoke(weir, backend):
+        w = secure(weir, backend, tls())
+        with wire.connect(w.address).sock as sock, pytest.raises((ssl.SSLError, OSError)):
+            # In TLS 1.3 the client is done before the server has looked at its certificate.
+            with context(papers()).wrap_socket(sock, server_hostname="a.example") as secured:
+                if not secured.recv(1):
+                    raise OSError("closed")
+        return w, None
+    return provoke
+
+
+def rsa_only(p):
+    context = p.ca.context(high=ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+    return context
+
+
+def instead_of_tls(data, then=lambda stream: stream.rest(), **listener):
+    def provoke(weir, backend):
+        w = secure(weir, backend, **listener)
+        stream = w.connect()
+        stream.send(data)
+        then(stream)
+        return w, None
+    return provoke
+
+
+def told_in_plain(stream):
+    assert stream.response().status == 400
+
+
+def endpoint_over_tls(names=("api.example",), issuer="ca", script=serve(lambda request: answer()), service=None,
+                      **issue):
+    """A request to an endpoint with such a certificate."""
+    def provoke(weir, backend):
+        p = papers()
+        issued = getattr(p, issuer).issue(*names, name="endpoint", **issue)
+        b = backend(over_tls(script, certs.server_context(issued)))
+        w = weir(proxy_to(b, service={"tls": {"ca": p.ca.path, "server-name": "api.example"}, **(service or {})}))
+        return w, get(w)
+    return provoke
+
+
+def endpoint_without_tls(weir, backend):
+    b = backend(lambda c: (c.sock.recv(100), c.send(b"\xff" * 300)))
+    w = weir(proxy_to(b, service={"tls": {"ca": papers().ca.path, "server-name": "api.example"}}))
+    return w, get(w)
+
+
+# HTTP/2
+
+def session_violation(weir, backend):
+    w = weir(proxy_to(backend()))
+    with h2wire.connect(w.address) as session:
+        session.send(h2wire.data(0, b"of no stream"))
+        session.until_closed()
+        assert session.goaway and session.goaway[1] == "PROTOCOL_ERROR", session.goaway
+    return w, None
+
+
+def stream_refused(weir, backend):
+    def refuse(session, number, state):
+        session.send(h2wire.frame("RST_STREAM", 0, number, h2wire.CODES["REFUSED_STREAM"].to_bytes(4, "big")))
+    with Origin(answer=refuse) as origin:
+        w = weir(proxy_to(origin, service={"protocol": "h2"}))
+        return w, get(w)
+
+
+# Files
+
+def file(make, target="/x", method="GET", **files):
+    """A request for a file below a folder that `make(folder)` has filled."""
+    def provoke(weir, backend):
+        folder = tempfile.TemporaryDirectory(prefix="weir-files-")
+        make(folder.name)
+        w = weir(proxy_to(services={"origin": {"endpoints": None, "files": {"root": folder.name, **files}}}))
+        w.site = folder
+        return w, get(w, target, method=method)
+    return provoke
+
+
+def file_truncated(weir, backend):
+    w, _ = file(lambda folder: open(os.path.join(folder, "x"), "wb").truncate(64 << 20), "/absent")(weir, backend)
+    stream = w.connect()
+    stream.send(head_bytes("GET /x HTTP/1.1"))
+    head = stream.response(body=False)
+    os.truncate(os.path.join(w.site.name, "x"), 1 << 20)
+    with pytest.raises((Ended, ConnectionError)):
+        stream.body(head, sink=lambda data: None)
+    return w, None
+
+
 HEAD_200 = b"HTTP/1.1 200 OK\r\n"
 LONG = {"limits": {"head": "8KiB", "target": "1KiB"}}
 PROVOKE = {
@@ -206,11 +331,33 @@ PROVOKE = {
     "client-closed-during-response": client_closes_during_response,
     "client-too-slow": client_too_slow,
     "proxy-header-malformed": proxy_header_malformed,
+    "session-violation": session_violation,
+    "tls-no-shared-cipher": handshake(rsa_only),
+    "tls-version-unsupported": handshake(
+        lambda p: p.ca.context(high=ssl.TLSVersion.TLSv1_2), lambda: {"profile": "modern"}),
+    "tls-no-application-protocol": handshake(lambda p: p.ca.context(alpn=["imap"])),
+    "tls-client-certificate-missing": handshake(lambda p: p.ca.context(), mutual),
+    "tls-client-certificate-untrusted": handshake(
+        lambda p: p.ca.context(client=p.other.issue("client.example", client=True)), mutual),
+    "tls-client-certificate-expired": handshake(
+        lambda p: p.ca.context(client=p.ca.issue("client.example", client=True, start=-20, end=-1)), mutual),
+    "tls-certificate-refused": handshake(lambda p: p.other.context()),
+    "tls-plain-http": instead_of_tls(head_bytes("GET / HTTP/1.1"), told_in_plain),
+    "tls-closed-during-handshake": instead_of_tls(b"\x16\x03\x01\x02", lambda stream: stream.close()),
+    "tls-handshake-malformed": instead_of_tls(b"\xff" * 300),
+    "tls-handshake-timeout": instead_of_tls(b"\x16\x03\x01\x02", timeout={"head": "200ms"}),
     "route-not-found": route_not_found,
     "method-not-allowed": method_not_allowed,
     "upgrade-not-allowed": request(
         head_bytes("GET / HTTP/1.1", [("Connection", "upgrade"), ("Upgrade", "spdy")])),
     "connect-not-allowed": request(b"CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n"),
+    "file-not-found": file(lambda folder: None),
+    "file-forbidden": file(lambda folder: os.symlink("/etc/passwd", os.path.join(folder, "x"))),
+    "file-method-not-allowed": file(lambda folder: open(os.path.join(folder, "x"), "w").close(), method="DELETE"),
+    # The loopback has no speed to tell: the file opens, has a size, and cannot be read.
+    "file-read-failed": file(
+        lambda folder: os.symlink("/sys/class/net/lo/speed", os.path.join(folder, "x")), symlinks="anywhere"),
+    "file-truncated": file_truncated,
     "name-unresolved": name_unresolved,
     "retry-budget-spent": retry_budget_spent,
     "connection-limit": connection_limit,
@@ -232,6 +379,12 @@ PROVOKE = {
     "upstream-unsolicited-upgrade": upstream(
         once(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")),
     "upstream-write-timeout": upstream_write_timeout,
+    "upstream-certificate-untrusted": endpoint_over_tls(issuer="other"),
+    "upstream-certificate-name": endpoint_over_tls(names=("wrong.example",)),
+    "upstream-certificate-expired": endpoint_over_tls(start=-20, end=-1),
+    "upstream-handshake-failed": endpoint_without_tls,
+    "upstream-protocol-mismatch": endpoint_over_tls(service={"protocol": "h2"}),
+    "upstream-stream-refused": stream_refused,
     "idle-timeout": idle_timeout,
     "upstream-silent": udp(lambda w: None, lambda b, data: None, timeout={"idle": "200ms"}),
     "configuration-changed": udp(take_listener_away),
@@ -251,6 +404,7 @@ def test_reason(weir, backend, reason):
     facts = FACTS[reason]
     line = w.wait_reason(reason)
     assert line["side"] == facts["side"]
+    assert line["client"] == "127.0.0.1"
     assert line["phase"] in ("accept", "handshake", "read", "route", "admit", "lookup", "select", "forward",
                              "respond", "record")
     if response is not None and response.status >= 400:

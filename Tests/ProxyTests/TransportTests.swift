@@ -72,7 +72,7 @@ private func send(
         vectors.append(iovec(iov_base: memory + offset, iov_len: part.count))
         offset += part.count
     }
-    let result = transport.send(&vectors, vectors.count, total: total, pool: &pool)
+    let result = transport.send(&vectors, vectors.count, total: total, pool: &pool, nowMs: 0)
     for i in 0..<total { memory[i] = 0xee }
     return result
 }
@@ -116,7 +116,7 @@ private func send(
                 received += pair.receive(Int.random(in: 1...20_000, using: &random))
             }
             if Bool.random(using: &random) {
-                let code3 = transport.flush(pool: &pool)
+                let code3 = transport.flush(pool: &pool, nowMs: 0)
                 try #require(code3 == 0)
             }
             #expect(!transport.isBlocked == (pool.bytesInUse == 0), "buffers are held for bytes only")
@@ -124,7 +124,7 @@ private func send(
         while transport.isBlocked {
             let before = transport.waiting
             received += pair.receiveAll()
-            let code4 = transport.flush(pool: &pool)
+            let code4 = transport.flush(pool: &pool, nowMs: 0)
             try #require(code4 == 0)
             try #require(transport.waiting < before, "no progress")
         }
@@ -172,7 +172,7 @@ private func send(
         let code10 = send([[UInt8](repeating: 7, count: 100_000)], &transport, pool: &pool)
         #expect(code10 == 0)
         _ = shutdown(pair.far.fd, Int32(SHUT_RD))
-        let code11 = transport.flush(pool: &pool)
+        let code11 = transport.flush(pool: &pool, nowMs: 0)
         #expect(code11 == EPIPE)
         transport.forgetOutput(pool: &pool)
         #expect(pool.bytesInUse == 0)

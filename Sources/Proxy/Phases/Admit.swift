@@ -28,7 +28,6 @@ extension Worker {
 
     private func identifyClient(_ exchange: ExchangePointer) {
         let peer = exchange.pointee.client.pointee.peer
-        exchange.pointee.clientAddress = peer
         exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { snapshot in
             guard !snapshot.trusted.isEmpty, let view = view(exchange) else { return }
             let found = ClientAddress(peer: peer, request: view, trusted: snapshot.trusted)

@@ -136,6 +136,8 @@ extension Worker {
         plan.metrics.cell(worker: index).requestBegan()
         exchange.pointee.sequence = sequence
         exchange.pointee.startNs = nowNs
+        // Until admit has looked for a better one; what fails before has a client in its record, too.
+        exchange.pointee.clientAddress = client.pointee.peer
         client.pointee.exchange = exchange
         client.pointee.state = .exchange
         client.pointee.requests &+= 1

@@ -98,6 +98,26 @@ extension Worker {
         wantTick()
     }
 
+    /// The record of a failure on a client's HTTP/2 connection for which there is no exchange.
+    func recordFailure(_ client: ClientPointer, _ plan: ListenerPlan, _ failure: Failure) {
+        plan.unrouted.cell(worker: index).requestEnded(
+            status: 0, totalUs: 0, firstByteUs: 0, bytesIn: 0, bytesOut: 0, reason: failure.reason,
+            attempts: 0)
+        guard let log else { return }
+        sequence &+= 1
+        var record = RequestRecord()
+        record.startUs = Clock.wallUs()
+        record.proto = Version.http2.name
+        record.failure = failure
+        record.clientIP = client.pointee.peer
+        record.clientPort = client.pointee.peerPort
+        record.id = RequestID(high: identity, low: sequence)
+        record.listener = plan.name.bytes
+        record.worker = UInt16(index)
+        log.append(record)
+        wantTick()
+    }
+
     private func logRecord(_ exchange: ExchangePointer, totalUs: UInt64) -> RequestRecord {
         let client = exchange.pointee.client
         var record = RequestRecord()
