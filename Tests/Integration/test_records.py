@@ -290,6 +290,29 @@ def stream_refused(weir, backend):
         return w, get(w)
 
 
+class OverHTTP2:
+    """A response that came on a stream, as the checks below ask for one."""
+
+    framing = "length"
+
+    def __init__(self, state):
+        self.status, self.body, self.head = state.status, bytes(state.body), state.head
+
+    def get(self, name, default=None):
+        return self.head.get(name.lower(), default)
+
+
+def upgrade_declined(weir, backend):
+    w = weir(proxy_to(backend(fixed(answer(b"no")))))
+    with h2wire.connect(w.address) as s:
+        s.until(lambda: s.acks, "SETTINGS")
+        state = s.stream(1)
+        s.send(h2wire.headers(1, [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),
+                                  (":path", "/"), (":authority", "a.example")], False))
+        s.until(lambda: state.over, "an answer")
+        return w, OverHTTP2(state)
+
+
 # Files
 
 def file(make, target="/x", method="GET", **files):
@@ -385,6 +408,7 @@ PROVOKE = {
     "upstream-handshake-failed": endpoint_without_tls,
     "upstream-protocol-mismatch": endpoint_over_tls(service={"protocol": "h2"}),
     "upstream-stream-refused": stream_refused,
+    "upstream-upgrade-declined": upgrade_declined,
     "idle-timeout": idle_timeout,
     "upstream-silent": udp(lambda w: None, lambda b, data: None, timeout={"idle": "200ms"}),
     "configuration-changed": udp(take_listener_away),
