@@ -93,7 +93,9 @@ private func pauseIfFull(_ s: SessionPointer) -> CInt {
 private func frameBegins(_ s: SessionPointer, _ header: nghttp2_frame_hd) -> Bool {
     switch header.type {
     case FrameType.data:
-        if header.length > 0 || header.flags & FrameFlag.endStream != 0 { return true }
+        // A frame that holds only the length of its padding carries nothing either.
+        let framing = header.flags & FrameFlag.padded != 0 ? 1 : 0
+        if header.length > framing || header.flags & FrameFlag.endStream != 0 { return true }
         return charge(s, .emptyFrameFlood)
     case FrameType.headers:
         return header.length > 0 || charge(s, .emptyFrameFlood)
@@ -112,6 +114,10 @@ private func frameBegins(_ s: SessionPointer, _ header: nghttp2_frame_hd) -> Boo
         return header.flags & FrameFlag.acknowledgement != 0 || charge(s, .pingFlood)
     case FrameType.settings:
         return header.flags & FrameFlag.acknowledgement != 0 || charge(s, .settingsFlood)
+    case FrameType.priority where header.stream_id == 0:
+        // RFC 9113 §6.3; the library passes it over.
+        violate(s, .frameInvalid)
+        return false
     case FrameType.priority, FrameType.priorityUpdate:
         return charge(s, .priorityFlood)
     default:

@@ -66,6 +66,7 @@ enum FrameType {
 enum FrameFlag {
     static var endStream: UInt8 { 1 }
     static var acknowledgement: UInt8 { 1 }
+    static var padded: UInt8 { 8 }
 }
 
 /// What callbacks answer the library.
