@@ -201,7 +201,7 @@ def test_refused_stream_is_tried_again(weir):
         else:
             session.send(h2wire.headers(number, [(":status", "204")]))
     with Origin(answer=answer) as one, Origin() as two:
-        w = weir(proxy_to(one, two, service={"protocol": "h2"}))
+        w = weir(proxy_to(one, two, service={"protocol": "h2", "balance": "round-robin"}, workers=1))
         statuses = [w.get("/", method="POST", body=b"x").status for _ in range(4)]
         assert refused and set(statuses) <= {200, 204}
 
