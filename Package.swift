@@ -49,7 +49,7 @@ let package = Package(
             name: "Proxy",
             dependencies: [
                 "CLinux", "Reactor", "HTTPModel", "HTTP1", "HTTP2", "ProxyProtocol", "TLS", "Balancing",
-                "Resilience", "Routing", "Telemetry", "Files", "Compression",
+                "Resilience", "Routing", "Telemetry", "Files", "Compression", "GRPC",
             ]),
 
         // Floor 5: what produces snapshots

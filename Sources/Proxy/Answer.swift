@@ -36,16 +36,15 @@ extension Worker {
     /// plain words.
     func answer(_ exchange: ExchangePointer, failure: Failure) {
         let reason = failure.reason
+        if let kind = grpcKind(exchange) {
+            answerGRPC(exchange, reason, kind)
+            return
+        }
         let status = reason.status
         var writer = ByteWriter(output, capacity: outputBytes)
         beginAnswer(exchange, status, &writer)
-        writer.append("proxy-status: weir; error=")
-        writer.append(reason.proxyStatus)
-        writer.append("; details=\"")
-        writer.append(reason.name)
-        writer.append("\"\r\nx-request-id: ")
-        appendID(exchange, &writer)
-        writer.append("\r\ncontent-type: text/plain; charset=utf-8\r\n")
+        writeFailureFields(exchange, reason, &writer)
+        writer.append("content-type: text/plain; charset=utf-8\r\n")
         if reason == .methodNotAllowed { writeAllow(exchange, &writer) }
         if reason == .fileMethodNotAllowed { writer.append("allow: GET, HEAD, OPTIONS\r\n") }
         if status == 503 { writer.append("retry-after: 1\r\n") }
@@ -74,6 +73,17 @@ extension Worker {
             body.append("\n")
             endAnswer(exchange, status, UnsafeBufferPointer(start: start, count: body.count), &writer)
         }
+    }
+
+    /// The fields that say who answered, why, and which request.
+    func writeFailureFields(_ exchange: ExchangePointer, _ reason: Reason, _ writer: inout ByteWriter) {
+        writer.append("proxy-status: weir; error=")
+        writer.append(reason.proxyStatus)
+        writer.append("; details=\"")
+        writer.append(reason.name)
+        writer.append("\"\r\nx-request-id: ")
+        appendID(exchange, &writer)
+        writer.append("\r\n")
     }
 
     private func appendID(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {

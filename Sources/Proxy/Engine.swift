@@ -79,8 +79,10 @@ extension Worker {
     }
 
     func setTotalDeadline(_ exchange: ExchangePointer, afterMs: UInt64) {
-        exchange.pointee.totalTimer = timers.create(
-            Token(kind: TokenKind.exchangeTotal, handle: exchange.pointee.handle))
+        if exchange.pointee.totalTimer < 0 {
+            exchange.pointee.totalTimer = timers.create(
+                Token(kind: TokenKind.exchangeTotal, handle: exchange.pointee.handle))
+        }
         timers.arm(exchange.pointee.totalTimer, atMs: nowMs &+ afterMs)
     }
 

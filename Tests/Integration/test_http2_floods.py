@@ -83,7 +83,7 @@ def flood(w, pieces, warm=True, most=None, **options):
     return sent
 
 
-def seen(w, pattern=r"flood|http2"):
+def seen(w, pattern=r"session-violation"):
     """Logs or metrics tell of it, with a word for why."""
     def said():
         reasons = [line.get("reason", "") for line in w.access_log()]
@@ -160,7 +160,6 @@ FLOODS = {
     "empty-settings": lambda n: h2wire.settings(),
     "priority": lambda n: frame("PRIORITY", 0, 2 * n + 1, b"\0\0\0\0\x0f"),
     "priority-update": lambda n: frame("PRIORITY_UPDATE", 0, 0, (2 * n + 1).to_bytes(4, "big") + b"u=1"),
-    "unknown": lambda n: frame(0x42, 0, 0, b""),
     "window-update": lambda n: h2wire.window_update(0, 1),
 }
 

@@ -174,10 +174,12 @@ def test_sessions_of_endpoints_are_resumed(weir, backend, ca):
         c.request()
         c.send(answer(fields=[("Connection", "close")]))
     w = weir(harness.merge(to(backend(over_tls(script, context)), ca), {"workers": 1}))
-    for _ in range(6):
+    # A session's ticket can arrive behind the response whose connection is closed at once.
+    for _ in range(40):
         assert w.get("/").status == 200
-    eventually(lambda: len(reused) >= 6, "six connections")
-    assert any(reused[1:]), reused
+        if any(reused):
+            return
+    raise AssertionError(f"{len(reused)} connections, none of them resumed")
 
 
 @pytest.mark.parametrize("manner", ["length", "close", "chunked"])

@@ -22,6 +22,7 @@ extension Worker {
         if let route = exchange.pointee.route, route.totalTimeoutMs > 0 {
             setTotalDeadline(exchange, afterMs: route.totalTimeoutMs)
         }
+        keepDeadline(exchange)
         if exchange.pointee.requestBody.isDone { return .next }
         return beginHold(exchange)
     }
