@@ -7,6 +7,11 @@ extension CrossCheck {
             listenerTLS(node, entry, "listeners.\(listener.name.value.clipped(64)).tls", &check)
         }
         for (service, entry) in zip(configuration.services, root["services"]?.entries ?? []) {
+            if service.speaksHTTP2, service.proxyProtocol != .off, let node = entry.value["proxy-protocol"] {
+                check.report(
+                    "services.\(service.name.value.clipped(64)) shares connections between clients (protocol: h2), and a PROXY header speaks for one",
+                    node.origin, "tell endpoints about the client with forwarded or x-forwarded fields")
+            }
             guard let node = entry.value["tls"], case .map = node.content else { continue }
             serviceTLS(node, "services.\(service.name.value.clipped(64)).tls", &check)
         }

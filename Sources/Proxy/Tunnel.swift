@@ -11,6 +11,7 @@ import ProxyProtocol
 import Reactor
 import Resilience
 import Synchronization
+import TLS
 import Telemetry
 
 /// One side's end of a tunnel.
@@ -32,7 +33,7 @@ struct TunnelEnd {
 }
 
 struct Tunnel {
-    enum State: UInt8 { case proxyHeader, connecting, open, closed }
+    enum State: UInt8 { case proxyHeader, handshake, connecting, upstreamHandshake, open, closed }
     enum Side { case client, upstream }
 
     let handle: Handle
@@ -90,8 +91,103 @@ extension Worker {
         if plan.requiresProxyHeader {
             timers.arm(tunnel.pointee.timer, atMs: nowMs + plan.headTimeoutMs)
         } else {
+            beginTunnel(tunnel)
+        }
+    }
+
+    /// TLS with the client where the listener wants it, then the endpoint.
+    private func beginTunnel(_ tunnel: TunnelPointer) {
+        guard let context = tunnel.pointee.listener.tls else {
+            connectTunnel(tunnel)
+            return
+        }
+        guard
+            let session = TLSSession.server(
+                context, socket: tunnel.pointee.client.transport.socket.fd, thread: tlsThread)
+        else {
+            close(tunnel, Failure(.internalLimit, phase: .handshake, errno: ENOMEM))
+            return
+        }
+        tunnel.pointee.client.transport.begin(session)
+        tunnel.pointee.state = .handshake
+        timers.arm(tunnel.pointee.timer, atMs: nowMs + tunnel.pointee.listener.headTimeoutMs)
+        if let early = tunnel.pointee.early {
+            // What came behind a PROXY header is already TLS.
+            let isFed = session.feed(early.readable, early.count)
+            buffers.give(early)
+            tunnel.pointee.early = nil
+            guard isFed else {
+                close(tunnel, Failure(.internalLimit, phase: .handshake, errno: ENOMEM))
+                return
+            }
+            handshakeTunnel(tunnel)
+        }
+    }
+
+    private func handshakeTunnel(_ tunnel: TunnelPointer) {
+        guard let session = tunnel.pointee.client.transport.tls else { return }
+        switch session.handshake() {
+        case .wantRead, .wantWrite:
+            break
+        case .failed(let failure):
+            close(
+                tunnel,
+                Failure(Reason(handshake: failure.reason), phase: .handshake, errno: failure.systemError))
+        case .done:
+            tunnel.pointee.client.canRead = true
             connectTunnel(tunnel)
         }
+    }
+
+    /// TCP with the endpoint stands; TLS is next where the service wants it.
+    private func tunnelReached(_ tunnel: TunnelPointer) {
+        let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
+        guard let context = service.tls else {
+            tunnelConnected(tunnel)
+            return
+        }
+        // Who the client is, is told before anything is encrypted.
+        var writer = ByteWriter(output, capacity: outputBytes)
+        writeProxyHeader(tunnel, service, &writer)
+        if writer.count > 0 {
+            _ = tunnel.pointee.upstream.transport.send(output, writer.count, pool: &buffers, nowMs: nowMs)
+        }
+        guard let endpoint = tunnel.pointee.endpoint?._withUnsafeGuaranteedRef({ $0 }),
+            let session = TLSSession.client(
+                context, socket: tunnel.pointee.upstream.transport.socket.fd, thread: tlsThread,
+                endpoint: endpoint.id, host: endpoint.host)
+        else {
+            close(tunnel, Failure(.internalLimit, phase: .forward, errno: ENOMEM))
+            return
+        }
+        tunnel.pointee.upstream.transport.begin(session)
+        tunnel.pointee.state = .upstreamHandshake
+        timers.arm(tunnel.pointee.timer, atMs: nowMs + service.connectTimeoutMs)
+        handshakeTunnelUpstream(tunnel)
+    }
+
+    private func handshakeTunnelUpstream(_ tunnel: TunnelPointer) {
+        guard let session = tunnel.pointee.upstream.transport.tls else { return }
+        switch session.handshake() {
+        case .wantRead, .wantWrite:
+            break
+        case .failed(let failure):
+            let reason = Reason(upstreamHandshake: failure.reason)
+            if tunnelAttemptFailed(tunnel, Failure(reason, phase: .forward, errno: failure.systemError)) {
+                connectTunnel(tunnel)
+            }
+        case .done:
+            tunnel.pointee.upstream.canRead = true
+            tunnelConnected(tunnel)
+        }
+    }
+
+    private func writeProxyHeader(_ tunnel: TunnelPointer, _ service: ServicePlan, _ writer: inout ByteWriter)
+    {
+        guard let version = service.proxyProtocol else { return }
+        let source = SocketAddress.ip(tunnel.pointee.peer, port: tunnel.pointee.peerPort)
+        let destination = tunnel.pointee.client.transport.localAddress() ?? .unix(path: "")
+        writer.append(ProxyHeader(source: source, destination: destination, version: version.rawValue))
     }
 
     private func connectTunnel(_ tunnel: TunnelPointer) {
@@ -120,7 +216,7 @@ extension Worker {
                 return
             }
             if error == 0 {
-                tunnelConnected(tunnel)
+                tunnelReached(tunnel)
             } else {
                 timers.arm(tunnel.pointee.timer, atMs: nowMs + service.connectTimeoutMs)
             }
@@ -176,11 +272,7 @@ extension Worker {
         tunnel.pointee.lastActiveMs = nowMs
         timers.arm(tunnel.pointee.timer, atMs: nowMs + tunnel.pointee.listener.idleTimeoutMs)
         var writer = ByteWriter(output, capacity: outputBytes)
-        if let version = service.proxyProtocol {
-            let source = SocketAddress.ip(tunnel.pointee.peer, port: tunnel.pointee.peerPort)
-            let destination = tunnel.pointee.client.transport.localAddress() ?? .unix(path: "")
-            writer.append(ProxyHeader(source: source, destination: destination, version: version.rawValue))
-        }
+        if service.tls == nil { writeProxyHeader(tunnel, service, &writer) }
         if let early = tunnel.pointee.early {
             writer.append(early.readable, early.count)
             tunnel.pointee.client.received += UInt64(early.count)
@@ -208,9 +300,11 @@ extension Worker {
         case .client:
             if readable { tunnel.pointee.client.canRead = true }
             if ended { tunnel.pointee.client.sawEnd = true }
+            if readable { tunnel.pointee.client.transport.becameReadable(hangUp: ended) }
         case .upstream:
             if readable { tunnel.pointee.upstream.canRead = true }
             if ended { tunnel.pointee.upstream.sawEnd = true }
+            if readable { tunnel.pointee.upstream.transport.becameReadable(hangUp: ended) }
         }
         switch tunnel.pointee.state {
         case .closed:
@@ -223,11 +317,19 @@ extension Worker {
             {
                 let error = tunnel.pointee.upstream.transport.pendingError()
                 if error == 0 {
-                    tunnelConnected(tunnel)
+                    tunnelReached(tunnel)
                 } else if tunnelAttemptFailed(tunnel, connectFailure(error)) {
                     connectTunnel(tunnel)
                 }
             } else if side == .client && !readiness.isDisjoint(with: [.error, .hangUp]) {
+                close(tunnel, Failure(.clientClosedDuringRequest, phase: .forward))
+            }
+        case .handshake:
+            if side == .client { handshakeTunnel(tunnel) }
+        case .upstreamHandshake:
+            if side == .upstream {
+                handshakeTunnelUpstream(tunnel)
+            } else if !readiness.isDisjoint(with: [.error, .hangUp]) {
                 close(tunnel, Failure(.clientClosedDuringRequest, phase: .forward))
             }
         case .open:
@@ -258,7 +360,7 @@ extension Worker {
                 buffers.give(buffer)
                 tunnel.pointee.early = nil
             }
-            connectTunnel(tunnel)
+            beginTunnel(tunnel)
         case .malformed(let position):
             close(tunnel, Failure(.proxyHeaderMalformed, phase: .accept, position: Int32(position)))
         }
@@ -270,7 +372,9 @@ extension Worker {
             break
         case .proxyHeader:
             close(tunnel, Failure(.requestHeadTimeout, phase: .accept))
-        case .connecting:
+        case .handshake:
+            close(tunnel, Failure(.tlsHandshakeTimeout, phase: .handshake))
+        case .connecting, .upstreamHandshake:
             if tunnelAttemptFailed(tunnel, Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT)) {
                 connectTunnel(tunnel)
             }
@@ -368,7 +472,7 @@ extension Worker {
             } else {
                 source.pointee.fullReads = 0
                 // A short read has emptied the socket, unless its end was announced before.
-                source.pointee.canRead = source.pointee.sawEnd
+                source.pointee.canRead = source.pointee.sawEnd || source.pointee.transport.hasMore
             }
         }
     }

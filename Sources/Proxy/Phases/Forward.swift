@@ -150,6 +150,12 @@ extension Worker {
     private func connected(_ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan) {
         if let tls = service.tls, upstream.pointee.transport.tls == nil, !upstream.pointee.transport.isStream
         {
+            // Who the client is, is told before anything is encrypted.
+            if let version = service.proxyProtocol {
+                var writer = ByteWriter(output, capacity: outputBytes)
+                writeProxyHeader(version, exchange.pointee.client, &writer)
+                _ = upstream.pointee.transport.send(output, writer.count, pool: &buffers, nowMs: nowMs)
+            }
             guard beginHandshake(upstream, tls) else {
                 attemptFailed(exchange, Failure(.internalLimit, phase: .forward, errno: ENOMEM))
                 return
@@ -184,7 +190,9 @@ extension Worker {
 
     func sendRequest(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ service: ServicePlan) {
         var writer = ByteWriter(output, capacity: outputBytes)
-        if let version = service.proxyProtocol, !upstream.pointee.isReused {
+        if let version = service.proxyProtocol, !upstream.pointee.isReused,
+            upstream.pointee.transport.tls == nil
+        {
             writeProxyHeader(version, exchange.pointee.client, &writer)
         }
         if exchange.pointee.upgrade == .connecting {
