@@ -87,6 +87,8 @@ struct BodyReader {
     /// Payload bytes seen.
     var count: UInt64 = 0
     var chunked = ChunkedDecoder()
+    /// Follows WebSocket frames, so that we know where one of ours may stand.
+    var frames: WebSocketFrames?
     /// Trailers that came with the end of a stream, as lines; the reader's to give back.
     var trailers: BufferPointer?
 
@@ -180,6 +182,9 @@ struct Exchange {
     var clientChunked = false
     var isLocal = false
     var upgrade = Upgrade.none
+    /// A WebSocket's sides were told that we go away.
+    var clientKnowsWeGo = false
+    var endpointKnowsWeGo = false
     var interimCount: UInt8 = 0
     var responseBody = BodyReader()
     var responsePipe = Pipe.none

@@ -119,6 +119,7 @@ extension Worker {
             return (offset, fits)
         case .untilClose:
             let offset = result.consumed
+            reader.frames?.passed(bytes + offset, left)
             reader.count += UInt64(left)
             result.consumed = count
             return (offset, left)

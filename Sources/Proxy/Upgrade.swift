@@ -155,6 +155,13 @@ extension Worker {
         exchange.pointee.headUs = UInt32(truncatingIfNeeded: (nowNs &- exchange.pointee.startNs) / 1000)
         exchange.pointee.requestBody.begin(.untilClose, length: 0)
         exchange.pointee.responseBody.begin(.untilClose, length: 0)
+        if status == 101, let token = view(exchange)?.field(named: "upgrade"), let base = token.baseAddress,
+            equalIgnoringASCIICase(
+                base, token.count, Self.webSocket.utf8Start, Self.webSocket.utf8CodeUnitCount)
+        {
+            exchange.pointee.requestBody.frames = WebSocketFrames()
+            exchange.pointee.responseBody.frames = WebSocketFrames()
+        }
         exchange.pointee.requestStarted = true
         exchange.pointee.requestSentWhole = false
         exchange.pointee.isReplayable = false
@@ -179,6 +186,39 @@ extension Worker {
         pumpResponseBody(exchange)
         if !exchange.pointee.isOver { pumpRequestBody(exchange) }
     }
+
+    private static let webSocket: StaticString = "websocket"
+
+    // MARK: going away
+
+    /// Tells both sides of every WebSocket that we go away (close code 1001, RFC 6455 §7.4.1), each as soon
+    /// as a frame of ours can stand between two of theirs.
+    func sayGoingAway() {
+        exchanges.each { exchange in
+            guard exchange.pointee.upgrade == .open, !exchange.pointee.isOver else { return }
+            let client = exchange.pointee.client
+            if !exchange.pointee.clientKnowsWeGo, let frames = exchange.pointee.responseBody.frames,
+                frames.isAtBoundary, !client.pointee.transport.isBlocked, !exchange.pointee.responseDone
+            {
+                exchange.pointee.clientKnowsWeGo = true
+                var writer = ByteWriter(output, capacity: outputBytes)
+                for byte: UInt8 in [0x88, 0x02, 0x03, 0xe9] { writer.append(byte) }
+                guard sendToClient(client, output, writer.count) else { return }
+            }
+            if !exchange.pointee.endpointKnowsWeGo, let frames = exchange.pointee.requestBody.frames,
+                frames.isAtBoundary, let upstream = exchange.pointee.upstream,
+                !upstream.pointee.transport.isBlocked, !exchange.pointee.requestBody.isDone
+            {
+                exchange.pointee.endpointKnowsWeGo = true
+                // What goes to a server is masked (§5.3); a mask of zeros hides nothing and changes nothing.
+                var writer = ByteWriter(output, capacity: outputBytes)
+                for byte: UInt8 in [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9] { writer.append(byte) }
+                _ = upstream.pointee.transport.send(output, writer.count, pool: &buffers, nowMs: nowMs)
+            }
+        }
+    }
+
+    // MARK: silence
 
     /// Neither side has sent anything for as long as the route allows: both are closed in order.
     func upgradedIsIdle(_ exchange: ExchangePointer) {

@@ -470,6 +470,7 @@ public final class Worker: @unchecked Sendable {
         drainSweepMs = nowMs + Self.drainStepMs
         timers.arm(acceptTimer, atMs: drainSweepMs)
         let elapsedMs = nowMs &- drainStartedMs
+        sayGoingAway()
         if elapsedMs >= Self.drainIdleGraceMs { closeIdleClients() }
         endQuietSessions()
         // A step at least: another worker may have handed a connection over just before it knew.

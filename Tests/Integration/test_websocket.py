@@ -237,7 +237,6 @@ def test_endpoint_that_never_answers(weir, backend):
     assert stream.response().status == 504
 
 
-@pytest.mark.skip(reason="WebSockets are cut at the drain deadline, not closed with 1001, in this version")
 def test_drain_closes_with_1001(weir, backend):
     """SIGTERM: both ends of a quiet WebSocket get a close frame "going away", at a frame boundary."""
     b = backend(wswire.echo)
