@@ -317,14 +317,14 @@ def test_a_lost_question_is_not_owed_by_the_next_endpoint(weir, udp_backend):
 def test_one_refusal_is_enough_for_all(weir, udp_backend):
     """A client finds out that an endpoint is gone; for a moment the others need not."""
     w = weir(udp_to(closed_port(), udp_backend(), service={"balance": "round-robin"}))
-    finder = wire.datagrams(w.address, timeout=0.1)
-    for _ in range(2):
-        try:
-            ask(finder, b"x")
-        except TimeoutError:
-            pass
+    lost, begin = 0, time.monotonic()
     for _ in range(20):
-        assert ask(wire.datagrams(w.address, timeout=0.5), b"x") == b"x"
+        try:
+            assert ask(wire.datagrams(w.address, timeout=0.5), b"x") == b"x"
+        except TimeoutError:
+            lost += 1
+    # Whoever finds out loses a datagram, in each worker at once; nobody else does for a second.
+    assert lost <= 2 + 2 * int(time.monotonic() - begin), lost
 
 
 def test_nobody_listens(weir):
