@@ -104,6 +104,8 @@ def site(weir, backend):
     return lambda script=None, **options: weir(proxy_to(backend(script or fixed(answer(b"ok"))), **options))
 
 
+# How soon is counted in frames, and budgets refill with time: not for a slow build.
+@pytest.mark.slow
 def test_rapid_reset(site):
     """10,000 requests, each cancelled at once: over long before the last."""
     w = site()
@@ -112,6 +114,8 @@ def test_rapid_reset(site):
     assert flood(w, pieces, most=2_000) < 2_000
 
 
+# How soon is counted in frames, and budgets refill with time: not for a slow build.
+@pytest.mark.slow
 def test_rapid_reset_with_requests_that_hang(site):
     """The endpoint never answers: what was cancelled must not stay open there either."""
     w = site(hang, routes=HANG)
