@@ -59,9 +59,9 @@ test-tsan: ## unit tests and part of the integration suite under ThreadSanitizer
 
 test-asan: ## the same under AddressSanitizer
 	@swift build --build-tests --sanitize=address --scratch-path .build/asan
-	@ASAN_OPTIONS="detect_leaks=0" SWIFT_BACKTRACE=enable=no \
+	@ASAN_OPTIONS="detect_leaks=0:quarantine_size_mb=1" SWIFT_BACKTRACE=enable=no \
 		swift test --skip-build --sanitize=address --scratch-path .build/asan
-	@ASAN_OPTIONS="detect_leaks=0" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/asan/debug/weir \
+	@ASAN_OPTIONS="detect_leaks=0:quarantine_size_mb=1" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/asan/debug/weir \
 		$(PYTEST) $(SANITIZED)
 
 lint: ## fails on what the toolchain's formatter would change
