@@ -342,7 +342,7 @@ extension Worker {
             if count == 0 { break }
             let error = transport.pointee.send(output, count, pool: &buffers, nowMs: nowMs)
             if error != 0 {
-                carrierBroke(record, error)
+                carrierBroke(record)
                 return
             }
             takeEvents(record)
@@ -434,11 +434,11 @@ extension Worker {
         record.mark()
     }
 
-    private func carrierBroke(_ record: SessionPointer, _ errno: Int32) {
+    private func carrierBroke(_ record: SessionPointer) {
         if let client = record.pointee.client {
             close(client)
         } else if let upstream = record.pointee.upstream {
-            upstreamCarrierEnded(upstream, errno: errno)
+            close(upstream)
         }
     }
 
@@ -446,7 +446,7 @@ extension Worker {
         if let client = record.pointee.client {
             closeGracefully(client)
         } else if let upstream = record.pointee.upstream {
-            upstreamCarrierEnded(upstream, errno: 0)
+            close(upstream)
         }
     }
 

@@ -260,8 +260,6 @@ extension Worker {
         }
     }
 
-    func upstreamCarrierEnded(_ carrier: UpstreamPointer, errno: Int32) { close(carrier) }
-
     // MARK: events of streams
 
     func upstreamSessionEvent(_ record: SessionPointer, _ event: HTTP2Event) {
