@@ -148,8 +148,7 @@ extension Worker {
 
     /// TCP stands; TLS is next where the service wants it.
     private func connected(_ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan) {
-        if let tls = service.tls, upstream.pointee.transport.tls == nil, !upstream.pointee.transport.isStream
-        {
+        if let tls = service.tls, upstream.pointee.transport.tls == nil {
             // Who the client is, is told before anything is encrypted.
             if let version = service.proxyProtocol {
                 var writer = ByteWriter(output, capacity: outputBytes)
@@ -164,10 +163,6 @@ extension Worker {
             return
         }
         clearDeadline(upstream)
-        if upstream.pointee.transport.isStream {
-            sendRequest(exchange, upstream, service)
-            return
-        }
         let connectUs = UInt32(truncatingIfNeeded: (nowNs &- upstream.pointee.startNs) / 1000)
         exchange.pointee.connectUs = connectUs
         exchange.pointee.endpoint?.metrics.cell(worker: index).connectionOpened(connectUs: UInt64(connectUs))

@@ -98,9 +98,7 @@ extension Worker {
         exchange.pointee.fields = fields
         exchange.pointee.request = head
         exchange.pointee.bytesIn = UInt64(headBytes)
-        exchange.pointee.requestBody.begin(
-            client.pointee.transport.isStream && head.framing == .chunked ? .untilClose : head.framing,
-            length: head.contentLength)
+        exchange.pointee.requestBody.begin(bodyFraming(of: head, client), length: head.contentLength)
 
         // What follows the head: the body, or the next request.
         if client.pointee.input != nil {
@@ -210,7 +208,7 @@ extension Worker {
         {
             // The end of the stream is the end of the body.
             exchange.pointee.requestBody.isDone = true
-            exchange.pointee.requestBody.trailers = client.pointee.transport.stream?.takeTrailers()
+            exchange.pointee.requestBody.trailers = client.pointee.transport.takeTrailers()
             return 0
         }
         client.pointee.peerEnded = true
