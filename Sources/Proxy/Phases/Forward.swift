@@ -16,9 +16,14 @@ import Telemetry
 
 extension Worker {
     func forward(_ exchange: ExchangePointer) -> PhaseResult {
-        guard let endpoint = exchange.pointee.endpoint, let service = exchange.pointee.service else {
+        guard let endpoint = exchange.pointee.lentEndpoint, let service = exchange.pointee.lentService else {
             return .finish
         }
+        endpoint { endpoint in service { attempt(exchange, endpoint, $0) } }
+        return .wait
+    }
+
+    private func attempt(_ exchange: ExchangePointer, _ endpoint: Endpoint, _ service: ServicePlan) {
         beginAttempt(exchange, endpoint)
         switch takeConnection(exchange, endpoint, service) {
         case .reused(let upstream):
@@ -32,7 +37,6 @@ extension Worker {
         case .failed(let failure):
             attemptFailed(exchange, failure)
         }
-        return .wait
     }
 
     private func beginAttempt(_ exchange: ExchangePointer, _ endpoint: Endpoint) {
@@ -46,13 +50,16 @@ extension Worker {
 
     /// Accounts the end of an attempt to its endpoint; once per attempt.
     func endAttempt(_ exchange: ExchangePointer, _ reason: Reason) {
-        guard exchange.pointee.attemptIsOpen, let endpoint = exchange.pointee.endpoint else { return }
+        guard exchange.pointee.attemptIsOpen, let endpoint = exchange.pointee.lentEndpoint else { return }
         exchange.pointee.attemptIsOpen = false
-        endpoint.load.subtract(1, ordering: .relaxed)
-        // Law 8: only what happened on the wire to the endpoint counts against it.
-        endpoint.metrics.cell(worker: index).attemptEnded(
-            reason: reason.side == .upstream ? reason : .none, bytesSent: exchange.pointee.requestBody.count,
-            bytesReceived: exchange.pointee.responseBody.count)
+        endpoint { endpoint in
+            endpoint.load.subtract(1, ordering: .relaxed)
+            // Law 8: only what happened on the wire to the endpoint counts against it.
+            endpoint.metrics.cell(worker: index).attemptEnded(
+                reason: reason.side == .upstream ? reason : .none,
+                bytesSent: exchange.pointee.requestBody.count,
+                bytesReceived: exchange.pointee.responseBody.count)
+        }
     }
 
     private func attach(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {

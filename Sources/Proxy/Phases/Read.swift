@@ -18,10 +18,14 @@ extension Worker {
 
     /// Reads as far as one request head. True: something changed, go on; false: wait for an event.
     func readHead(_ client: ClientPointer) -> Bool {
-        guard let plan = listenerPlan(client) else {
+        guard let plan = lentPlan(client) else {
             close(client)
             return false
         }
+        return plan { readHead(client, $0) }
+    }
+
+    private func readHead(_ client: ClientPointer, _ plan: ListenerPlan) -> Bool {
         let base: UnsafeMutablePointer<UInt8>
         let count: Int
         if let input = client.pointee.input, !client.pointee.inputIsPartial {

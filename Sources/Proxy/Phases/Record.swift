@@ -49,12 +49,12 @@ extension Worker {
             closeGracefully(client)
             return
         }
-        guard let plan = listenerPlan(client) else {
+        guard let idleMs = lentPlan(client)?({ $0.idleTimeoutMs }) else {
             closeGracefully(client)
             return
         }
         client.pointee.state = .idle
-        setDeadline(client, .idle, afterMs: plan.idleTimeoutMs)
+        setDeadline(client, .idle, afterMs: idleMs)
         if client.pointee.input != nil || client.pointee.canRead { serve(client) }
     }
 
