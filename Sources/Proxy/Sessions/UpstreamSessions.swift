@@ -335,16 +335,20 @@ extension Worker {
     /// The stream is gone before its answer was whole.
     func upstreamStreamBroke(_ upstream: UpstreamPointer) {
         guard let exchange = upstream.pointee.exchange else { return }
-        let isUnprocessed = upstream.pointee.transport.stream?.pointee.isUnprocessed ?? false
+        guard let stream = upstream.pointee.transport.stream else { return }
+        let isUnprocessed = stream.pointee.isUnprocessed
+        let isViolation = stream.pointee.session.pointee.session.violation != .none
         if !exchange.pointee.responseStarted {
             if isUnprocessed && exchange.pointee.isReplayable { exchange.pointee.requestStarted = false }
-            attemptFailed(
-                exchange,
-                Failure(
-                    isUnprocessed ? .upstreamStreamRefused : .upstreamReset, phase: .forward,
-                    errno: isUnprocessed ? 0 : ECONNRESET))
+            let failure =
+                isUnprocessed
+                ? Failure(.upstreamStreamRefused, phase: .forward)
+                : isViolation
+                    ? Failure(.upstreamSessionViolation, phase: .forward)
+                    : Failure(.upstreamReset, phase: .forward, errno: ECONNRESET)
+            attemptFailed(exchange, failure)
         } else if !exchange.pointee.responseDone {
-            upstream.pointee.transport.stream?.pointee.error = ECONNRESET
+            stream.pointee.error = ECONNRESET
             upstream.pointee.canRead = true
             upstreamReadable(exchange, upstream)
         }
