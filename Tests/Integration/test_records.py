@@ -438,6 +438,8 @@ def test_reason(weir, backend, reason):
     facts = FACTS[reason]
     line = w.wait_reason(reason)
     assert line["side"] == facts["side"]
+    if reason.endswith("session-violation"):
+        assert line["detail"] > 100, "the number of an HTTP/2 violation (docs/conformance.md)"
     assert line["client"] == "127.0.0.1"
     assert line["phase"] in ("accept", "handshake", "read", "route", "admit", "lookup", "select", "forward",
                              "respond", "record")

@@ -301,7 +301,7 @@ extension Worker {
             stream.pointee.isGone = true
             let reason: Reason =
                 exchange.pointee.responseStarted ? .upstreamMalformedBody : .upstreamMalformedHead
-            fail(exchange, Failure(reason, phase: .respond))
+            fail(exchange, Failure(reason, phase: .respond, detail: event.violation.number))
         case .reset, .closed:
             let isGone = event.kind == .closed
             if isGone { stream.pointee.isGone = true }
@@ -337,14 +337,14 @@ extension Worker {
         guard let exchange = upstream.pointee.exchange else { return }
         guard let stream = upstream.pointee.transport.stream else { return }
         let isUnprocessed = stream.pointee.isUnprocessed
-        let isViolation = stream.pointee.session.pointee.session.violation != .none
+        let violation = stream.pointee.session.pointee.session.violation
         if !exchange.pointee.responseStarted {
             if isUnprocessed && exchange.pointee.isReplayable { exchange.pointee.requestStarted = false }
             let failure =
                 isUnprocessed
                 ? Failure(.upstreamStreamRefused, phase: .forward)
-                : isViolation
-                    ? Failure(.upstreamSessionViolation, phase: .forward)
+                : violation != .none
+                    ? Failure(.upstreamSessionViolation, phase: .forward, detail: violation.number)
                     : Failure(.upstreamReset, phase: .forward, errno: ECONNRESET)
             attemptFailed(exchange, failure)
         } else if !exchange.pointee.responseDone {
