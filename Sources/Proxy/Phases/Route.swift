@@ -28,6 +28,7 @@ extension Worker {
             exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
             exchange.pointee.hasResponseRules = route.responseRules != nil
             exchange.pointee.compresses = route.compression != nil
+            exchange.pointee.bridgesWeb = route.bridgesWeb
             switch route.action {
             case .forward(let serviceID), .files(let serviceID):
                 exchange.pointee.service = snapshot.services[serviceID]
