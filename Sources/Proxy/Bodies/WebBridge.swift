@@ -133,7 +133,7 @@ extension Worker {
         guard let bridge = exchange.pointee.web?.bridge else { return false }
         if exchange.pointee.requestBody.isDone { _ = bridge.pointee.request.finish() }
         guard let error = bridge.pointee.request.error else { return false }
-        fail(exchange, Failure(.grpcWebMalformed, phase: exchange.pointee.phase, detail: error.rawValue))
+        fail(exchange, Failure(.grpcWebMalformed, phase: exchange.pointee.phase, detail: error.number))
         return true
     }
 

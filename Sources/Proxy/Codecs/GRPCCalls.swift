@@ -64,7 +64,7 @@ extension Worker {
             guard let start = room.baseAddress else { return }
             var message = ByteWriter(start, capacity: room.count)
             message.append(failure.reason.name)
-            if failure.reason == .grpcWebMalformed, let error = GRPCWebError(rawValue: failure.detail) {
+            if failure.reason == .grpcWebMalformed, let error = GRPCWebError(number: failure.detail) {
                 message.append(": ")
                 message.append(error.text)
             }
