@@ -192,6 +192,7 @@ struct CrossCheck {
         if case .list(let nodes)? = root["routes"]?.content {
             for node in nodes {
                 compression(node, &check)
+                grpcWeb(node, &check)
                 guard let name = node["name"], let text = name.text else { continue }
                 if let line = names[text] {
                     check.report(
@@ -200,7 +201,7 @@ struct CrossCheck {
                 } else {
                     names[text] = name.origin.line
                 }
-                for key in ["rewrite", "retry", "timeout", "hold", "compression"]
+                for key in ["rewrite", "retry", "timeout", "hold", "compression", "grpc-web"]
                 where node[key] != nil && node["service"] == nil
                     && (node["redirect"] != nil || node["respond"] != nil)
                 {
@@ -236,6 +237,19 @@ struct CrossCheck {
                 "listener \"\(first.name.value.clipped(64))\" answers every request with 404: there are no routes",
                 first.name.origin, severity: .warning)
         }
+    }
+
+    /// gRPC needs HTTP/2 all the way: the bridge is between forms, not between versions.
+    private func grpcWeb(_ route: Node, _ check: inout SchemaCheck) {
+        guard route["grpc-web"]?.bool == true, let name = route["service"]?.text,
+            let service = configuration.services.first(where: { $0.name.value == name }),
+            !service.speaksHTTP2
+        else { return }
+        let origin = route.entries.first { $0.key.value == "grpc-web" }?.key.origin ?? route.origin
+        check.report(
+            "\"grpc-web\" needs a service that speaks HTTP/2, and \"\(name.clipped(64))\" does not", origin,
+            service.files == nil
+                ? "set protocol: h2 in services.\(name.clipped(64))" : "files are not called with gRPC")
     }
 
     /// Keys that are about endpoints, on a service that has none.

@@ -49,6 +49,10 @@ extension Language {
                 "compression", .either([.word("on"), .word("off"), .section(compression)]), default: "off",
                 "Compresses responses for clients that take it. `on` is all defaults.",
                 example: "compression: { encodings: [zstd, gzip], min-size: 2KiB }"),
+            Key(
+                "grpc-web", .bool, default: "false",
+                "Forwards gRPC-Web requests of browsers (`application/grpc-web` and `application/grpc-web-text`) as gRPC, and brings the answers back in the form that was asked for. Other requests of the route are not touched. The service needs `protocol: h2`. CORS is the route's own business: `headers`, and a route for OPTIONS.",
+                example: "grpc-web: true"),
         ],
         exactlyOne: [["service", "redirect", "respond"]],
         later: [

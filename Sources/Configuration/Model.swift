@@ -313,6 +313,8 @@ public struct Route: Sendable, Equatable {
     public var upgrades = ["websocket"]
     /// Nil: responses go as they come.
     public var compression: Compression?
+    /// gRPC-Web requests are forwarded as gRPC.
+    public var grpcWeb = false
 
     public init(name: Text, action: Action) {
         self.name = name

@@ -299,7 +299,7 @@ struct SnapshotBuilder {
             retry: RetryPolicy(
                 attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
             holdBytes: route.holdBytes, upgrades: route.upgrades,
-            compression: route.compression.map { CompressionRule($0) },
+            compression: route.compression.map { CompressionRule($0) }, bridgesWeb: route.grpcWeb,
             metrics: metrics.route(route.name.value, service: serviceName))
     }
 

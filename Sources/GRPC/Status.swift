@@ -73,7 +73,7 @@ extension Reason {
         case .none: .ok
 
         // The client's doing
-        case .requestMalformed, .requestBodyMalformed, .proxyHeaderMalformed: .internal
+        case .requestMalformed, .requestBodyMalformed, .grpcWebMalformed, .proxyHeaderMalformed: .internal
         case .requestHeadTooLarge, .requestTargetTooLong: .resourceExhausted
         case .requestHeadTimeout, .requestBodyTimeout: .deadlineExceeded
         case .requestVersionUnsupported, .requestExpectationUnknown: .unimplemented

@@ -254,13 +254,15 @@ public final class RoutePlan: Sendable {
     public let upgrades: [StaticBytes]
     /// Which responses are compressed; nil: none.
     public let compression: CompressionRule?
+    /// gRPC-Web requests are forwarded as gRPC.
+    public let bridgesWeb: Bool
     public let metrics: RouteMetrics
 
     public init(
         name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
         upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String],
-        compression: CompressionRule? = nil, metrics: RouteMetrics
+        compression: CompressionRule? = nil, bridgesWeb: Bool = false, metrics: RouteMetrics
     ) {
         self.name = StaticBytes(name)
         self.action = action
@@ -275,6 +277,7 @@ public final class RoutePlan: Sendable {
         self.holdBytes = holdBytes
         self.upgrades = upgrades.map { StaticBytes($0) }
         self.compression = compression
+        self.bridgesWeb = bridgesWeb
         self.metrics = metrics
     }
 

@@ -62,6 +62,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case requestTargetTooLong
     case requestHeadTimeout
     case requestBodyMalformed
+    case grpcWebMalformed
     case requestBodyTimeout
     case requestVersionUnsupported
     case requestExpectationUnknown
@@ -153,6 +154,7 @@ extension Reason {
         case .requestTargetTooLong: ("request-target-too-long", .client, 414, "http_request_error", .never)
         case .requestHeadTimeout: ("request-head-timeout", .client, 408, "http_request_error", .never)
         case .requestBodyMalformed: ("request-body-malformed", .client, 400, "http_request_error", .never)
+        case .grpcWebMalformed: ("grpc-web-malformed", .client, 400, "http_request_error", .never)
         case .requestBodyTimeout: ("request-body-timeout", .client, 408, "http_request_error", .never)
         case .requestVersionUnsupported:
             ("request-version-unsupported", .client, 505, "http_request_error", .never)
@@ -245,7 +247,8 @@ public struct Failure: Error, Sendable, BitwiseCopyable {
     public var errno: Int32
     /// Position of the offending byte for malformed input, counted from the start of the head or body; -1 when unknown.
     public var position: Int32
-    /// For malformed input, the codec's closed number for what was wrong (HTTP1.Violation); 0 when none.
+    /// For malformed input, the codec's closed number for what was wrong (HTTP1.Violation, GRPC.GRPCWebError);
+    /// 0 when none.
     public var detail: UInt8
 
     @inlinable

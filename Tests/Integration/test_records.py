@@ -282,6 +282,14 @@ def session_violation(weir, backend):
     return w, None
 
 
+def grpc_web_malformed(weir, backend):
+    w = weir(proxy_to(backend(), route={"grpc-web": True}, service={"protocol": "h2"}))
+    fields = [("Content-Type", "application/grpc-web-text"), ("Content-Length", 4)]
+    response = ask(w, head_bytes("POST /a.B/C HTTP/1.1", fields) + b"????")
+    assert response.get("Grpc-Status") == "13" and response.get("X-Request-Id")
+    return w, response
+
+
 def stream_refused(weir, backend):
     def refuse(session, number, state):
         session.send(h2wire.frame("RST_STREAM", 0, number, h2wire.CODES["REFUSED_STREAM"].to_bytes(4, "big")))
@@ -355,6 +363,7 @@ PROVOKE = {
     "request-head-timeout": request(b"GET / HTTP/1.1\r\nHost:", listener={"timeout": {"head": "200ms"}}),
     "request-body-malformed": request(
         head_bytes("POST / HTTP/1.1", [("Transfer-Encoding", "chunked")]) + b"zz\r\n"),
+    "grpc-web-malformed": grpc_web_malformed,
     "request-body-timeout": request(
         head_bytes("POST / HTTP/1.1", [("Content-Length", 5)]), listener={"timeout": {"body": "200ms"}}),
     "request-version-unsupported": request(head_bytes("GET / HTTP/2.0")),

@@ -37,7 +37,7 @@ extension Worker {
     func answer(_ exchange: ExchangePointer, failure: Failure) {
         let reason = failure.reason
         if let kind = grpcKind(exchange) {
-            answerGRPC(exchange, reason, kind)
+            answerGRPC(exchange, failure, kind)
             return
         }
         let status = reason.status

@@ -46,6 +46,9 @@ extension Worker {
         switch request.framing {
         case .none, .untilClose:
             break
+        case _ where exchange.pointee.web != nil:
+            // Another length in another form: the stream's end tells.
+            break
         case .length:
             writeContentLength(request.contentLength, &writer)
         case .chunked where exchange.pointee.requestBody.isDone && !exchange.pointee.requestBody.hasTrailers:
@@ -57,7 +60,7 @@ extension Worker {
                 writer.append("transfer-encoding: chunked\r\n")
             }
         }
-        if request.acceptsTrailers { writer.append("te: trailers\r\n") }
+        if request.acceptsTrailers || exchange.pointee.web != nil { writer.append("te: trailers\r\n") }
         if request.expectsContinue && !exchange.pointee.requestBody.isDone {
             writer.append("expect: 100-continue\r\n")
         }

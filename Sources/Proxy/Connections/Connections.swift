@@ -124,6 +124,7 @@ struct Exchange {
     var serviceID = -1
     var hasResponseRules = false
     var compresses = false
+    var bridgesWeb = false
     var headTimeoutMs: UInt64 = 0
     var idleTimeoutMs: UInt64 = 0
     /// The endpoint of the current (or last) attempt.
@@ -156,6 +157,10 @@ struct Exchange {
     var isReplayable = true
     /// As much of the body as will be held is held.
     var holdIsOver = false
+    /// Set while a gRPC-Web request is served (WebBridge).
+    var web: BufferPointer?
+    /// When a gRPC client stops waiting, as `nowNs` counts; 0 when it did not say.
+    var callDeadlineNs: UInt64 = 0
     var peerIsTrusted = false
     var clientAddress = IPAddress.unspecified
     var sequence: UInt64 = 0

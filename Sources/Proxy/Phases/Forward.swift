@@ -19,6 +19,11 @@ extension Worker {
         guard let endpoint = exchange.pointee.lentEndpoint, let service = exchange.pointee.lentService else {
             return .finish
         }
+        if exchange.pointee.callDeadlineNs != 0 && nowNs >= exchange.pointee.callDeadlineNs {
+            // Nobody waits for the answer any more: the endpoint is not asked.
+            totalDeadlinePassed(exchange)
+            return .finish
+        }
         endpoint { endpoint in service { attempt(exchange, endpoint, $0) } }
         return .wait
     }
@@ -303,10 +308,7 @@ extension Worker {
             let relayed: Relayed
             if let waiting = client.pointee.input {
                 giveUpReplay(exchange)
-                relayed = relay(
-                    &exchange.pointee.requestBody, waiting.readable, waiting.count,
-                    chunked: exchange.pointee.upstreamChunked, prefixCount: 0, to: &upstream.pointee.transport
-                )
+                relayed = relayRequest(exchange, upstream, waiting.readable, waiting.count)
                 consumeInput(client, relayed.consumed)
             } else if hasPipe(&exchange.pointee.requestPipe, exchange.pointee.requestBody, exchange) {
                 switch spliceRequest(exchange, upstream) {
@@ -327,10 +329,7 @@ extension Worker {
                 if client.pointee.exchange != exchange || exchange.pointee.upstream != upstream { return }
                 if received <= 0 && !exchange.pointee.requestBody.isDone { continue }
                 giveUpReplay(exchange)
-                relayed = relay(
-                    &exchange.pointee.requestBody, input, max(received, 0),
-                    chunked: exchange.pointee.upstreamChunked,
-                    prefixCount: 0, to: &upstream.pointee.transport)
+                relayed = relayRequest(exchange, upstream, input, max(received, 0))
                 if relayed.consumed < received && relayed.violation == nil {
                     keepInput(client, input + relayed.consumed, received - relayed.consumed)
                 }
@@ -341,6 +340,7 @@ extension Worker {
                 _ = refuseBody(exchange, (violation, at))
                 return
             }
+            if exchange.pointee.web != nil && refuseBridged(exchange) { return }
             if relayed.errno != 0 {
                 upstreamWriteBroke(exchange, upstream, relayed.errno)
                 return

@@ -169,8 +169,11 @@ extension Worker {
         }
         // An answer before the request was read: the rest of the request is not waited for.
         if !exchange.pointee.requestBody.isDone || isDraining { client.pointee.closeAfterResponse = true }
-        let compression = prepareCompression(exchange, head, base)
-        if head.framing == .chunked || head.framing == .untilClose || compression.coding != nil {
+        let isBridged = exchange.pointee.web != nil && bridgeResponse(exchange, head, base)
+        let compression = isBridged ? .pass : prepareCompression(exchange, head, base)
+        if head.framing == .chunked || head.framing == .untilClose || compression.coding != nil
+            || (isBridged && !exchange.pointee.responseBody.isDone)
+        {
             frameResponse(exchange)
         }
         var writer = ByteWriter(output, capacity: outputBytes)

@@ -34,6 +34,7 @@ extension Worker {
         exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
         exchange.pointee.hasResponseRules = route.responseRules != nil
         exchange.pointee.compresses = route.compression != nil
+        exchange.pointee.bridgesWeb = route.bridgesWeb
         switch route.action {
         case .forward(let serviceID), .files(let serviceID):
             exchange.pointee.lentService = snapshot.lentServices[serviceID]
