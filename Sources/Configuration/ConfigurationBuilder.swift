@@ -194,6 +194,7 @@ struct ConfigurationBuilder {
         }
         node["hold"]?.storeSize(&result.holdBytes)
         result.compression = compression(node["compression"])
+        result.decompression = decompression(node["decompress-requests"])
         if let upgrades = node["upgrades"] { result.upgrades = upgrades.texts.map { $0.value.lowercased() } }
         return result
     }

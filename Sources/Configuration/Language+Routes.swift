@@ -47,14 +47,16 @@ extension Language {
                 example: "upgrades: [websocket, connect]"),
             Key(
                 "compression", .either([.word("on"), .word("off"), .section(compression)]), default: "off",
-                "Compresses responses for clients that take it. `on` is all defaults.",
+                "Compresses responses for clients that take it: of endpoints, of files, and of `respond`. `on` is all defaults.",
                 example: "compression: { encodings: [zstd, gzip], min-size: 2KiB }"),
+            Key(
+                "decompress-requests", .section(decompression),
+                "Decodes request bodies in gzip, br, zstd or deflate before they go to the service; other codings are refused with 415. Without it they go as they are.",
+                example: "decompress-requests: { max-size: 16MiB }"),
         ],
         exactlyOne: [["service", "redirect", "respond"]],
         later: [
-            "decompress-requests", "cache", "auth", "limits", "rate-limit", "cors", "files", "waf", "mirror",
-            "split",
-            "priority",
+            "cache", "auth", "limits", "rate-limit", "cors", "files", "waf", "mirror", "split", "priority",
             "policies",
         ])
 

@@ -313,6 +313,8 @@ public struct Route: Sendable, Equatable {
     public var upgrades = ["websocket"]
     /// Nil: responses go as they come.
     public var compression: Compression?
+    /// Nil: request bodies go as they come.
+    public var decompression: Decompression?
 
     public init(name: Text, action: Action) {
         self.name = name

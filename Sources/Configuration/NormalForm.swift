@@ -136,6 +136,7 @@ private struct Form {
             "attempts=\(route.retry.attempts) on=\(route.retry.on.map(\.text).joined(separator: ","))")
         put("\(at) hold", Units.size(Int64(route.holdBytes)))
         if let compression = route.compression { put("\(at) compression", compression.text) }
+        if let decompression = route.decompression { put("\(at) decompress-requests", decompression.text) }
     }
 
     mutating func files(_ files: ServedFiles, _ at: String) {

@@ -180,7 +180,8 @@ public enum RouteAction: Sendable {
     /// Answered from the folder of a service.
     case files(serviceID: Int)
     case redirect(to: Template, status: UInt16)
-    case respond(status: UInt16, contentType: StaticBytes, body: StaticBytes)
+    /// `coded` where the route compresses.
+    case respond(status: UInt16, contentType: StaticBytes, body: StaticBytes, coded: CodedBodies?)
 }
 
 /// A route with its policies, compiled.
@@ -206,13 +207,15 @@ public final class RoutePlan: Sendable {
     public let upgrades: [StaticBytes]
     /// Which responses are compressed; nil: none.
     public let compression: CompressionRule?
+    /// Bounds of request bodies that are decoded; nil: they go as they come.
+    public let decompression: DecoderLimits?
     public let metrics: RouteMetrics
 
     public init(
         name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
         upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String],
-        compression: CompressionRule? = nil, metrics: RouteMetrics
+        compression: CompressionRule? = nil, decompression: DecoderLimits? = nil, metrics: RouteMetrics
     ) {
         self.name = StaticBytes(name)
         self.action = action
@@ -227,6 +230,7 @@ public final class RoutePlan: Sendable {
         self.holdBytes = holdBytes
         self.upgrades = upgrades.map { StaticBytes($0) }
         self.compression = compression
+        self.decompression = decompression
         self.metrics = metrics
     }
 

@@ -46,6 +46,7 @@ extension Worker {
         written.fieldsStart = writer.count
 
         let forwarding = exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { $0.forwarding }
+        let decodes = exchange.pointee.decoding != .none
         for i in 0..<Int(request.fieldCount) {
             let field = view.fields[i]
             if field.isHopByHop { continue }
@@ -54,9 +55,11 @@ extension Worker {
             case .xForwardedFor, .xForwardedProto, .xForwardedHost: if forwarding.xForwarded { continue }
             case .forwarded: if forwarding.forwarded || !exchange.pointee.peerIsTrusted { continue }
             case .via: if forwarding.via { continue }
+            case .contentEncoding: if decodes { continue }
             default: break
             }
             let name = view.bytes + Int(field.nameOffset)
+            if decodes, RequestCoding.describesCodedBytes(name, Int(field.nameCount)) { continue }
             if let rules, rules.drops(name, Int(field.nameCount)) { continue }
             writer.appendField(field, view.bytes)
         }

@@ -24,6 +24,7 @@ extension Worker {
         }
         keepDeadline(exchange)
         if exchange.pointee.requestBody.isDone { return .next }
+        if exchange.pointee.decompresses && !prepareDecoding(exchange) { return .finish }
         return beginHold(exchange)
     }
 
@@ -132,10 +133,10 @@ extension Worker {
             held = exchange.pointee.held ?? held
         }
         clearDeadline(client)
-        return .next
+        return exchange.pointee.isDecoding ? decodeHeld(exchange) : .next
     }
 
-    /// Decodes raw body bytes into the held buffer, as far as it has room.
+    /// Takes payload out of raw body bytes into the held buffer, as far as it has room.
     private func holdBytes(
         _ exchange: ExchangePointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ holdMax: Int
     ) -> (consumed: Int, error: (Violation, Int)?) {

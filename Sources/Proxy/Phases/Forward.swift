@@ -51,7 +51,7 @@ extension Worker {
         endpoint.load.subtract(1, ordering: .relaxed)
         // Law 8: only what happened on the wire to the endpoint counts against it.
         endpoint.metrics.cell(worker: index).attemptEnded(
-            reason: reason.side == .upstream ? reason : .none, bytesSent: exchange.pointee.requestBody.count,
+            reason: reason.side == .upstream ? reason : .none, bytesSent: exchange.pointee.requestBytes,
             bytesReceived: exchange.pointee.responseBody.count)
     }
 
@@ -199,6 +199,10 @@ extension Worker {
             openConnectTunnel(exchange, upstream, writer.count)
             return
         }
+        if exchange.pointee.decoding == .streamed && !beginDecoding(exchange) {
+            refuseCoding(exchange, .noMemory)
+            return
+        }
         guard let view = view(exchange), let written = writeRequestHead(exchange, view, &writer) else {
             return
         }
@@ -213,7 +217,7 @@ extension Worker {
             upstreamWriteBroke(exchange, upstream, error)
             return
         }
-        if exchange.pointee.requestBody.isDone {
+        if exchange.pointee.requestIsComplete {
             requestWritten(exchange, upstream)
         } else {
             pumpRequestBody(exchange)
@@ -275,7 +279,7 @@ extension Worker {
             return
         }
         exchange.pointee.requestIsBlocked = false
-        if exchange.pointee.requestBody.isDone && exchange.pointee.requestPipe.count == 0 {
+        if exchange.pointee.requestIsComplete && exchange.pointee.requestPipe.count == 0 {
             requestWritten(exchange, upstream)
         } else {
             pumpRequestBody(exchange)
@@ -285,10 +289,11 @@ extension Worker {
     /// Moves the request body on, as far as both sides let it.
     func pumpRequestBody(_ exchange: ExchangePointer) {
         guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy,
-            exchange.pointee.requestStarted
+            exchange.pointee.requestStarted, !exchange.pointee.awaitsTurn
         else { return }
         let client = exchange.pointee.client
-        while !exchange.pointee.requestBody.isDone || exchange.pointee.requestPipe.count > 0 {
+        var decoded = 0
+        while !exchange.pointee.requestIsComplete || exchange.pointee.requestPipe.count > 0 {
             if exchange.pointee.discardsRequestBody {
                 // The endpoint takes no more; its response says why. The client is drained after it.
                 armDeadlines(exchange)
@@ -298,15 +303,22 @@ extension Worker {
                 waitForUpstreamToTake(exchange)
                 return
             }
+            if exchange.pointee.isDecoding && decoded >= Self.codedTurnBytesMax {
+                goOnNextTurn(exchange)
+                return
+            }
             let relayed: Relayed
-            if let waiting = client.pointee.input {
+            if exchange.pointee.isDecoding
+                && (exchange.pointee.codedWaits || exchange.pointee.requestBody.isDone)
+            {
+                relayed = relayRequest(exchange, upstream, input, 0)
+            } else if let waiting = client.pointee.input {
                 giveUpReplay(exchange)
-                relayed = relay(
-                    &exchange.pointee.requestBody, waiting.readable, waiting.count,
-                    chunked: exchange.pointee.upstreamChunked, prefixCount: 0, to: &upstream.pointee.transport
-                )
+                relayed = relayRequest(exchange, upstream, waiting.readable, waiting.count)
                 consumeInput(client, relayed.consumed)
-            } else if hasPipe(&exchange.pointee.requestPipe, exchange.pointee.requestBody, exchange) {
+            } else if !exchange.pointee.isDecoding,
+                hasPipe(&exchange.pointee.requestPipe, exchange.pointee.requestBody, exchange)
+            {
                 switch spliceRequest(exchange, upstream) {
                 case .next: continue
                 case .wait, .finish: return
@@ -325,10 +337,7 @@ extension Worker {
                 if client.pointee.exchange != exchange || exchange.pointee.upstream != upstream { return }
                 if received <= 0 && !exchange.pointee.requestBody.isDone { continue }
                 giveUpReplay(exchange)
-                relayed = relay(
-                    &exchange.pointee.requestBody, input, max(received, 0),
-                    chunked: exchange.pointee.upstreamChunked,
-                    prefixCount: 0, to: &upstream.pointee.transport)
+                relayed = relayRequest(exchange, upstream, input, max(received, 0))
                 if relayed.consumed < received && relayed.violation == nil {
                     keepInput(client, input + relayed.consumed, received - relayed.consumed)
                 }
@@ -339,6 +348,11 @@ extension Worker {
                 _ = refuseBody(exchange, (violation, at))
                 return
             }
+            if let error = relayed.decodeError {
+                refuseCoding(exchange, error)
+                return
+            }
+            decoded += relayed.sent + relayed.consumed
             if relayed.errno != 0 {
                 upstreamWriteBroke(exchange, upstream, relayed.errno)
                 return
@@ -388,7 +402,7 @@ extension Worker {
     }
 
     /// More is sent than is held: from here on the request cannot be repeated.
-    private func giveUpReplay(_ exchange: ExchangePointer) {
+    func giveUpReplay(_ exchange: ExchangePointer) {
         exchange.pointee.isReplayable = false
         if let held = exchange.pointee.held {
             buffers.give(held)

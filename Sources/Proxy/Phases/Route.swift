@@ -29,7 +29,11 @@ extension Worker {
             exchange.pointee.hasResponseRules = route.responseRules != nil
             exchange.pointee.compresses = route.compression != nil
             switch route.action {
-            case .forward(let serviceID), .files(let serviceID):
+            case .forward(let serviceID):
+                exchange.pointee.service = snapshot.services[serviceID]
+                exchange.pointee.serviceID = serviceID
+                exchange.pointee.decompresses = route.decompression != nil
+            case .files(let serviceID):
                 exchange.pointee.service = snapshot.services[serviceID]
                 exchange.pointee.serviceID = serviceID
             case .redirect, .respond: break
