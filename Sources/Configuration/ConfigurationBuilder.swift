@@ -195,6 +195,7 @@ struct ConfigurationBuilder {
         node["hold"]?.storeSize(&result.holdBytes)
         result.compression = compression(node["compression"])
         node["grpc-web"]?.bool.map { result.grpcWeb = $0 }
+        result.decompression = decompression(node["decompress-requests"])
         if let upgrades = node["upgrades"] { result.upgrades = upgrades.texts.map { $0.value.lowercased() } }
         return result
     }

@@ -182,6 +182,13 @@ struct CrossCheck {
         }
     }
 
+    private func withoutEffect(
+        _ key: String, of node: Node, _ why: String, _ expectation: String, _ check: inout SchemaCheck
+    ) {
+        let origin = node.entries.first { $0.key.value == key }?.key.origin ?? node.origin
+        check.report("\"\(key)\" has no effect \(why)", origin, expectation)
+    }
+
     private func routes(_ check: inout SchemaCheck) {
         let services = configuration.services.map(\.name.value)
         let known = Set(services)
@@ -201,14 +208,18 @@ struct CrossCheck {
                 } else {
                     names[text] = name.origin.line
                 }
-                for key in ["rewrite", "retry", "timeout", "hold", "compression", "grpc-web"]
+                for key in ["rewrite", "retry", "timeout", "hold", "decompress-requests", "grpc-web"]
                 where node[key] != nil && node["service"] == nil
                     && (node["redirect"] != nil || node["respond"] != nil)
                 {
-                    let origin = node.entries.first { $0.key.value == key }?.key.origin ?? node.origin
-                    check.report(
-                        "\"\(key)\" has no effect without \"service\"", origin,
-                        "expected it on routes that send requests to a service")
+                    withoutEffect(
+                        key, of: node, "without \"service\"",
+                        "expected it on routes that send requests to a service", &check)
+                }
+                if node["compression"] != nil, node["service"] == nil, node["redirect"] != nil {
+                    withoutEffect(
+                        "compression", of: node, "on a redirect",
+                        "expected it on routes whose responses have a body", &check)
                 }
             }
         }

@@ -47,18 +47,20 @@ extension Language {
                 example: "upgrades: [websocket, connect]"),
             Key(
                 "compression", .either([.word("on"), .word("off"), .section(compression)]), default: "off",
-                "Compresses responses for clients that take it. `on` is all defaults.",
+                "Compresses responses for clients that take it: of endpoints, of files, and of `respond`. `on` is all defaults.",
                 example: "compression: { encodings: [zstd, gzip], min-size: 2KiB }"),
             Key(
                 "grpc-web", .bool, default: "false",
                 "Forwards gRPC-Web requests of browsers (`application/grpc-web` and `application/grpc-web-text`) as gRPC, and brings the answers back in the form that was asked for. Other requests of the route are not touched. The service needs `protocol: h2`. CORS is the route's own business: `headers`, and a route for OPTIONS.",
                 example: "grpc-web: true"),
+            Key(
+                "decompress-requests", .section(decompression),
+                "Decodes request bodies in gzip, br, zstd or deflate before they go to the service; other codings are refused with 415. Without it they go as they are.",
+                example: "decompress-requests: { max-size: 16MiB }"),
         ],
         exactlyOne: [["service", "redirect", "respond"]],
         later: [
-            "decompress-requests", "cache", "auth", "limits", "rate-limit", "cors", "files", "waf", "mirror",
-            "split",
-            "priority",
+            "cache", "auth", "limits", "rate-limit", "cors", "files", "waf", "mirror", "split", "priority",
             "policies",
         ])
 

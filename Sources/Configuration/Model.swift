@@ -315,6 +315,8 @@ public struct Route: Sendable, Equatable {
     public var compression: Compression?
     /// gRPC-Web requests are forwarded as gRPC.
     public var grpcWeb = false
+    /// Nil: request bodies go as they come.
+    public var decompression: Decompression?
 
     public init(name: Text, action: Action) {
         self.name = name

@@ -137,6 +137,7 @@ private struct Form {
         put("\(at) hold", Units.size(Int64(route.holdBytes)))
         if let compression = route.compression { put("\(at) compression", compression.text) }
         if route.grpcWeb { put("\(at) grpc-web", "true") }
+        if let decompression = route.decompression { put("\(at) decompress-requests", decompression.text) }
     }
 
     mutating func files(_ files: ServedFiles, _ at: String) {

@@ -360,6 +360,7 @@ private enum Settings {
             one("hold", route.holdBytes, usual.holdBytes, size),
             one("compression", route.compression, usual.compression) { $0?.text ?? "off" },
             one("grpc-web", route.grpcWeb, usual.grpcWeb) { "\($0)" },
+            one("decompress-requests", route.decompression, usual.decompression) { $0?.text ?? "off" },
         ]
     }
 

@@ -267,6 +267,7 @@ struct SnapshotBuilder {
     private func plan(_ route: Route, _ compiled: CompiledRoutes.Compiled, _ objects: inout LongLivedObjects)
         -> RoutePlan
     {
+        let compression = route.compression.map { CompressionRule($0) }
         let action: RouteAction
         var serviceName = "-"
         switch compiled.action {
@@ -278,7 +279,9 @@ struct SnapshotBuilder {
         case .redirect(let template, let status):
             action = .redirect(to: template, status: status)
         case .respond(let status, let type, let body):
-            action = .respond(status: status, contentType: type, body: body)
+            action = .respond(
+                status: status, contentType: type, body: body,
+                coded: compression.map { CodedBodies(body, rule: $0, pool: EncoderPool()) })
         }
         var conditions: RetryConditions = []
         var statuses: [UInt16] = []
@@ -299,7 +302,8 @@ struct SnapshotBuilder {
             retry: RetryPolicy(
                 attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
             holdBytes: route.holdBytes, upgrades: route.upgrades,
-            compression: route.compression.map { CompressionRule($0) }, bridgesWeb: route.grpcWeb,
+            compression: compression, bridgesWeb: route.grpcWeb,
+            decompression: route.decompression.map { DecoderLimits($0) },
             metrics: metrics.route(route.name.value, service: serviceName))
     }
 

@@ -74,7 +74,9 @@ extension Reason {
 
         // The client's doing
         case .requestMalformed, .requestBodyMalformed, .grpcWebMalformed, .proxyHeaderMalformed: .internal
-        case .requestHeadTooLarge, .requestTargetTooLong: .resourceExhausted
+        case .requestCodingMalformed: .internal
+        case .requestCodingUnsupported: .unimplemented
+        case .requestHeadTooLarge, .requestTargetTooLong, .requestDecodedTooLarge: .resourceExhausted
         case .requestHeadTimeout, .requestBodyTimeout: .deadlineExceeded
         case .requestVersionUnsupported, .requestExpectationUnknown: .unimplemented
         case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow: .cancelled

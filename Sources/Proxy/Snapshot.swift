@@ -228,7 +228,8 @@ public enum RouteAction: Sendable {
     /// Answered from the folder of a service.
     case files(serviceID: Int)
     case redirect(to: Template, status: UInt16)
-    case respond(status: UInt16, contentType: StaticBytes, body: StaticBytes)
+    /// `coded` where the route compresses.
+    case respond(status: UInt16, contentType: StaticBytes, body: StaticBytes, coded: CodedBodies?)
 }
 
 /// A route with its policies, compiled.
@@ -256,13 +257,16 @@ public final class RoutePlan: Sendable {
     public let compression: CompressionRule?
     /// gRPC-Web requests are forwarded as gRPC.
     public let bridgesWeb: Bool
+    /// Bounds of request bodies that are decoded; nil: they go as they come.
+    public let decompression: DecoderLimits?
     public let metrics: RouteMetrics
 
     public init(
         name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
         upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String],
-        compression: CompressionRule? = nil, bridgesWeb: Bool = false, metrics: RouteMetrics
+        compression: CompressionRule? = nil, bridgesWeb: Bool = false,
+        decompression: DecoderLimits? = nil, metrics: RouteMetrics
     ) {
         self.name = StaticBytes(name)
         self.action = action
@@ -278,6 +282,7 @@ public final class RoutePlan: Sendable {
         self.upgrades = upgrades.map { StaticBytes($0) }
         self.compression = compression
         self.bridgesWeb = bridgesWeb
+        self.decompression = decompression
         self.metrics = metrics
     }
 

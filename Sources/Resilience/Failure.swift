@@ -64,6 +64,9 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case requestBodyMalformed
     case grpcWebMalformed
     case requestBodyTimeout
+    case requestCodingMalformed
+    case requestCodingUnsupported
+    case requestDecodedTooLarge
     case requestVersionUnsupported
     case requestExpectationUnknown
     case clientClosedDuringRequest
@@ -156,6 +159,12 @@ extension Reason {
         case .requestBodyMalformed: ("request-body-malformed", .client, 400, "http_request_error", .never)
         case .grpcWebMalformed: ("grpc-web-malformed", .client, 400, "http_request_error", .never)
         case .requestBodyTimeout: ("request-body-timeout", .client, 408, "http_request_error", .never)
+        case .requestCodingMalformed:
+            ("request-coding-malformed", .client, 400, "http_request_error", .never)
+        case .requestCodingUnsupported:
+            ("request-coding-unsupported", .client, 415, "http_request_error", .never)
+        case .requestDecodedTooLarge:
+            ("request-decoded-too-large", .client, 413, "http_request_error", .never)
         case .requestVersionUnsupported:
             ("request-version-unsupported", .client, 505, "http_request_error", .never)
         case .requestExpectationUnknown:

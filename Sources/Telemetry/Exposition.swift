@@ -21,6 +21,7 @@ extension MetricsSnapshot {
         writeEndpoints(&page)
         writeListeners(&page)
         writeWorkers(&page)
+        writeCoding(&page)
         writeControl(&page)
         page.family(
             "weir_certificate_not_after_seconds", "gauge",
@@ -156,6 +157,34 @@ extension MetricsSnapshot {
                 }
             }
         }
+    }
+
+    private func writeCoding(_ page: inout ExpositionPage) {
+        func counter(
+            _ name: StaticString, _ help: StaticString, isDecoding: Bool, _ value: (CodingValues) -> UInt64
+        ) {
+            page.family(name, "counter", help) {
+                for values in coding where values.isDecoding == isDecoding {
+                    $0.series([("coding", values.coding)], value(values))
+                }
+            }
+        }
+        counter(
+            "weir_compression_in_bytes_total", "Bytes of responses before they were compressed.",
+            isDecoding: false
+        ) { $0.bytesIn }
+        counter(
+            "weir_compression_out_bytes_total", "Bytes of responses after they were compressed.",
+            isDecoding: false
+        ) { $0.bytesOut }
+        counter(
+            "weir_decompression_in_bytes_total", "Bytes of request bodies before they were decoded.",
+            isDecoding: true
+        ) { $0.bytesIn }
+        counter(
+            "weir_decompression_out_bytes_total", "Bytes of request bodies after they were decoded.",
+            isDecoding: true
+        ) { $0.bytesOut }
     }
 
     private func writeWorkers(_ page: inout ExpositionPage) {

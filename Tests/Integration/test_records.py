@@ -6,6 +6,7 @@ status and Proxy-Status error) is read from the source and checked against the w
 """
 
 import functools
+import gzip
 import os
 import random
 import re
@@ -356,6 +357,14 @@ def file_truncated(weir, backend):
 
 HEAD_200 = b"HTTP/1.1 200 OK\r\n"
 LONG = {"limits": {"head": "8KiB", "target": "1KiB"}}
+DECODES = {"decompress-requests": {"max-size": "1KiB"}}
+
+
+def coded(coding, body):
+    fields = [("Content-Encoding", coding), ("Content-Length", len(body))]
+    return head_bytes("POST / HTTP/1.1", fields) + body
+
+
 PROVOKE = {
     "request-malformed": request(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
     "request-head-too-large": request(head_bytes("GET / HTTP/1.1", [("X-A", "x" * 9000)]), listener=LONG),
@@ -364,6 +373,9 @@ PROVOKE = {
     "request-body-malformed": request(
         head_bytes("POST / HTTP/1.1", [("Transfer-Encoding", "chunked")]) + b"zz\r\n"),
     "grpc-web-malformed": grpc_web_malformed,
+    "request-coding-malformed": request(coded("gzip", b"plain"), route=DECODES),
+    "request-coding-unsupported": request(coded("compress", b"plain"), route=DECODES),
+    "request-decoded-too-large": request(coded("gzip", gzip.compress(bytes(1025))), route=DECODES),
     "request-body-timeout": request(
         head_bytes("POST / HTTP/1.1", [("Content-Length", 5)]), listener={"timeout": {"body": "200ms"}}),
     "request-version-unsupported": request(head_bytes("GET / HTTP/2.0")),

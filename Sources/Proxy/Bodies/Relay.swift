@@ -4,6 +4,7 @@
 // Whoever calls stops while the receiving side's outbox holds anything. Bodies of known length with
 // much left to go are spliced through a pipe and never enter our memory.
 
+import Compression
 import Glibc
 import HTTP1
 import HTTPModel
@@ -21,6 +22,8 @@ struct Relayed {
     var violation: (Violation, Int)?
     /// No memory to code the body with.
     var encoderFailed = false
+    /// Why the body cannot be decoded.
+    var decodeError: DecodeError?
 }
 
 extension Worker {

@@ -53,6 +53,7 @@ extension Worker {
 
         let forwarding = exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { $0.forwarding }
         let isCall = exchange.pointee.callDeadlineNs != 0 || exchange.pointee.web != nil
+        let decodes = exchange.pointee.decoding != .none
         for i in 0..<Int(request.fieldCount) {
             let field = view.fields[i]
             if field.isHopByHop { continue }
@@ -61,9 +62,11 @@ extension Worker {
             case .xForwardedFor, .xForwardedProto, .xForwardedHost: if forwarding.xForwarded { continue }
             case .forwarded: if forwarding.forwarded || !exchange.pointee.peerIsTrusted { continue }
             case .via: if forwarding.via { continue }
+            case .contentEncoding: if decodes { continue }
             default: break
             }
             let name = view.bytes + Int(field.nameOffset)
+            if decodes, RequestCoding.describesCodedBytes(name, Int(field.nameCount)) { continue }
             if let rules, rules.drops(name, Int(field.nameCount)) { continue }
             if isCall && writeCallField(exchange, field, view.bytes, &writer) { continue }
             writer.appendField(field, view.bytes)

@@ -61,7 +61,8 @@ extension Worker {
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
         _ count: Int, _ head: ResponseHead
     ) {
-        guard exchange.pointee.upgrade == .asked, agrees(exchange, base, head) else {
+        guard exchange.pointee.upgrade == .asked, !exchange.pointee.isDecoding, agrees(exchange, base, head)
+        else {
             fail(exchange, Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
             return
         }

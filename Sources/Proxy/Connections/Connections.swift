@@ -125,6 +125,7 @@ struct Exchange {
     var hasResponseRules = false
     var compresses = false
     var bridgesWeb = false
+    var decompresses = false
     var headTimeoutMs: UInt64 = 0
     var idleTimeoutMs: UInt64 = 0
     /// The endpoint of the current (or last) attempt.
@@ -183,6 +184,20 @@ struct Exchange {
     var discardsRequestBody = false
     var upstreamChunked = false
 
+    // A request body that is decoded (Bodies/Decompress.swift)
+    var requestCoding: DecodedCoding?
+    var decoding = RequestDecoding.none
+    /// Not all of the decoded body is held or sent.
+    var isDecoding = false
+    /// The decoder has more to say, or there is something in `held` for it.
+    var codedWaits = false
+    /// Goes on in the next turn of the loop.
+    var awaitsTurn = false
+    var decoder: Decoder?
+    /// Bytes of `held` the decoder has taken.
+    var codedTaken: UInt32 = 0
+    var decodedBytes: UInt64 = 0
+
     // The response
     var response = ResponseHead()
     var status: UInt16 = 0
@@ -218,6 +233,11 @@ struct Exchange {
     var meter: ProgressMeter
 
     var headBytes: UnsafeMutablePointer<UInt8>? { head?.base }
+
+    /// All of the request's body is held or sent.
+    @inline(__always) var requestIsComplete: Bool { requestBody.isDone && !isDecoding }
+    /// Bytes of the body as the endpoint gets them.
+    var requestBytes: UInt64 { decoding == .none ? requestBody.count : decodedBytes }
 }
 
 enum ExchangeTimer: UInt8 {

@@ -25,6 +25,7 @@ extension Worker {
         if exchange.pointee.bridgesWeb { beginBridge(exchange) }
         keepDeadline(exchange)
         if exchange.pointee.requestBody.isDone { return .next }
+        if exchange.pointee.decompresses && !prepareDecoding(exchange) { return .finish }
         return beginHold(exchange)
     }
 
@@ -135,10 +136,10 @@ extension Worker {
         }
         if exchange.pointee.web != nil && refuseBridged(exchange) { return .finish }
         clearDeadline(client)
-        return .next
+        return exchange.pointee.isDecoding ? decodeHeld(exchange) : .next
     }
 
-    /// Decodes raw body bytes into the held buffer, as far as it has room.
+    /// Takes payload out of raw body bytes into the held buffer, as far as it has room.
     private func holdBytes(
         _ exchange: ExchangePointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ holdMax: Int
     ) -> (consumed: Int, error: (Violation, Int)?) {

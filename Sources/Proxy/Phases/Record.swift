@@ -70,6 +70,7 @@ extension Worker {
         if let trailers = exchange.pointee.requestBody.trailers { buffers.give(trailers) }
         if let trailers = exchange.pointee.responseBody.trailers { buffers.give(trailers) }
         dropEncoder(exchange)
+        dropDecoder(exchange)
         if exchange.pointee.responsePipe.exists { pipes.give(exchange.pointee.responsePipe) }
         if exchange.pointee.requestPipe.exists { pipes.give(exchange.pointee.requestPipe) }
         closeFile(exchange)

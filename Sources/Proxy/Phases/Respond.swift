@@ -223,7 +223,7 @@ extension Worker {
                 armDeadlines(exchange)
                 return
             }
-            if moved >= Self.turnBytesMax {
+            if moved >= (exchange.pointee.encoder == nil ? Self.turnBytesMax : Self.codedTurnBytesMax) {
                 goOnNextTurn(Token(kind: TokenKind.upstream, handle: upstream.pointee.handle))
                 armDeadlines(exchange)
                 return
