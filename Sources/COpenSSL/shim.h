@@ -36,6 +36,7 @@ static inline void weir_ctx_set_status_arg(SSL_CTX *c, void *arg) { (void)SSL_CT
 static inline uint64_t weir_op_no_compression(void) { return SSL_OP_NO_COMPRESSION; }
 static inline uint64_t weir_op_no_renegotiation(void) { return SSL_OP_NO_RENEGOTIATION; }
 static inline uint64_t weir_op_no_ticket(void) { return SSL_OP_NO_TICKET; }
+static inline uint64_t weir_op_ignore_unexpected_eof(void) { return SSL_OP_IGNORE_UNEXPECTED_EOF; }
 static inline uint64_t weir_op_cipher_server_preference(void) { return SSL_OP_CIPHER_SERVER_PREFERENCE; }
 static inline uint64_t weir_op_prioritize_chacha(void) { return SSL_OP_PRIORITIZE_CHACHA; }
 static inline uint64_t weir_op_no_versions(void) {
