@@ -88,7 +88,7 @@ let package = Package(
         .testTarget(
             name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel", "Reactor"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
-        .testTarget(name: "ControlTests", dependencies: ["Control", "Configuration", "Reactor"]),
+        .testTarget(name: "ControlTests", dependencies: ["Control", "Configuration", "Reactor", "TLS"]),
         .testTarget(
             name: "ProxyTests",
             dependencies: [

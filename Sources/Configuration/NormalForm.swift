@@ -194,7 +194,12 @@ private struct Form {
         let tickets = tls.ticketLifetimeMs == 0 ? "off" : Units.duration(tls.ticketLifetimeMs)
         put("\(at) tls", "\(tls.profile.rawValue) tickets=\(tickets)")
         for certificate in tls.certificates {
-            let ocsp = certificate.ocsp.map { " ocsp=\($0.value)" } ?? ""
+            let ocsp =
+                switch certificate.ocsp {
+                case .file(let file): " ocsp=\(file.value)"
+                case .responder: " ocsp=responder"
+                case nil: ""
+                }
             put("\(at) tls.certificate", "\(certificate.cert.value) key=\(certificate.key.value)\(ocsp)")
         }
         list("\(at) tls.alpn", tls.alpn.map(\.value))
