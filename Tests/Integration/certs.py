@@ -43,6 +43,8 @@ def write(path, content: bytes, mode=0o600) -> str:
 
 
 def alternative(name):
+    if isinstance(name, x509.GeneralName):
+        return name
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -86,7 +88,8 @@ class CA:
         self.pem = self.certificate.public_bytes(serialization.Encoding.PEM)
         self.path = write(os.path.join(self.folder, name.replace(" ", "-") + ".pem"), self.pem, 0o644)
 
-    def issue(self, *names, kind="ecdsa", name=None, common=None, start=-10, end=20, client=False, key=None) -> Issued:
+    def issue(self, *names, kind="ecdsa", name=None, common=None, start=-10, end=20, client=False, key=None,
+              unit=None) -> Issued:
         """A certificate for these names, valid from `start` to `end` days from now, as NAME.pem and NAME.key."""
         names = names or ("a.example",)
         name = name or names[0].replace("*", "_") + "-" + kind
@@ -95,8 +98,10 @@ class CA:
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Weir Tests"),
-                                     x509.NameAttribute(NameOID.COMMON_NAME, common or names[0])]))
+            .subject_name(x509.Name([
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Weir Tests"),
+                *([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []),
+                x509.NameAttribute(NameOID.COMMON_NAME, common or names[0])]))
             .issuer_name(self.subject).public_key(key.public_key()).serial_number(x509.random_serial_number())
             .not_valid_before(now + start * DAY).not_valid_after(now + end * DAY)
             .add_extension(x509.SubjectAlternativeName([alternative(n) for n in names]), False)

@@ -1,8 +1,8 @@
 // L4: a TCP connection carried to an endpoint of a service, byte for byte.
 //
 // accept → select → forward → record. This file has a tunnel's state, its beginning and its events;
-// beside it, in the order of a connection's life: TunnelHandshake (TLS), TunnelConnect (attempts),
-// TunnelPump (bytes both ways), TunnelRecord (the end).
+// beside it, in the order of a connection's life: TunnelName (which service, by server name),
+// TunnelHandshake (TLS), TunnelConnect (attempts), TunnelPump (bytes both ways), TunnelRecord (the end).
 
 import Balancing
 import Glibc
@@ -14,14 +14,16 @@ import TLS
 import Telemetry
 
 struct Tunnel {
-    enum State: UInt8 { case proxyHeader, handshake, connecting, upstreamHandshake, open, closed }
+    enum State: UInt8 { case proxyHeader, hello, handshake, connecting, upstreamHandshake, open, closed }
     enum Side { case client, upstream }
 
     let handle: Handle
     let timer: TimerID
     let listenerID: Int
-    let service: Unmanaged<ServicePlan>
     unowned(unsafe) let listener: ListenerPlan
+    /// nil until the client's server name has chosen one. The lease keeps it.
+    unowned(unsafe) var service: ServicePlan?
+    unowned(unsafe) var counters: RouteMetrics
     let lease: UnsafeMutablePointer<SnapshotLease>
     var state: State
     var client: TunnelEnd
@@ -42,6 +44,8 @@ struct Tunnel {
     var lastActiveMs: UInt64
     /// Bytes the client sent before the endpoint was connected, or behind its PROXY header.
     var early: BufferPointer?
+    /// The server name of a ClientHello that was passed on, for the record; allocated.
+    var serverName = UnsafeMutableBufferPointer<UInt8>(start: nil, count: 0)
 }
 
 typealias TunnelPointer = UnsafeMutablePointer<Tunnel>
@@ -49,8 +53,10 @@ typealias TunnelPointer = UnsafeMutablePointer<Tunnel>
 extension Worker {
     // MARK: opening
 
-    func openTunnel(_ socket: Socket, peer: IPAddress, port: UInt16, plan: ListenerPlan, serviceID: Int) {
-        guard let service = snapshot.services[serviceID], let (tunnel, handle) = tunnels.allocate() else {
+    /// serviceID: nil where a server name is going to choose it.
+    func openTunnel(_ socket: Socket, peer: IPAddress, port: UInt16, plan: ListenerPlan, serviceID: Int?) {
+        let service = serviceID.flatMap { snapshot.services[$0] }
+        guard service != nil || serviceID == nil, let (tunnel, handle) = tunnels.allocate() else {
             plan.metrics.cell(worker: index).rejected()
             status.connections.subtract(1, ordering: .relaxed)
             socket.closeWithReset()
@@ -60,9 +66,8 @@ extension Worker {
         let token = Token(kind: TokenKind.tunnelClient, handle: handle)
         tunnel.initialize(
             to: Tunnel(
-                handle: handle, timer: timers.create(token), listenerID: plan.id,
-                service: .passUnretained(service),
-                listener: plan, lease: takeLease(),
+                handle: handle, timer: timers.create(token), listenerID: plan.id, listener: plan,
+                service: service, counters: plan.unrouted, lease: takeLease(),
                 state: plan.requiresProxyHeader ? .proxyHeader : .connecting,
                 client: TunnelEnd(transport: Transport(socket)), peer: peer, peerPort: port, startNs: nowNs,
                 sequence: sequence,
@@ -76,8 +81,12 @@ extension Worker {
         }
     }
 
-    /// TLS with the client where the listener wants it, then the endpoint.
+    /// TLS with the client where the listener wants it, or a look at its name; then the endpoint.
     private func beginTunnel(_ tunnel: TunnelPointer) {
+        if tunnel.pointee.service == nil {
+            beginHello(tunnel)
+            return
+        }
         guard let context = tunnel.pointee.listener.tls else {
             connectTunnel(tunnel)
             return
@@ -125,6 +134,8 @@ extension Worker {
             break
         case .proxyHeader:
             if side == .client { readTunnelHeader(tunnel) }
+        case .hello:
+            if side == .client { readHello(tunnel) }
         case .connecting:
             if side == .upstream, tunnel.pointee.upstream.transport.exists,
                 !readiness.isDisjoint(with: [.writable, .error, .hangUp])
@@ -186,7 +197,7 @@ extension Worker {
             break
         case .proxyHeader:
             close(tunnel, Failure(.requestHeadTimeout, phase: .accept))
-        case .handshake:
+        case .hello, .handshake:
             close(tunnel, Failure(.tlsHandshakeTimeout, phase: .handshake))
         case .connecting, .upstreamHandshake:
             if tunnelAttemptFailed(tunnel, Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT)) {

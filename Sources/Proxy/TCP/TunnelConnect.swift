@@ -21,7 +21,7 @@ extension Worker {
     }
 
     func connectTunnel(_ tunnel: TunnelPointer) {
-        let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
+        guard let service = tunnel.pointee.service else { return }
         while true {
             guard tunnel.pointee.excluded.count < max(min(service.endpointCount, Excluded.capacity), 1),
                 let i = pick(service, excluded: &tunnel.pointee.excluded)
@@ -77,7 +77,7 @@ extension Worker {
 
     /// A connect failed: true when another endpoint may be tried. Nothing of the client's was sent.
     func tunnelAttemptFailed(_ tunnel: TunnelPointer, _ failure: Failure) -> Bool {
-        let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
+        guard let service = tunnel.pointee.service else { return false }
         if tunnel.pointee.upstream.transport.exists {
             tunnel.pointee.upstream.transport.close(pool: &buffers)
             tunnel.pointee.upstream.transport = .none
@@ -93,7 +93,7 @@ extension Worker {
     }
 
     func tunnelConnected(_ tunnel: TunnelPointer) {
-        let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
+        guard let service = tunnel.pointee.service else { return }
         tunnel.pointee.state = .open
         tunnel.pointee.connectUs = (nowNs &- tunnel.pointee.attemptNs) / 1000
         tunnel.pointee.endpoint?._withUnsafeGuaranteedRef {

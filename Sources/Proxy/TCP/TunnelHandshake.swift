@@ -26,8 +26,7 @@ extension Worker {
 
     /// TCP with the endpoint stands; TLS is next where the service wants it.
     func tunnelReached(_ tunnel: TunnelPointer) {
-        let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
-        guard let context = service.tls else {
+        guard let service = tunnel.pointee.service, let context = service.tls else {
             tunnelConnected(tunnel)
             return
         }

@@ -27,6 +27,7 @@ extension Worker {
             }
         }
         if let early = tunnel.pointee.early { buffers.give(early) }
+        tunnel.pointee.serverName.deallocate()
         tunnel.pointee.endpoint?.release()
         tunnel.pointee.endpoint = nil
         tunnel.pointee.listener.metrics.cell(worker: index).connectionEnded()
@@ -45,9 +46,8 @@ extension Worker {
         tunnel.pointee.listener.metrics.cell(worker: index).streamEnded(
             bytesIn: tunnel.pointee.client.received, bytesOut: tunnel.pointee.upstream.received)
         let totalUs = (nowNs &- tunnel.pointee.startNs) / 1000
-        let service = tunnel.pointee.service._withUnsafeGuaranteedRef { $0 }
-        serviceStates[service.id].budget.completed(at: nowMs)
-        tunnel.pointee.listener.unrouted.cell(worker: index).requestEnded(
+        if let service = tunnel.pointee.service { serviceStates[service.id].budget.completed(at: nowMs) }
+        tunnel.pointee.counters.cell(worker: index).requestEnded(
             status: 0, totalUs: totalUs, firstByteUs: 0, bytesIn: tunnel.pointee.client.received,
             bytesOut: tunnel.pointee.upstream.received, reason: failure.reason,
             attempts: tunnel.pointee.attempts)
@@ -65,10 +65,17 @@ extension Worker {
         record.clientPort = tunnel.pointee.peerPort
         record.id = RequestID(high: identity, low: tunnel.pointee.sequence)
         record.listener = tunnel.pointee.listener.name.bytes
-        record.service = service.name.bytes
+        if let service = tunnel.pointee.service { record.service = service.name.bytes }
         record.worker = UInt16(index)
         if let endpoint = tunnel.pointee.endpoint {
             record.endpoint = endpoint._withUnsafeGuaranteedRef { $0.name.bytes }
+        }
+        record.name(tunnel.pointee.client.transport.tls)
+        if let name = tunnel.pointee.client.transport.tls?.serverName {
+            record.serverName = UnsafeBufferPointer(
+                start: UnsafeRawPointer(name).assumingMemoryBound(to: UInt8.self), count: strlen(name))
+        } else {
+            record.serverName = UnsafeBufferPointer(tunnel.pointee.serverName)
         }
         log.append(record)
         wantTick()
