@@ -88,6 +88,33 @@ extension Language {
             Key(
                 "cookies", .map(condition, of: .free), "Conditions on cookies.",
                 example: "cookies: { group: { regex: \"^(a|b)$\" } }"),
+            Key(
+                "client-certificate", .section(clientCertificate),
+                "Conditions on the certificate the client showed, which is verified by then. Only a listener with `tls: { client-certificates: … }` asks for one.",
+                example: "client-certificate: { san: \"URI:spiffe://example.org/batch\" }"),
+        ])
+
+    static let clientCertificate = Section(
+        name: "client-certificate",
+        keys: [
+            Key(
+                "present", .bool, "Whether there has to be one at all. `false`: the client showed none.",
+                example: "present: true"),
+            Key(
+                "subject", condition, "Its subject, in the form of RFC 4514: `CN=Ann,OU=Ops,O=Example`.",
+                example: "subject: { regex: \"(^|,)OU=Ops(,|$)\" }"),
+            Key(
+                "issuer", condition, "The subject of the CA that issued it.",
+                example: "issuer: \"CN=Example Clients CA\""),
+            Key(
+                "san", condition,
+                "Its alternative names, of which one has to agree: `DNS:`, `email:`, `URI:` or `IP:` and the name. DNS names are in lower case; control characters, commas, quotes, backslashes and what is not ASCII are written `\\2C`.",
+                example: "san: { prefix: \"URI:spiffe://example.org/\" }"),
+            Key(
+                "fingerprint", .text(.fingerprint),
+                "SHA-256 of the certificate: 64 hexadecimal digits, with or without colons.",
+                example:
+                    "fingerprint: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
         ])
 
     static let condition = Kind.either([

@@ -194,11 +194,25 @@ public struct Listener: Sendable, Equatable {
         public init() {}
     }
 
+    /// A server name and whose it is.
+    public struct ServerName: Sendable, Equatable {
+        /// "api.example.com", "*.example.com" (any name below it), or "*" (whatever is left).
+        public var pattern: Text
+        public var service: Text
+
+        public init(pattern: Text, service: Text) {
+            self.pattern = pattern
+            self.service = service
+        }
+    }
+
     public var name: Text
     public var addresses: [Address] = []
     public var `protocol` = Protocol.http
-    /// The service connections or datagrams go to: set if and only if `protocol` is tcp or udp.
+    /// The service connections or datagrams go to: set if `protocol` is udp, or tcp without `serverNames`.
     public var service: Text?
+    /// TCP: the services of connections by the server name their ClientHello asks for; TLS is passed on.
+    public var serverNames: [ServerName] = []
     public var proxyProtocol = ProxyProtocol.off
     public var timeout = Timeout()
     /// Least average rate of a request body, in bytes per second, once it is 10 s old; 0 is no minimum.
@@ -350,6 +364,23 @@ public struct Match: Sendable, Equatable {
     public var headers: [Named] = []
     public var query: [Named] = []
     public var cookies: [Named] = []
+    /// Conditions on the certificate the client showed.
+    public var certificate: [OfCertificate] = []
+
+    public struct OfCertificate: Sendable, Equatable {
+        public enum Part: String, Sendable, CaseIterable {
+            /// The certificate as such, with `Condition.present`.
+            case present
+            case subject, issuer, san, fingerprint
+        }
+        public var part: Part
+        public var condition: Condition
+
+        public init(part: Part, condition: Condition) {
+            self.part = part
+            self.condition = condition
+        }
+    }
 
     public init() {}
 }

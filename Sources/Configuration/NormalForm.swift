@@ -62,6 +62,9 @@ private struct Form {
         let timeout = listener.timeout
         put(at, "\(listener.protocol.rawValue) \(listener.addresses.map(\.normal).joined(separator: " "))")
         if let service = listener.service { put("\(at) service", service.value) }
+        for name in listener.serverNames {
+            put("\(at) sni \(name.pattern.value.lowercased())", name.service.value)
+        }
         put("\(at) proxy-protocol", listener.proxyProtocol.rawValue)
         put("\(at) timeout.idle", Units.duration(timeout.idleMs))
         if listener.protocol == .udp {
@@ -111,6 +114,9 @@ private struct Form {
             ("header", route.match.headers), ("query", route.match.query), ("cookie", route.match.cookies),
         ] {
             for named in conditions { put("\(at) \(kind) \(named.name.value)", named.condition.normal) }
+        }
+        for named in route.match.certificate {
+            put("\(at) client-certificate \(named.part.rawValue)", named.condition.normal)
         }
         switch route.rewrite {
         case .path(let path)?: put("\(at) rewrite", "path \(JSONText.quoted(path.value))")

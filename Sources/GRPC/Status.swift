@@ -88,6 +88,7 @@ extension Reason {
         case .tlsClientCertificateMissing, .tlsClientCertificateUntrusted: .unauthenticated
         case .tlsClientCertificateExpired, .tlsCertificateRefused, .tlsPlainHTTP: .unauthenticated
         case .tlsClosedDuringHandshake, .tlsHandshakeMalformed, .tlsHandshakeTimeout: .unauthenticated
+        case .sniUnknown: .unauthenticated
 
         // Weir's decisions
         case .routeNotFound, .methodNotAllowed, .fileNotFound, .fileMethodNotAllowed: .unimplemented

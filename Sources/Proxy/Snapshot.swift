@@ -110,6 +110,8 @@ public final class ListenerPlan: Sendable {
         case http
         /// L4: every connection goes to one service.
         case tcp(serviceID: Int)
+        /// L4: the server name in its ClientHello says to which.
+        case tcpByName(ServerNamePlan)
         /// L4: so does every datagram.
         case udp(serviceID: Int, DatagramPlan)
     }
@@ -172,6 +174,28 @@ public final class ListenerPlan: Sendable {
         self.requestsPerConnectionMax = requestsPerConnectionMax
         self.metrics = metrics
         self.unrouted = unrouted
+    }
+}
+
+/// The services of a TCP listener that passes TLS on by server name.
+public struct ServerNamePlan: Sendable {
+    public struct Target: Sendable {
+        public let serviceID: Int
+        /// Where its connections are counted.
+        public let counters: RouteMetrics
+
+        public init(serviceID: Int, counters: RouteMetrics) {
+            self.serviceID = serviceID
+            self.counters = counters
+        }
+    }
+    /// Its choices are places in `targets`.
+    public let names: ServerNames
+    public let targets: [Target]
+
+    public init(names: ServerNames, targets: [Target]) {
+        self.names = names
+        self.targets = targets
     }
 }
 

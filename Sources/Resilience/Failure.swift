@@ -89,6 +89,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case tlsHandshakeTimeout
 
     // Weir's decisions
+    case sniUnknown
     case routeNotFound
     case methodNotAllowed
     case upgradeNotAllowed
@@ -186,6 +187,7 @@ extension Reason {
         case .tlsHandshakeMalformed: ("tls-handshake-malformed", .client, 0, "", .never)
         case .tlsHandshakeTimeout: ("tls-handshake-timeout", .client, 0, "", .never)
 
+        case .sniUnknown: ("sni-unknown", .weir, 0, "", .never)
         case .routeNotFound: ("route-not-found", .weir, 404, "destination_not_found", .never)
         case .methodNotAllowed: ("method-not-allowed", .weir, 405, "http_request_denied", .never)
         case .upgradeNotAllowed: ("upgrade-not-allowed", .weir, 403, "http_request_denied", .never)

@@ -31,6 +31,7 @@ public struct TLSSession: BitwiseCopyable {
             return nil
         }
         SSL_set_accept_state(session.state.pointee.ssl)
+        session.state.pointee.mayHaveCertificate = context.settings.clientCertificates != nil
         return session
     }
 
@@ -92,6 +93,10 @@ public struct TLSSession: BitwiseCopyable {
         SSL_free(state.pointee.ssl)
         state.pointee.dropUnsent()
         state.pointee.dropFed()
+        if let certificate = state.pointee.certificate {
+            certificate.pointee.deallocate()
+            certificate.deallocate()
+        }
         state.pointee.context.release()
         state.deinitialize(count: 1)
         state.deallocate()

@@ -43,6 +43,8 @@ def write(path, content: bytes, mode=0o600) -> str:
 
 
 def alternative(name):
+    if isinstance(name, x509.GeneralName):
+        return name
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -87,7 +89,7 @@ class CA:
         self.path = write(os.path.join(self.folder, name.replace(" ", "-") + ".pem"), self.pem, 0o644)
 
     def issue(self, *names, kind="ecdsa", name=None, common=None, start=-10, end=20, client=False, key=None,
-              responder=None, usage=None) -> Issued:
+              responder=None, usage=None, unit=None) -> Issued:
         """A certificate for these names, valid from `start` to `end` days from now, as NAME.pem and NAME.key.
 
         `responder` is the URL of its OCSP responder.
@@ -99,8 +101,10 @@ class CA:
         usage = usage or (ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH)
         builder = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Weir Tests"),
-                                     x509.NameAttribute(NameOID.COMMON_NAME, common or names[0])]))
+            .subject_name(x509.Name([
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Weir Tests"),
+                *([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []),
+                x509.NameAttribute(NameOID.COMMON_NAME, common or names[0])]))
             .issuer_name(self.subject).public_key(key.public_key()).serial_number(x509.random_serial_number())
             .not_valid_before(now + start * DAY).not_valid_after(now + end * DAY)
             .add_extension(x509.SubjectAlternativeName([alternative(n) for n in names]), False)

@@ -240,6 +240,13 @@ def rsa_only(p):
     return context
 
 
+def sni_unknown(weir, backend):
+    w = weir(tcp_to(backend(), listeners={"tcp": {"service": None, "sni": {"a.example": "origin"}}}))
+    with wire.connect(w.address).sock as sock, pytest.raises(ssl.SSLError):
+        papers().ca.context().wrap_socket(sock, server_hostname="b.example")
+    return w, None
+
+
 def instead_of_tls(data, then=lambda stream: stream.rest(), **listener):
     def provoke(weir, backend):
         w = secure(weir, backend, **listener)
@@ -399,6 +406,7 @@ PROVOKE = {
     "tls-closed-during-handshake": instead_of_tls(b"\x16\x03\x01\x02", lambda stream: stream.close()),
     "tls-handshake-malformed": instead_of_tls(b"\xff" * 300),
     "tls-handshake-timeout": instead_of_tls(b"\x16\x03\x01\x02", timeout={"head": "200ms"}),
+    "sni-unknown": sni_unknown,
     "route-not-found": route_not_found,
     "method-not-allowed": method_not_allowed,
     "upgrade-not-allowed": request(

@@ -218,6 +218,13 @@ extension Worker {
             if let route = exchange.pointee.route { context.route = route.name.bytes }
             if let service = exchange.pointee.service { context.service = service.name.bytes }
             if let endpoint = exchange.pointee.endpoint { context.endpoint = endpoint.name.bytes }
+            if template.usesCertificate {
+                withClientCertificate(exchange) {
+                    context.certificate = $0
+                    _ = template.render(into: &writer, context: context)
+                }
+                return
+            }
             _ = template.render(into: &writer, context: context)
         }
     }

@@ -140,6 +140,7 @@ extension Worker {
         record.id = RequestID(high: identity, low: exchange.pointee.sequence)
         record.listener = exchange.pointee.listener.name.bytes
         record.worker = UInt16(index)
+        record.name(client.pointee.transport.encryption)
         if let route = exchange.pointee.route { record.route = route.name.bytes }
         if let service = exchange.pointee.service { record.service = service.name.bytes }
         if let endpoint = exchange.pointee.endpoint { record.endpoint = endpoint.name.bytes }
