@@ -82,6 +82,9 @@ struct ConfigurationBuilder {
             limits["sessions"]?.store(&result.limits.sessions, Int.init)
             limits["datagram"]?.storeSize(&result.limits.datagramBytes)
         }
+        if let text = node["http2"]?["max-connection-age"]?.text {
+            result.connectionAgeMaxMs = try? Values.duration(text)
+        }
         if let udp = node["udp"] {
             udp["per"]?.store(&result.udp.per, Listener.UDP.Per.init(rawValue:))
             udp["responses"]?.store(&result.udp.responses, Int.init)

@@ -130,7 +130,7 @@ struct CrossCheck {
                     "a listener with protocol: \(`protocol`.rawValue) does not read requests")
             }
         }
-        refuse(node, ["min-body-rate"], place)
+        refuse(node, ["min-body-rate", "http2"], place)
         // With a PROXY header to wait for, there is a head after all.
         let waitsForHeader = `protocol` == .tcp && node["proxy-protocol"]?.text == "required"
         refuse(

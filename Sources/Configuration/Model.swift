@@ -204,6 +204,8 @@ public struct Listener: Sendable, Equatable {
     /// Least average rate of a request body, in bytes per second, once it is 10 s old; 0 is no minimum.
     public var bodyRateMin = 240
     public var limits = Limits()
+    /// Age at which a client's HTTP/2 connection is asked to end; nil is no limit.
+    public var connectionAgeMaxMs: Int64?
     /// nil: connections are not encrypted.
     public var tls: TLS?
     public var udp = UDP()

@@ -82,6 +82,9 @@ private struct Form {
             "\(at) timeout",
             "head=\(Units.duration(timeout.headMs)) body=\(Units.duration(timeout.bodyMs)) write=\(Units.duration(timeout.writeMs))"
         )
+        if let age = listener.connectionAgeMaxMs {
+            put("\(at) http2.max-connection-age", Units.duration(age))
+        }
         put(
             "\(at) min-body-rate",
             listener.bodyRateMin == 0 ? "off" : "\(Units.size(Int64(listener.bodyRateMin)))/s")

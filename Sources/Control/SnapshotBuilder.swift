@@ -333,7 +333,8 @@ struct SnapshotBuilder {
         return ListenerPlan(
             id: objects.listenerID(name), name: name, traffic: traffic, sockets: sockets, router: router,
             routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, tls: tls,
-            http2: Self.http2(listener), headLimits: Self.headLimits(listener),
+            http2: Self.http2(listener), sessionAgeMaxMs: UInt64(listener.connectionAgeMaxMs ?? 0),
+            headLimits: Self.headLimits(listener),
             headTimeoutMs: UInt64(listener.timeout.headMs), idleTimeoutMs: UInt64(listener.timeout.idleMs),
             bodyTimeoutMs: UInt64(listener.timeout.bodyMs), writeTimeoutMs: UInt64(listener.timeout.writeMs),
             bytesPerSecondMin: UInt64(listener.bodyRateMin),

@@ -78,6 +78,8 @@ public final class ListenerPlan: Sendable {
     /// nil: connections are not encrypted.
     public let tls: TLSServerContext?
     public let http2: HTTP2Configuration
+    /// An HTTP/2 connection is asked to end at about this age; 0: at none.
+    public let sessionAgeMaxMs: UInt64
     public let parser: RequestParser
     public let headBytesMax: Int
     public let headTimeoutMs: UInt64
@@ -98,7 +100,8 @@ public final class ListenerPlan: Sendable {
     public init(
         id: Int, name: String, traffic: Traffic, sockets: [ListeningSockets], router: Router,
         routeIndexes: [Int32], requiresProxyHeader: Bool, tls: TLSServerContext? = nil,
-        http2: HTTP2Configuration, headLimits: HeadLimits, headTimeoutMs: UInt64, idleTimeoutMs: UInt64,
+        http2: HTTP2Configuration, sessionAgeMaxMs: UInt64 = 0, headLimits: HeadLimits, headTimeoutMs: UInt64,
+        idleTimeoutMs: UInt64,
         bodyTimeoutMs: UInt64,
         writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64,
         connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics,
@@ -113,6 +116,7 @@ public final class ListenerPlan: Sendable {
         self.requiresProxyHeader = requiresProxyHeader
         self.tls = tls
         self.http2 = http2
+        self.sessionAgeMaxMs = sessionAgeMaxMs
         self.parser = RequestParser(limits: headLimits)
         self.headBytesMax = headLimits.bytesMax
         self.headTimeoutMs = headTimeoutMs
