@@ -195,6 +195,10 @@ struct ConfigurationBuilder {
                 result.retry.on.append(condition)
             }
         }
+        if let text = node["websocket"]?["ping"]?.text {
+            result.webSocket.pingMs = try? Values.duration(text)
+        }
+        node["websocket"]?["pong-timeout"]?.store(&result.webSocket.pongTimeoutMs)
         node["hold"]?.storeSize(&result.holdBytes)
         result.compression = compression(node["compression"])
         if let upgrades = node["upgrades"] { result.upgrades = upgrades.texts.map { $0.value.lowercased() } }

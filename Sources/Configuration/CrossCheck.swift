@@ -192,6 +192,7 @@ struct CrossCheck {
         if case .list(let nodes)? = root["routes"]?.content {
             for node in nodes {
                 compression(node, &check)
+                webSocket(node, &check)
                 guard let name = node["name"], let text = name.text else { continue }
                 if let line = names[text] {
                     check.report(
@@ -200,7 +201,7 @@ struct CrossCheck {
                 } else {
                     names[text] = name.origin.line
                 }
-                for key in ["rewrite", "retry", "timeout", "hold", "compression"]
+                for key in ["rewrite", "retry", "timeout", "hold", "websocket", "compression"]
                 where node[key] != nil && node["service"] == nil
                     && (node["redirect"] != nil || node["respond"] != nil)
                 {
@@ -235,6 +236,29 @@ struct CrossCheck {
             check.report(
                 "listener \"\(first.name.value.clipped(64))\" answers every request with 404: there are no routes",
                 first.name.origin, severity: .warning)
+        }
+    }
+
+    /// Pings that could never be sent.
+    private func webSocket(_ node: Node, _ check: inout SchemaCheck) {
+        guard let section = node["websocket"] else { return }
+        if let upgrades = node["upgrades"],
+            !upgrades.texts.contains(where: { $0.value.lowercased() == "websocket" })
+        {
+            let origin = node.entries.first { $0.key.value == "websocket" }?.key.origin ?? node.origin
+            check.report(
+                "\"websocket\" has no effect without WebSockets", origin,
+                "expected \"websocket\" among the route's upgrades")
+        }
+        let upgraded =
+            node["timeout"]?["upgraded"]?.text.flatMap { try? Values.duration($0) }
+            ?? Route.Timeout().upgradedMs
+        if let ping = section["ping"], let ms = ping.text.flatMap({ try? Values.duration($0) }),
+            ms >= upgraded
+        {
+            check.report(
+                "a connection silent for so long is closed, not pinged", ping.origin,
+                "expected less than timeout.upgraded, \(Units.duration(upgraded))")
         }
     }
 

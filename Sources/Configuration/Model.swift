@@ -281,6 +281,15 @@ public struct Route: Sendable, Equatable {
 
         public init() {}
     }
+    /// What Weir does on WebSockets of its own accord.
+    public struct WebSocket: Sendable, Equatable {
+        /// A client silent for so long is sent a Ping; nil is never.
+        public var pingMs: Int64?
+        /// It has this long to answer, or to send anything else.
+        public var pongTimeoutMs: Int64 = 10_000
+
+        public init() {}
+    }
     public struct Retry: Sendable, Equatable {
         public enum Condition: Hashable, Sendable {
             /// No connection could be made.
@@ -313,6 +322,7 @@ public struct Route: Sendable, Equatable {
     public var holdBytes = 65_536
     /// Protocols a client may upgrade to, lower case; "connect" is the CONNECT method.
     public var upgrades = ["websocket"]
+    public var webSocket = WebSocket()
     /// Nil: responses go as they come.
     public var compression: Compression?
 

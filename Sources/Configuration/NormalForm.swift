@@ -138,6 +138,11 @@ private struct Form {
             "\(at) retry",
             "attempts=\(route.retry.attempts) on=\(route.retry.on.map(\.text).joined(separator: ","))")
         put("\(at) hold", Units.size(Int64(route.holdBytes)))
+        if let ping = route.webSocket.pingMs {
+            put(
+                "\(at) websocket",
+                "ping=\(Units.duration(ping)) pong-timeout=\(Units.duration(route.webSocket.pongTimeoutMs))")
+        }
         if let compression = route.compression { put("\(at) compression", compression.text) }
     }
 

@@ -299,6 +299,9 @@ struct SnapshotBuilder {
             retry: RetryPolicy(
                 attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
             holdBytes: route.holdBytes, upgrades: route.upgrades,
+            pings: route.webSocket.pingMs.map {
+                PingPlan(intervalMs: UInt64($0), patienceMs: UInt64(route.webSocket.pongTimeoutMs))
+            },
             compression: route.compression.map { CompressionRule($0) },
             metrics: metrics.route(route.name.value, service: serviceName))
     }

@@ -77,7 +77,8 @@ extension Reason {
         case .requestHeadTooLarge, .requestTargetTooLong: .resourceExhausted
         case .requestHeadTimeout, .requestBodyTimeout: .deadlineExceeded
         case .requestVersionUnsupported, .requestExpectationUnknown: .unimplemented
-        case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow: .cancelled
+        case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow, .pongTimeout:
+            .cancelled
 
         case .sessionViolation: .internal
 

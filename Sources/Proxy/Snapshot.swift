@@ -208,6 +208,8 @@ public final class RoutePlan: Sendable {
     public let holdBytes: Int
     /// Protocols a client may change to, lower case; "connect" stands for CONNECT.
     public let upgrades: [StaticBytes]
+    /// Pings of our own on WebSockets; nil: none.
+    public let pings: PingPlan?
     /// Which responses are compressed; nil: none.
     public let compression: CompressionRule?
     public let metrics: RouteMetrics
@@ -216,6 +218,7 @@ public final class RoutePlan: Sendable {
         name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
         upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String],
+        pings: PingPlan? = nil,
         compression: CompressionRule? = nil, metrics: RouteMetrics
     ) {
         self.name = StaticBytes(name)
@@ -230,6 +233,7 @@ public final class RoutePlan: Sendable {
         self.retry = retry
         self.holdBytes = holdBytes
         self.upgrades = upgrades.map { StaticBytes($0) }
+        self.pings = pings
         self.compression = compression
         self.metrics = metrics
     }
@@ -238,6 +242,19 @@ public final class RoutePlan: Sendable {
     public func allowsUpgrade(to token: UnsafeBufferPointer<UInt8>) -> Bool {
         guard let base = token.baseAddress else { return false }
         return upgrades.contains { equalIgnoringASCIICase(base, token.count, $0.base, $0.count) }
+    }
+}
+
+/// When WebSocket clients are sent a Ping.
+public struct PingPlan: Sendable, BitwiseCopyable {
+    /// Silence before it.
+    public var intervalMs: UInt64
+    /// Silence after it that ends the connection.
+    public var patienceMs: UInt64
+
+    public init(intervalMs: UInt64, patienceMs: UInt64) {
+        self.intervalMs = intervalMs
+        self.patienceMs = patienceMs
     }
 }
 
