@@ -195,6 +195,21 @@ def test_no_ping_behind_a_close_frame(weir, backend):
     assert stream.rest() == b""
 
 
+def test_no_ping_behind_the_clients_close_frame(weir, backend):
+    """It need not answer any more (§5.5.2): what is left is the endpoint's to say."""
+    def script(c):
+        c.send(wswire.agree(c.request()))
+        code = read_frame(c.exactly)[3]
+        c.backend.release.wait(1)
+        c.send(frame(CLOSE, code, mask=False))
+    w = weir(config(backend(script), **{"pong-timeout": "200ms"}))
+    stream = opened(w)
+    stream.send(wswire.close_frame(1000))
+    assert read_frame(stream.exactly)[2] == CLOSE
+    assert stream.rest() == b""
+    assert not w.wait_record(lambda line: line["status"] == 101).get("reason")
+
+
 def test_pings_do_not_keep_a_silent_connection(weir, backend):
     """`timeout.upgraded` is about what the two sides say to each other."""
     w = weir(config(backend(recorder), timeout={"upgraded": "1s"}))

@@ -115,6 +115,7 @@ extension Worker {
     private func mayPing(_ exchange: ExchangePointer) -> Bool {
         !exchange.pointee.requestBody.isDone && !exchange.pointee.responseDone
             && !exchange.pointee.clientKnowsWeGo && exchange.pointee.responseBody.frames?.isClosing == false
+            && exchange.pointee.requestBody.frames?.isClosing == false
     }
 
     private func sendPing(_ exchange: ExchangePointer, _ pings: PingsPointer) -> Bool {
