@@ -38,7 +38,7 @@ struct RouteWalk<Observer: TrialObserver> {
 
     let tables: RouteTables
     let request: RequestView
-    let scratch: RouteScratch
+    unowned(unsafe) let scratch: RouteScratch
     /// Path in normal form.
     let path: UnsafePointer<UInt8>
     let count: Int

@@ -21,21 +21,24 @@ extension Worker {
         }
         let routeIndex = Int(plan.routeIndexes[Int(exchange.pointee.match.route)])
         exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { snapshot in
-            let route = snapshot.routes[routeIndex]
-            exchange.pointee.route = route
-            exchange.pointee.counters = route.metrics.cell(worker: index)
-            exchange.pointee.headTimeoutMs = route.headTimeoutMs
-            exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
-            exchange.pointee.hasResponseRules = route.responseRules != nil
-            exchange.pointee.compresses = route.compression != nil
-            switch route.action {
-            case .forward(let serviceID), .files(let serviceID):
-                exchange.pointee.service = snapshot.services[serviceID]
-                exchange.pointee.serviceID = serviceID
-            case .redirect, .respond: break
-            }
+            exchange.pointee.lentRoute = snapshot.lentRoutes[routeIndex]
+            exchange.pointee.lentRoute? { adopt(exchange, $0, snapshot) }
         }
         if exchange.pointee.request.method == .connect && !prepareConnect(exchange) { return .finish }
         return .next
+    }
+
+    private func adopt(_ exchange: ExchangePointer, _ route: RoutePlan, _ snapshot: Snapshot) {
+        exchange.pointee.counters = route.metrics.cell(worker: index)
+        exchange.pointee.headTimeoutMs = route.headTimeoutMs
+        exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
+        exchange.pointee.hasResponseRules = route.responseRules != nil
+        exchange.pointee.compresses = route.compression != nil
+        switch route.action {
+        case .forward(let serviceID), .files(let serviceID):
+            exchange.pointee.lentService = snapshot.lentServices[serviceID]
+            exchange.pointee.serviceID = serviceID
+        case .redirect, .respond: break
+        }
     }
 }
