@@ -143,7 +143,7 @@ struct CrossCheck {
                     "a listener with protocol: \(`protocol`.rawValue) does not read requests")
             }
         }
-        refuse(node, ["min-body-rate"], place)
+        refuse(node, ["min-body-rate", "http2"], place)
         // With a PROXY header, a handshake or a ClientHello to wait for, there is a head after all.
         let waitsForHeader =
             `protocol` == .tcp
@@ -215,6 +215,7 @@ struct CrossCheck {
             for node in nodes {
                 compression(node, &check)
                 grpcWeb(node, &check)
+                webSocket(node, &check)
                 guard let name = node["name"], let text = name.text else { continue }
                 if let line = names[text] {
                     check.report(
@@ -223,7 +224,7 @@ struct CrossCheck {
                 } else {
                     names[text] = name.origin.line
                 }
-                for key in ["rewrite", "retry", "timeout", "hold", "decompress-requests", "grpc-web"]
+                for key in ["rewrite", "retry", "timeout", "hold", "websocket", "decompress-requests", "grpc-web"]
                 where node[key] != nil && node["service"] == nil
                     && (node["redirect"] != nil || node["respond"] != nil)
                 {
@@ -276,6 +277,29 @@ struct CrossCheck {
             "\"grpc-web\" needs a service that speaks HTTP/2, and \"\(name.clipped(64))\" does not", origin,
             service.files == nil
                 ? "set protocol: h2 in services.\(name.clipped(64))" : "files are not called with gRPC")
+    }
+
+    /// Pings that could never be sent.
+    private func webSocket(_ node: Node, _ check: inout SchemaCheck) {
+        guard let section = node["websocket"] else { return }
+        if let upgrades = node["upgrades"],
+            !upgrades.texts.contains(where: { $0.value.lowercased() == "websocket" })
+        {
+            let origin = node.entries.first { $0.key.value == "websocket" }?.key.origin ?? node.origin
+            check.report(
+                "\"websocket\" has no effect without WebSockets", origin,
+                "expected \"websocket\" among the route's upgrades")
+        }
+        let upgraded =
+            node["timeout"]?["upgraded"]?.text.flatMap { try? Values.duration($0) }
+            ?? Route.Timeout().upgradedMs
+        if let ping = section["ping"], let ms = ping.text.flatMap({ try? Values.duration($0) }),
+            ms >= upgraded
+        {
+            check.report(
+                "a connection silent for so long is closed, not pinged", ping.origin,
+                "expected less than timeout.upgraded, \(Units.duration(upgraded))")
+        }
     }
 
     /// Keys that are about endpoints, on a service that has none.

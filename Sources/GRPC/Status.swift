@@ -79,7 +79,8 @@ extension Reason {
         case .requestHeadTooLarge, .requestTargetTooLong, .requestDecodedTooLarge: .resourceExhausted
         case .requestHeadTimeout, .requestBodyTimeout: .deadlineExceeded
         case .requestVersionUnsupported, .requestExpectationUnknown: .unimplemented
-        case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow: .cancelled
+        case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow, .pongTimeout:
+            .cancelled
 
         case .sessionViolation: .internal
 

@@ -128,6 +128,8 @@ public final class ListenerPlan: Sendable {
     /// nil: connections are not encrypted.
     public let tls: TLSServerContext?
     public let http2: HTTP2Configuration
+    /// An HTTP/2 connection is asked to end at about this age; 0: at none.
+    public let sessionAgeMaxMs: UInt64
     public let parser: RequestParser
     public let headBytesMax: Int
     public let headTimeoutMs: UInt64
@@ -148,7 +150,8 @@ public final class ListenerPlan: Sendable {
     public init(
         id: Int, name: String, traffic: Traffic, sockets: [ListeningSockets], router: Router,
         routeIndexes: [Int32], requiresProxyHeader: Bool, tls: TLSServerContext? = nil,
-        http2: HTTP2Configuration, headLimits: HeadLimits, headTimeoutMs: UInt64, idleTimeoutMs: UInt64,
+        http2: HTTP2Configuration, sessionAgeMaxMs: UInt64 = 0, headLimits: HeadLimits, headTimeoutMs: UInt64,
+        idleTimeoutMs: UInt64,
         bodyTimeoutMs: UInt64,
         writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64,
         connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics,
@@ -163,6 +166,7 @@ public final class ListenerPlan: Sendable {
         self.requiresProxyHeader = requiresProxyHeader
         self.tls = tls
         self.http2 = http2
+        self.sessionAgeMaxMs = sessionAgeMaxMs
         self.parser = RequestParser(limits: headLimits)
         self.headBytesMax = headLimits.bytesMax
         self.headTimeoutMs = headTimeoutMs
@@ -277,6 +281,8 @@ public final class RoutePlan: Sendable {
     public let holdBytes: Int
     /// Protocols a client may change to, lower case; "connect" stands for CONNECT.
     public let upgrades: [StaticBytes]
+    /// Pings of our own on WebSockets; nil: none.
+    public let pings: PingPlan?
     /// Which responses are compressed; nil: none.
     public let compression: CompressionRule?
     /// gRPC-Web requests are forwarded as gRPC.
@@ -289,7 +295,7 @@ public final class RoutePlan: Sendable {
         name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
         upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String],
-        compression: CompressionRule? = nil, bridgesWeb: Bool = false,
+        pings: PingPlan? = nil, compression: CompressionRule? = nil, bridgesWeb: Bool = false,
         decompression: DecoderLimits? = nil, metrics: RouteMetrics
     ) {
         self.name = StaticBytes(name)
@@ -304,6 +310,7 @@ public final class RoutePlan: Sendable {
         self.retry = retry
         self.holdBytes = holdBytes
         self.upgrades = upgrades.map { StaticBytes($0) }
+        self.pings = pings
         self.compression = compression
         self.bridgesWeb = bridgesWeb
         self.decompression = decompression
@@ -314,6 +321,19 @@ public final class RoutePlan: Sendable {
     public func allowsUpgrade(to token: UnsafeBufferPointer<UInt8>) -> Bool {
         guard let base = token.baseAddress else { return false }
         return upgrades.contains { equalIgnoringASCIICase(base, token.count, $0.base, $0.count) }
+    }
+}
+
+/// When WebSocket clients are sent a Ping.
+public struct PingPlan: Sendable, BitwiseCopyable {
+    /// Silence before it.
+    public var intervalMs: UInt64
+    /// Silence after it that ends the connection.
+    public var patienceMs: UInt64
+
+    public init(intervalMs: UInt64, patienceMs: UInt64) {
+        self.intervalMs = intervalMs
+        self.patienceMs = patienceMs
     }
 }
 

@@ -72,6 +72,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case clientClosedDuringRequest
     case clientClosedDuringResponse
     case clientTooSlow
+    case pongTimeout
     case proxyHeaderMalformed
     case sessionViolation
 
@@ -173,6 +174,7 @@ extension Reason {
         case .clientClosedDuringRequest: ("client-closed-during-request", .client, 0, "", .never)
         case .clientClosedDuringResponse: ("client-closed-during-response", .client, 0, "", .never)
         case .clientTooSlow: ("client-too-slow", .client, 0, "", .never)
+        case .pongTimeout: ("pong-timeout", .client, 0, "", .never)
         case .proxyHeaderMalformed: ("proxy-header-malformed", .client, 0, "", .never)
         case .sessionViolation: ("session-violation", .client, 0, "", .never)
         case .tlsNoSharedCipher: ("tls-no-shared-cipher", .client, 0, "", .never)

@@ -105,6 +105,12 @@ extension MetricsSnapshot {
         page.family("weir_retries_total", "counter", "Attempts beyond the first.") {
             for route in routes { $0.series(labels(route), route.retries) }
         }
+        page.family("weir_websockets_total", "counter", "WebSockets opened.") {
+            for route in routes where route.webSockets > 0 { $0.series(labels(route), route.webSockets) }
+        }
+        page.family("weir_websockets_open", "gauge", "WebSockets open now.") {
+            for route in routes where route.webSockets > 0 { $0.series(labels(route), route.webSocketsOpen) }
+        }
     }
 
     private func writeEndpoints(_ page: inout ExpositionPage) {

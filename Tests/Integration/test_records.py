@@ -20,6 +20,7 @@ import pytest
 import certs
 import h2wire
 import wire
+import wswire
 from backends import Blackhole, UDPBackend, answer, closed_port, drop, fixed, hang, once, serve, silent
 from harness import ROOT, Load, assert_made_by_weir, merge, proxy_to, tcp_to, udp_to
 from test_http2_responses import Origin
@@ -87,6 +88,14 @@ def client_too_slow(weir, backend):
     stream = w.connect()
     stream.send(head_bytes("GET / HTTP/1.1"))
     w.wait_reason("client-too-slow")
+    return w, None
+
+
+def pong_timeout(weir, backend):
+    w = weir(proxy_to(backend(wswire.echo), route={"websocket": {"ping": "100ms", "pong-timeout": "100ms"}}))
+    stream = w.connect()
+    wswire.opened(stream)
+    stream.rest()
     return w, None
 
 
@@ -390,6 +399,7 @@ PROVOKE = {
     "client-closed-during-request": client_closes_during_request,
     "client-closed-during-response": client_closes_during_response,
     "client-too-slow": client_too_slow,
+    "pong-timeout": pong_timeout,
     "proxy-header-malformed": proxy_header_malformed,
     "session-violation": session_violation,
     "tls-no-shared-cipher": handshake(rsa_only),

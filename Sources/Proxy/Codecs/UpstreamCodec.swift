@@ -11,6 +11,7 @@ import Reactor
 import Resilience
 import Routing
 import TLS
+import WebSocket
 
 /// Where the parts of a request head stand in `output`.
 struct WrittenRequest {
@@ -86,7 +87,7 @@ extension Worker {
 
     private func writeWebSocketKey(_ writer: inout ByteWriter) {
         writer.append("sec-websocket-key: ")
-        writer.append(WebSocketKey.text(random.next(), random.next()))
+        writer.append(HandshakeKey.text(random.next(), random.next()))
         writer.append("\r\n")
     }
 

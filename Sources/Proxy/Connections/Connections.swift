@@ -16,6 +16,7 @@ import Reactor
 import Resilience
 import Routing
 import Telemetry
+import WebSocket
 
 typealias ClientPointer = UnsafeMutablePointer<ClientConnection>
 typealias ExchangePointer = UnsafeMutablePointer<Exchange>
@@ -88,7 +89,9 @@ struct BodyReader {
     var count: UInt64 = 0
     var chunked = ChunkedDecoder()
     /// Follows WebSocket frames, so that we know where one of ours may stand.
-    var frames: WebSocketFrames?
+    var frames: FrameFollower?
+    /// A WebSocket client's direction: the answers to our Pings are taken out of it.
+    var pings: PingsPointer?
     /// Trailers that came with the end of a stream, as lines; the reader's to give back.
     var trailers: BufferPointer?
 
@@ -241,7 +244,7 @@ struct Exchange {
 }
 
 enum ExchangeTimer: UInt8 {
-    case none, backoff, hold
+    case none, backoff, hold, ping
 }
 
 /// One connection to an endpoint.

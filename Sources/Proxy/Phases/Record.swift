@@ -74,6 +74,7 @@ extension Worker {
         if exchange.pointee.responsePipe.exists { pipes.give(exchange.pointee.responsePipe) }
         if exchange.pointee.requestPipe.exists { pipes.give(exchange.pointee.requestPipe) }
         closeFile(exchange)
+        if exchange.pointee.upgrade == .open { closeWebSocket(exchange) }
         if exchange.pointee.timer >= 0 { timers.remove(exchange.pointee.timer) }
         if exchange.pointee.totalTimer >= 0 { timers.remove(exchange.pointee.totalTimer) }
         exchange.pointee.timer = -1

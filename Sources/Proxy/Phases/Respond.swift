@@ -255,8 +255,13 @@ extension Worker {
             return false
         }
         touch(upstream, exchange)
-        let relayed = relayResponse(exchange, upstream, input, received, prefixCount: 0)
-        return checkRelayed(exchange, upstream, relayed, extra: received - relayed.consumed)
+        var start = 0
+        if let pings = exchange.pointee.requestBody.pings, pings.pointee.clock.isDue {
+            guard let passed = sendPing(exchange, upstream, pings, within: received) else { return false }
+            start = passed
+        }
+        let relayed = relayResponse(exchange, upstream, input + start, received - start, prefixCount: 0)
+        return checkRelayed(exchange, upstream, relayed, extra: received - start - relayed.consumed)
     }
 
     func checkRelayed(
