@@ -20,7 +20,7 @@ import Telemetry
 /// A reference to an object that something else keeps alive (a lease, a table), used without counting:
 /// plans and endpoints are shared by all workers, and a count they all wrote with every request would
 /// travel from core to core.
-struct Lent<Object: AnyObject>: BitwiseCopyable {
+struct Lent<Object: AnyObject>: BitwiseCopyable, @unchecked Sendable {
     private let reference: Unmanaged<Object>
 
     init(_ object: Object) { reference = .passUnretained(object) }
@@ -122,6 +122,7 @@ public final class ListenerPlan: Sendable {
     /// One entry per address the listener is bound to.
     public let sockets: [ListeningSockets]
     public let router: Router
+    let lentRouter: Lent<Router>
     /// Router rule number → index into Snapshot.routes.
     public let routeIndexes: [Int32]
     public let requiresProxyHeader: Bool
@@ -162,6 +163,7 @@ public final class ListenerPlan: Sendable {
         self.traffic = traffic
         self.sockets = sockets
         self.router = router
+        lentRouter = Lent(router)
         self.routeIndexes = routeIndexes
         self.requiresProxyHeader = requiresProxyHeader
         self.tls = tls
