@@ -100,6 +100,6 @@ let package = Package(
                 "Admin", "Control", "Configuration", "Telemetry", "Resilience", "Reactor", "HTTPModel",
             ]),
         // The house itself: imports against the floors, ARCHITECTURE.md, banned calls, documented keys.
-        .testTarget(name: "HouseTests", dependencies: ["Configuration", "Resilience"]),
+        .testTarget(name: "HouseTests", dependencies: ["Configuration", "HTTP2", "Resilience"]),
     ]
 )

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE 1
 #include "CLinux.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <netinet/udp.h>
@@ -12,6 +13,30 @@
 
 int weir_accept(int fd, struct sockaddr_storage *address, socklen_t *length) {
     return accept4(fd, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+#define NEVER_WAIT (MSG_NOSIGNAL | MSG_DONTWAIT)
+
+ssize_t weir_receive(int fd, void *bytes, size_t count) {
+    long result = syscall(SYS_recvfrom, fd, bytes, count, MSG_DONTWAIT, 0, 0);
+    return result >= 0 ? result : -errno;
+}
+
+ssize_t weir_send(int fd, const void *bytes, size_t count, int more) {
+    long result = syscall(SYS_sendto, fd, bytes, count, NEVER_WAIT | (more ? MSG_MORE : 0), 0, 0);
+    return result >= 0 ? result : -errno;
+}
+
+ssize_t weir_send_parts(int fd, struct iovec *parts, size_t count, int more) {
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+    long result = syscall(SYS_sendmsg, fd, &message, NEVER_WAIT | (more ? MSG_MORE : 0));
+    return result >= 0 ? result : -errno;
+}
+
+int weir_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms) {
+    // epoll_wait does not exist on every architecture.
+    long result = syscall(SYS_epoll_pwait, epoll, events, count, timeout_ms, 0, 0);
+    return result >= 0 ? (int)result : -errno;
 }
 
 int weir_pipe(int fds[2]) { return pipe2(fds, O_NONBLOCK | O_CLOEXEC); }

@@ -109,6 +109,7 @@ extension Reason {
         case .upstreamCertificateUntrusted, .upstreamCertificateName: .unavailable
         case .upstreamCertificateExpired, .upstreamHandshakeFailed: .unavailable
         case .upstreamProtocolMismatch, .upstreamStreamRefused, .upstreamUpgradeDeclined: .unavailable
+        case .upstreamSessionViolation: .unavailable
 
         // L4 connections
         case .idleTimeout: .deadlineExceeded

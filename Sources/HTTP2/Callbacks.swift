@@ -157,7 +157,10 @@ private func frameReceived(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_f
     case FrameType.headers:
         finishHead(s, endsStream: header.pointee.flags & FrameFlag.endStream != 0)
     case FrameType.resetStream:
-        guard let record = s.pointee.streams.find(header.pointee.stream_id) else { return }
+        // One that is closed stays until its last event is taken, and says nothing more.
+        guard let record = s.pointee.streams.find(header.pointee.stream_id),
+            !record.pointee.flags.contains(.isClosed)
+        else { return }
         var event = HTTP2Event(.reset)
         event.stream = record.pointee.id
         event.record = record
@@ -190,7 +193,8 @@ private func frameReceived(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_f
 /// The library has changed its own order already (RFC 9218 §7.1).
 private func priorityUpdated(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_extension>) {
     guard let payload = frame.pointee.payload?.assumingMemoryBound(to: nghttp2_ext_priority_update.self),
-        let record = s.pointee.streams.find(payload.pointee.stream_id)
+        let record = s.pointee.streams.find(payload.pointee.stream_id),
+        !record.pointee.flags.contains(.isClosed)
     else { return }
     var priority = StreamPriority()
     if let text = payload.pointee.field_value {

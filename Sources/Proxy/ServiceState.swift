@@ -29,15 +29,12 @@ struct ServiceState {
 
 /// The balancers' view of a service: weights from the plan, loads from the endpoints.
 struct ServiceEndpoints: EndpointView {
-    private let table: UnsafePointer<Unmanaged<Endpoint>>
-    let count: Int
+    private let endpoints: LentTable<Endpoint>
+    var count: Int { endpoints.count }
 
-    init(plan: borrowing ServicePlan) {
-        table = plan.endpointTable
-        count = plan.endpointCount
-    }
+    init(plan: borrowing ServicePlan) { endpoints = plan.lentEndpoints }
 
-    func weight(_ i: Int) -> UInt32 { table[i]._withUnsafeGuaranteedRef { $0.weight } }
-    func load(_ i: Int) -> Int { table[i]._withUnsafeGuaranteedRef { $0.load.load(ordering: .relaxed) } }
+    func weight(_ i: Int) -> UInt32 { endpoints[i]?({ $0.weight }) ?? 0 }
+    func load(_ i: Int) -> Int { endpoints[i]?({ $0.load.load(ordering: .relaxed) }) ?? 0 }
     func isAvailable(_ i: Int) -> Bool { true }
 }

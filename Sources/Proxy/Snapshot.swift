@@ -17,6 +17,41 @@ import Synchronization
 import TLS
 import Telemetry
 
+/// A reference to an object that something else keeps alive (a lease, a table), used without counting:
+/// plans and endpoints are shared by all workers, and a count they all wrote with every request would
+/// travel from core to core.
+struct Lent<Object: AnyObject>: BitwiseCopyable {
+    private let reference: Unmanaged<Object>
+
+    init(_ object: Object) { reference = .passUnretained(object) }
+
+    /// The object, counted: off the hot path.
+    var object: Object { reference.takeUnretainedValue() }
+
+    @inline(__always)
+    func callAsFunction<Result>(_ body: (Object) -> Result) -> Result {
+        reference._withUnsafeGuaranteedRef(body)
+    }
+}
+
+/// What an array of shared objects looks like to those who must not count: the array stays the owner.
+struct LentTable<Object: AnyObject>: @unchecked Sendable {
+    private let base: UnsafeMutablePointer<Lent<Object>?>
+    let count: Int
+
+    init(_ objects: [Object?]) {
+        base = .allocate(capacity: max(1, objects.count))
+        count = objects.count
+        for (i, object) in objects.enumerated() { base[i] = object.map { Lent($0) } }
+    }
+
+    /// The object at an index; nil when there is none (any more).
+    @inline(__always)
+    subscript(_ i: Int) -> Lent<Object>? { i < count ? base[i] : nil }
+
+    func deallocate() { base.deallocate() }
+}
+
 /// Everything a worker needs to serve requests. Immutable.
 public final class Snapshot: Sendable {
     /// Counts up from 1 with every change published.
@@ -29,6 +64,10 @@ public final class Snapshot: Sendable {
     /// Clients in these blocks are believed about whom they speak for (law 9).
     public let trusted: [AddressBlock]
     public let forwarding: ForwardingPlan
+    /// The same, to be read without counting references.
+    let lentListeners: LentTable<ListenerPlan>
+    let lentRoutes: LentTable<RoutePlan>
+    let lentServices: LentTable<ServicePlan>
 
     public init(
         generation: UInt64, listeners: [ListenerPlan?], routes: [RoutePlan], services: [ServicePlan?],
@@ -40,6 +79,15 @@ public final class Snapshot: Sendable {
         self.services = services
         self.trusted = trusted
         self.forwarding = forwarding
+        lentListeners = LentTable(listeners)
+        lentRoutes = LentTable(routes)
+        lentServices = LentTable(services)
+    }
+
+    deinit {
+        lentListeners.deallocate()
+        lentRoutes.deallocate()
+        lentServices.deallocate()
     }
 }
 
@@ -317,9 +365,9 @@ public final class ServicePlan: @unchecked Sendable {
     public let name: StaticBytes
     public let algorithm: Balancer.Algorithm
     public let endpoints: [Endpoint]
-    /// The same, to be read without reference counting.
-    let endpointTable: UnsafePointer<Unmanaged<Endpoint>>
-    let endpointCount: Int
+    /// The same, to be read without counting references.
+    let lentEndpoints: LentTable<Endpoint>
+    var endpointCount: Int { lentEndpoints.count }
     public let connectTimeoutMs: UInt64
     /// Idle connections kept per endpoint and worker.
     public let idleConnectionsMax: Int
@@ -346,10 +394,7 @@ public final class ServicePlan: @unchecked Sendable {
         self.name = StaticBytes(name)
         self.algorithm = algorithm
         self.endpoints = endpoints
-        let table = UnsafeMutablePointer<Unmanaged<Endpoint>>.allocate(capacity: max(1, endpoints.count))
-        for (i, endpoint) in endpoints.enumerated() { table[i] = .passUnretained(endpoint) }
-        endpointTable = UnsafePointer(table)
-        endpointCount = endpoints.count
+        lentEndpoints = LentTable(endpoints)
         self.connectTimeoutMs = connectTimeoutMs
         self.idleConnectionsMax = idleConnectionsMax
         self.idleTimeoutMs = idleTimeoutMs
@@ -361,7 +406,7 @@ public final class ServicePlan: @unchecked Sendable {
         self.files = files
     }
 
-    deinit { endpointTable.deallocate() }
+    deinit { lentEndpoints.deallocate() }
 }
 
 /// Version of the PROXY header sent to endpoints.

@@ -460,7 +460,10 @@ public final class Worker: @unchecked Sendable {
         status.isDraining.store(true, ordering: .releasing)
         drainStartedMs = nowMs
         acceptTheRest()
-        sessions.each { if $0.pointee.client != nil { shutDown($0) } }
+        sessions.each {
+            // One that ended earlier in this turn is still in its slot, and belongs to nobody.
+            if let client = $0.pointee.client, client.pointee.session == $0 { shutDown($0) }
+        }
         stopListening(keepingDatagrams: true)
         timers.arm(acceptTimer, atMs: nowMs + Self.drainStepMs)
     }

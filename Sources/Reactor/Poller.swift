@@ -103,8 +103,7 @@ public struct Poller: ~Copyable {
     /// Waits for events; timeoutMs -1 waits for ever. Returns how many there are.
     @inline(__always)
     public func wait(timeoutMs: Int32) -> Int {
-        let count = epoll_wait(descriptor, events, Int32(Self.eventsMax), timeoutMs)
-        return count > 0 ? Int(count) : 0
+        max(0, Int(weir_epoll_wait(descriptor, events, Int32(Self.eventsMax), timeoutMs)))
     }
 
     @inline(__always)

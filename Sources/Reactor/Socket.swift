@@ -19,8 +19,7 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
     /// Receives up to `capacity` bytes; 0 at end of stream.
     @inline(__always)
     public func receive(_ into: UnsafeMutablePointer<UInt8>, _ capacity: Int) -> Int {
-        let count = recv(fd, into, capacity, Int32(MSG_DONTWAIT))
-        return count >= 0 ? count : Int(-errno)
+        weir_receive(fd, into, capacity)
     }
 
     /// Whether the peer has closed or sent something, without consuming it: > 0 bytes waiting, 0 end of
@@ -34,20 +33,13 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
     /// Sends bytes; more: more will follow at once, so let the kernel fill the segment.
     @inline(__always)
     public func send(_ bytes: UnsafePointer<UInt8>, _ byteCount: Int, more: Bool = false) -> Int {
-        let flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0)
-        let count = Glibc.send(fd, bytes, byteCount, Int32(flags))
-        return count >= 0 ? count : Int(-errno)
+        weir_send(fd, bytes, byteCount, more ? 1 : 0)
     }
 
     /// Sends several runs of bytes in one call.
     @inline(__always)
     public func send(_ parts: UnsafeMutablePointer<iovec>, count partCount: Int, more: Bool = false) -> Int {
-        var message = msghdr()
-        message.msg_iov = parts
-        message.msg_iovlen = partCount
-        let flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0)
-        let count = sendmsg(fd, &message, Int32(flags))
-        return count >= 0 ? count : Int(-errno)
+        weir_send_parts(fd, parts, partCount, more ? 1 : 0)
     }
 
     // MARK: life

@@ -122,6 +122,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case upstreamHandshakeFailed
     case upstreamProtocolMismatch
     case upstreamStreamRefused
+    case upstreamSessionViolation
     case upstreamUpgradeDeclined
 
     // L4 connections
@@ -226,6 +227,8 @@ extension Reason {
             ("upstream-upgrade-declined", .upstream, 502, "http_upgrade_failed", .never)
         case .upstreamStreamRefused:
             ("upstream-stream-refused", .upstream, 502, "http_request_error", .ifUnsent)
+        case .upstreamSessionViolation:
+            ("upstream-session-violation", .upstream, 502, "http_protocol_error", .yes)
 
         case .idleTimeout: ("idle-timeout", .client, 0, "", .never)
 

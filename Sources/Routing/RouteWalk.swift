@@ -38,7 +38,7 @@ struct RouteWalk<Observer: TrialObserver> {
 
     let tables: RouteTables
     let request: RequestView
-    let scratch: RouteScratch
+    unowned(unsafe) let scratch: RouteScratch
     /// The client's; nil: it showed none.
     let certificate: UnsafePointer<CertificateView>?
     /// Path in normal form.

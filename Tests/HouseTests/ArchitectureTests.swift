@@ -1,5 +1,6 @@
 // ARCHITECTURE.md and the documents against the sources they speak of.
 
+import HTTP2
 import Resilience
 import Testing
 
@@ -109,7 +110,13 @@ struct ArchitectureTests {
         for (number, name) in names.enumerated().dropFirst() {
             #expect(page.contains("| \(number) | `\(name)` |"), "no row \(number) for \(name)")
         }
-        #expect(page.matches(of: /(?m)^\| [0-9]+ \| `/).count == names.count - 1)
+        let own = HTTP2Violation.allCases.filter { $0 != .none }
+        for violation in own {
+            let row = "| \(violation.number) | `\(violation)` | \(violation.text) | \(violation.section) |"
+            #expect(page.contains(row), "no row \(row)")
+        }
+        #expect(page.matches(of: /(?m)^\| [0-9]+ \| `/).count == names.count - 1 + own.count)
+        #expect(names.count <= 100, "the numbers of HTTP/2 begin at 101")
     }
 
     @Test("the pages link to what exists")

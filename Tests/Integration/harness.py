@@ -198,11 +198,10 @@ class Weir:
         return self.process.wait(timeout)
 
     def stop(self):
-        """Stop now (two SIGTERMs); returns the exit code the process ended with by itself, or None."""
+        """Stop now (two SIGTERMs); returns the exit code, -9 when it had to be killed, or None when it never ran."""
         if self.process is None:
             return None
-        code = self.process.poll()
-        if code is None:
+        if self.process.poll() is None:
             for _ in range(2):
                 self.process.send_signal(signal.SIGTERM)
                 try:
@@ -214,7 +213,7 @@ class Weir:
                 self.process.kill()
                 self.process.wait()
         self.output.close()
-        return code
+        return self.process.returncode
 
     # what it uses
     def rss_kib(self) -> int:

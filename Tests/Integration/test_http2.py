@@ -497,3 +497,22 @@ def test_silent_client_is_closed(weir, backend):
     with h2wire.connect(w.address) as s:
         assert s.until_closed()
     assert wire.Stream(half).rest() is not None
+
+
+def test_clients_leave_as_the_stop_begins(weir, backend):
+    """Both in the same turn of the loop: a connection that has just ended is told nothing any more."""
+    w = weir(proxy_to(backend(), routes=[{"name": "all", "match": {"path": "/*"}, "respond": {"status": 200}}],
+                      workers=1))
+    sessions = [h2wire.connect(w.address) for _ in range(8)]
+    for s in sessions:
+        assert s.fetch("/").status == 200
+    # Turns of the loop that are long enough for the end of a connection and the stop to meet in one.
+    busy = [w.connect() for _ in range(100)]
+    for stream in busy:
+        stream.send(wire.head_bytes("GET / HTTP/1.1") * 200)
+    for s in sessions:
+        s.close()
+    w.process.send_signal(signal.SIGTERM)
+    for stream in busy:
+        stream.close()
+    assert w.wait_exit() == 0

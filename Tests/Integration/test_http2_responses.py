@@ -157,7 +157,7 @@ def test_requests_share_a_connection(weir):
         for stream in streams:
             stream.send(wire.head_bytes("GET / HTTP/1.1"))
         assert [stream.response().status for stream in streams] == [204] * 20
-        assert together.is_set() and len(origin.connections) <= 2
+        assert together.wait(wire.PATIENCE) and len(origin.connections) <= 2
 
 
 def test_max_concurrent_streams_of_the_endpoint_is_kept(weir):

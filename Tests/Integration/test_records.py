@@ -297,6 +297,15 @@ def stream_refused(weir, backend):
         return w, get(w)
 
 
+def upstream_session_violation(weir, backend):
+    # Flow control for a stream that nobody has opened.
+    def break_rules(session, number, state):
+        session.send(h2wire.window_update(number + 1000, 1))
+    with Origin(answer=break_rules) as origin:
+        w = weir(proxy_to(origin, service={"protocol": "h2"}))
+        return w, get(w)
+
+
 class OverHTTP2:
     """A response that came on a stream, as the checks below ask for one."""
 
@@ -416,6 +425,7 @@ PROVOKE = {
     "upstream-handshake-failed": endpoint_without_tls,
     "upstream-protocol-mismatch": endpoint_over_tls(service={"protocol": "h2"}),
     "upstream-stream-refused": stream_refused,
+    "upstream-session-violation": upstream_session_violation,
     "upstream-upgrade-declined": upgrade_declined,
     "idle-timeout": idle_timeout,
     "upstream-silent": udp(lambda w: None, lambda b, data: None, timeout={"idle": "200ms"}),
@@ -436,6 +446,8 @@ def test_reason(weir, backend, reason):
     facts = FACTS[reason]
     line = w.wait_reason(reason)
     assert line["side"] == facts["side"]
+    if reason.endswith("session-violation"):
+        assert line["detail"] > 100, "the number of an HTTP/2 violation (docs/conformance.md)"
     assert line["client"] == "127.0.0.1"
     assert line["phase"] in ("accept", "handshake", "read", "route", "admit", "lookup", "select", "forward",
                              "respond", "record")

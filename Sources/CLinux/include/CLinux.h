@@ -17,6 +17,14 @@
 /// accept4(2), non-blocking and close-on-exec.
 int weir_accept(int fd, struct sockaddr_storage *address, socklen_t *length);
 
+/// The calls of the hot path: recv(2), send(2), sendmsg(2) (never waiting, never raising SIGPIPE) and
+/// epoll_wait(2). Not libc's, which are points of thread cancellation: that costs each of them two
+/// locked instructions. A count, or -errno.
+ssize_t weir_receive(int fd, void *bytes, size_t count);
+ssize_t weir_send(int fd, const void *bytes, size_t count, int more);
+ssize_t weir_send_parts(int fd, struct iovec *parts, size_t count, int more);
+int weir_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms);
+
 /// pipe2(2), non-blocking and close-on-exec.
 int weir_pipe(int fds[2]);
 

@@ -8,9 +8,28 @@ import HTTP1
 import HTTPModel
 import Reactor
 import Resilience
+import TLS
 import Telemetry
 
 extension Worker {
+    /// The handshake has agreed on a version of HTTP. True: the connection is ready for its first head.
+    func begin(_ client: ClientPointer, _ plan: ListenerPlan, speaking version: NegotiatedProtocol) -> Bool {
+        if version == .h2 { return beginSession(client, plan) }
+        setDeadline(client, .head, afterMs: plan.headTimeoutMs)
+        return true
+    }
+
+    /// How the end of a request's body will be known. On a stream a length is checked by its session.
+    func bodyFraming(of head: RequestHead, _ client: ClientPointer) -> BodyFraming {
+        client.pointee.transport.isStream && head.framing == .chunked ? .untilClose : head.framing
+    }
+
+    /// Whether this client would take the status of an ordinary response for the opening of the tunnel it
+    /// asked for: the success of an extended CONNECT says just that (RFC 8441 §5).
+    func readsAsAgreement(_ status: UInt16, _ client: ClientPointer) -> Bool {
+        client.pointee.transport.isStream && (200..<300).contains(status)
+    }
+
     /// Begins a response head.
     func beginResponseHead(
         _ exchange: ExchangePointer, _ status: UInt16, reason: StaticString, _ writer: inout ByteWriter

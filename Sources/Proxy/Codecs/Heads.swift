@@ -21,7 +21,13 @@ extension Worker {
     func writeRequestHead(
         _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
     ) -> WrittenRequest? {
-        guard let route = exchange.pointee.route else { return nil }
+        guard let route = exchange.pointee.lentRoute else { return nil }
+        return route { writeRequestHead(exchange, $0, view, &writer) }
+    }
+
+    private func writeRequestHead(
+        _ exchange: ExchangePointer, _ route: RoutePlan, _ view: RequestView, _ writer: inout ByteWriter
+    ) -> WrittenRequest {
         let request = view.head.pointee
         let rules = route.requestRules
         var written = WrittenRequest()

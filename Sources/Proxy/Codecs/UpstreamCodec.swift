@@ -26,6 +26,15 @@ struct WrittenRequest {
 }
 
 extension Worker {
+    /// How the end of a response's body will be known. Only the end of a stream says that all of it came:
+    /// its length has been checked by then.
+    func bodyFraming(of head: ResponseHead, _ upstream: UpstreamPointer) -> BodyFraming {
+        guard let stream = upstream.pointee.transport.stream, head.framing != .none else {
+            return head.framing
+        }
+        return stream.pointee.ended && stream.pointee.trailers == nil ? .none : .untilClose
+    }
+
     /// Ends a request head with the framing of its body.
     func endRequestHead(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ view: RequestView,

@@ -7,10 +7,11 @@ import Telemetry
 
 extension Worker {
     /// The listener's current plan; nil when a reload removed it.
+    func listenerPlan(_ client: ClientPointer) -> ListenerPlan? { lentPlan(client)?.object }
+
     @inline(__always)
-    func listenerPlan(_ client: ClientPointer) -> ListenerPlan? {
-        let id = client.pointee.listenerID
-        return id < snapshot.listeners.count ? snapshot.listeners[id] : nil
+    func lentPlan(_ client: ClientPointer) -> Lent<ListenerPlan>? {
+        snapshot.lentListeners[client.pointee.listenerID]
     }
 
     func clientReady(_ client: ClientPointer, _ readiness: Readiness) {

@@ -116,8 +116,8 @@ struct Exchange {
     let client: ClientPointer
     let lease: UnsafeMutablePointer<SnapshotLease>
     unowned(unsafe) let listener: ListenerPlan
-    unowned(unsafe) var route: RoutePlan?
-    unowned(unsafe) var service: ServicePlan?
+    var lentRoute: Lent<RoutePlan>?
+    var lentService: Lent<ServicePlan>?
     // What the plain path needs of the plans, as plain values: no reference counting on the way.
     /// Where this request is counted: its route's counters, or those of requests without one.
     var counters: RouteCell
@@ -127,8 +127,13 @@ struct Exchange {
     var headTimeoutMs: UInt64 = 0
     var idleTimeoutMs: UInt64 = 0
     /// The endpoint of the current (or last) attempt.
-    unowned(unsafe) var endpoint: Endpoint?
+    var lentEndpoint: Lent<Endpoint>?
     var upstream: UpstreamPointer?
+
+    // The same, counted.
+    var route: RoutePlan? { lentRoute?.object }
+    var service: ServicePlan? { lentService?.object }
+    var endpoint: Endpoint? { lentEndpoint?.object }
 
     var phase = Phase.read
     var failure = Failure.none

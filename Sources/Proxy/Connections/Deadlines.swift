@@ -31,7 +31,7 @@ extension Worker {
             && !exchange.pointee.isLocal
             && (exchange.pointee.phase == .admit || exchange.pointee.requestStarted)
             && !asksFirst
-        run(client, clientIsBlocked ? .write : owesBody ? .body : .none, exchange.pointee.listener)
+        run(client, clientIsBlocked ? .write : owesBody ? .body : .none, exchange)
 
         guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy else { return }
         let wanted: UpstreamConnection.Deadline
@@ -49,17 +49,17 @@ extension Worker {
 
     /// After an upgrade silence is the only thing that ends an exchange, or a side that takes nothing.
     private func armUpgraded(_ exchange: ExchangePointer, _ client: ClientPointer) {
-        run(client, client.pointee.transport.isBlocked ? .write : .none, exchange.pointee.listener)
+        run(client, client.pointee.transport.isBlocked ? .write : .none, exchange)
         guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy else { return }
         run(upstream, exchange.pointee.requestIsBlocked ? .write : .upgraded, exchange)
     }
 
     @inline(__always)
-    private func run(_ client: ClientPointer, _ deadline: ClientDeadline, _ plan: ListenerPlan) {
+    private func run(_ client: ClientPointer, _ deadline: ClientDeadline, _ exchange: ExchangePointer) {
         if client.pointee.deadline == deadline { return }
         switch deadline {
-        case .write: setDeadline(client, .write, afterMs: plan.writeTimeoutMs)
-        case .body: setDeadline(client, .body, afterMs: plan.bodyTimeoutMs)
+        case .write: setDeadline(client, .write, afterMs: exchange.pointee.listener.writeTimeoutMs)
+        case .body: setDeadline(client, .body, afterMs: exchange.pointee.listener.bodyTimeoutMs)
         default: clearDeadline(client)
         }
     }

@@ -92,8 +92,7 @@ extension Worker {
             close(upstream)
             return
         }
-        let endpoint = upstream.pointee.endpoint._withUnsafeGuaranteedRef { $0 }
-        let i = poolIndex(endpoint)
+        let i = upstream.pointee.endpoint._withUnsafeGuaranteedRef { poolIndex($0) }
         if pools[i].idleCount >= idleMax, let oldest = pools[i].last { close(oldest) }
         upstream.pointee.state = .idle
         upstream.pointee.next = pools[i].first
@@ -102,7 +101,7 @@ extension Worker {
         pools[i].first = upstream
         if pools[i].last == nil { pools[i].last = upstream }
         pools[i].idleCount += 1
-        endpoint.metrics.cell(worker: index).idleAdded()
+        upstream.pointee.endpoint._withUnsafeGuaranteedRef { $0.metrics.cell(worker: index).idleAdded() }
         setDeadline(
             upstream, .idle,
             afterMs: min(

@@ -74,6 +74,9 @@ struct Transport {
         return false
     }
 
+    /// The trailers that came behind a body which ended with its stream, as lines; the caller gives them back.
+    func takeTrailers() -> BufferPointer? { stream?.takeTrailers() }
+
     /// Whether the peer has closed or sent something, without consuming it: > 0 bytes waiting, 0 end of
     /// stream, -EAGAIN quiet.
     func peek() -> Int {

@@ -16,9 +16,14 @@ import Telemetry
 
 extension Worker {
     func forward(_ exchange: ExchangePointer) -> PhaseResult {
-        guard let endpoint = exchange.pointee.endpoint, let service = exchange.pointee.service else {
+        guard let endpoint = exchange.pointee.lentEndpoint, let service = exchange.pointee.lentService else {
             return .finish
         }
+        endpoint { endpoint in service { attempt(exchange, endpoint, $0) } }
+        return .wait
+    }
+
+    private func attempt(_ exchange: ExchangePointer, _ endpoint: Endpoint, _ service: ServicePlan) {
         beginAttempt(exchange, endpoint)
         switch takeConnection(exchange, endpoint, service) {
         case .reused(let upstream):
@@ -32,7 +37,6 @@ extension Worker {
         case .failed(let failure):
             attemptFailed(exchange, failure)
         }
-        return .wait
     }
 
     private func beginAttempt(_ exchange: ExchangePointer, _ endpoint: Endpoint) {
@@ -46,13 +50,16 @@ extension Worker {
 
     /// Accounts the end of an attempt to its endpoint; once per attempt.
     func endAttempt(_ exchange: ExchangePointer, _ reason: Reason) {
-        guard exchange.pointee.attemptIsOpen, let endpoint = exchange.pointee.endpoint else { return }
+        guard exchange.pointee.attemptIsOpen, let endpoint = exchange.pointee.lentEndpoint else { return }
         exchange.pointee.attemptIsOpen = false
-        endpoint.load.subtract(1, ordering: .relaxed)
-        // Law 8: only what happened on the wire to the endpoint counts against it.
-        endpoint.metrics.cell(worker: index).attemptEnded(
-            reason: reason.side == .upstream ? reason : .none, bytesSent: exchange.pointee.requestBody.count,
-            bytesReceived: exchange.pointee.responseBody.count)
+        endpoint { endpoint in
+            endpoint.load.subtract(1, ordering: .relaxed)
+            // Law 8: only what happened on the wire to the endpoint counts against it.
+            endpoint.metrics.cell(worker: index).attemptEnded(
+                reason: reason.side == .upstream ? reason : .none,
+                bytesSent: exchange.pointee.requestBody.count,
+                bytesReceived: exchange.pointee.responseBody.count)
+        }
     }
 
     private func attach(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
@@ -148,8 +155,7 @@ extension Worker {
 
     /// TCP stands; TLS is next where the service wants it.
     private func connected(_ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan) {
-        if let tls = service.tls, upstream.pointee.transport.tls == nil, !upstream.pointee.transport.isStream
-        {
+        if let tls = service.tls, upstream.pointee.transport.tls == nil {
             // Who the client is, is told before anything is encrypted.
             if let version = service.proxyProtocol {
                 var writer = ByteWriter(output, capacity: outputBytes)
@@ -164,10 +170,6 @@ extension Worker {
             return
         }
         clearDeadline(upstream)
-        if upstream.pointee.transport.isStream {
-            sendRequest(exchange, upstream, service)
-            return
-        }
         let connectUs = UInt32(truncatingIfNeeded: (nowNs &- upstream.pointee.startNs) / 1000)
         exchange.pointee.connectUs = connectUs
         exchange.pointee.endpoint?.metrics.cell(worker: index).connectionOpened(connectUs: UInt64(connectUs))

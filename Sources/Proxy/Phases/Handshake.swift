@@ -59,9 +59,7 @@ extension Worker {
             }
             client.pointee.state = .idle
             client.pointee.canRead = true
-            if session.negotiatedProtocol == .h2 { return beginSession(client, plan) }
-            setDeadline(client, .head, afterMs: plan.headTimeoutMs)
-            return true
+            return begin(client, plan, speaking: session.negotiatedProtocol)
         }
     }
 

@@ -6,7 +6,11 @@ import Routing
 
 extension Worker {
     func lookup(_ exchange: ExchangePointer) -> PhaseResult {
-        guard let route = exchange.pointee.route else { return .finish }
+        guard let route = exchange.pointee.lentRoute else { return .finish }
+        return route { lookup(exchange, $0) }
+    }
+
+    private func lookup(_ exchange: ExchangePointer, _ route: RoutePlan) -> PhaseResult {
         switch route.action {
         case .forward:
             if exchange.pointee.request.wantsUpgrade && !prepareUpgrade(exchange) { return .finish }

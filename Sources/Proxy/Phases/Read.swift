@@ -18,10 +18,14 @@ extension Worker {
 
     /// Reads as far as one request head. True: something changed, go on; false: wait for an event.
     func readHead(_ client: ClientPointer) -> Bool {
-        guard let plan = listenerPlan(client) else {
+        guard let plan = lentPlan(client) else {
             close(client)
             return false
         }
+        return plan { readHead(client, $0) }
+    }
+
+    private func readHead(_ client: ClientPointer, _ plan: ListenerPlan) -> Bool {
         let base: UnsafeMutablePointer<UInt8>
         let count: Int
         if let input = client.pointee.input, !client.pointee.inputIsPartial {
@@ -98,9 +102,7 @@ extension Worker {
         exchange.pointee.fields = fields
         exchange.pointee.request = head
         exchange.pointee.bytesIn = UInt64(headBytes)
-        exchange.pointee.requestBody.begin(
-            client.pointee.transport.isStream && head.framing == .chunked ? .untilClose : head.framing,
-            length: head.contentLength)
+        exchange.pointee.requestBody.begin(bodyFraming(of: head, client), length: head.contentLength)
 
         // What follows the head: the body, or the next request.
         if client.pointee.input != nil {
@@ -210,7 +212,7 @@ extension Worker {
         {
             // The end of the stream is the end of the body.
             exchange.pointee.requestBody.isDone = true
-            exchange.pointee.requestBody.trailers = client.pointee.transport.stream?.takeTrailers()
+            exchange.pointee.requestBody.trailers = client.pointee.transport.takeTrailers()
             return 0
         }
         client.pointee.peerEnded = true

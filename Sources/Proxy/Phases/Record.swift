@@ -49,12 +49,12 @@ extension Worker {
             closeGracefully(client)
             return
         }
-        guard let plan = listenerPlan(client) else {
+        guard let idleMs = lentPlan(client)?({ $0.idleTimeoutMs }) else {
             closeGracefully(client)
             return
         }
         client.pointee.state = .idle
-        setDeadline(client, .idle, afterMs: plan.idleTimeoutMs)
+        setDeadline(client, .idle, afterMs: idleMs)
         if client.pointee.input != nil || client.pointee.canRead { serve(client) }
     }
 
@@ -98,8 +98,10 @@ extension Worker {
         wantTick()
     }
 
-    /// The record of a failure on a client's HTTP/2 connection for which there is no exchange.
-    func recordFailure(_ client: ClientPointer, _ plan: ListenerPlan, _ failure: Failure) {
+    /// The record of a failure on a client's connection for which there is no exchange.
+    func recordFailure(
+        _ client: ClientPointer, _ plan: ListenerPlan, _ failure: Failure, version: Version
+    ) {
         plan.unrouted.cell(worker: index).requestEnded(
             status: 0, totalUs: 0, firstByteUs: 0, bytesIn: 0, bytesOut: 0, reason: failure.reason,
             attempts: 0)
@@ -107,7 +109,7 @@ extension Worker {
         sequence &+= 1
         var record = RequestRecord()
         record.startUs = Clock.wallUs()
-        record.proto = Version.http2.name
+        record.proto = version.name
         record.failure = failure
         record.clientIP = client.pointee.peer
         record.clientPort = client.pointee.peerPort

@@ -154,10 +154,7 @@ extension Worker {
         exchange.pointee.phase = .respond
         if head.status >= 500, retryStatus(exchange, head.status) { return }
         let client = exchange.pointee.client
-        if exchange.pointee.upgrade == .asked && client.pointee.transport.isStream
-            && (200..<300).contains(head.status)
-        {
-            // To an extended CONNECT a success would say that the tunnel is open (RFC 8441 §5).
+        if exchange.pointee.upgrade == .asked && readsAsAgreement(head.status, client) {
             fail(exchange, Failure(.upstreamUpgradeDeclined, phase: .respond))
             return
         }
@@ -165,7 +162,7 @@ extension Worker {
         exchange.pointee.status = head.status
         exchange.pointee.headUs = UInt32(truncatingIfNeeded: (nowNs &- exchange.pointee.startNs) / 1000)
         exchange.pointee.responseBody.begin(
-            bodyFraming(of: head, from: upstream.pointee.transport), length: head.contentLength)
+            bodyFraming(of: head, upstream), length: head.contentLength)
         if head.keepAliveTimeoutSeconds > 0 {
             // Stay a second below what the endpoint says, so that it is not the one that closes.
             upstream.pointee.idleTimeoutMs = UInt64(head.keepAliveTimeoutSeconds - 1) * 1000
@@ -188,13 +185,6 @@ extension Worker {
         if sendResponse(exchange, upstream, &writer, base + headBytes, count - headBytes) {
             pumpResponseBody(exchange)
         }
-    }
-
-    /// How the end of the body will be known. Only the end of a stream says that all of it came: its
-    /// length has been checked by then.
-    private func bodyFraming(of head: ResponseHead, from transport: Transport) -> BodyFraming {
-        guard let stream = transport.stream, head.framing != .none else { return head.framing }
-        return stream.pointee.ended && stream.pointee.trailers == nil ? .none : .untilClose
     }
 
     /// Whether the route wants this status tried elsewhere, and that is under way.
@@ -355,7 +345,7 @@ extension Worker {
             return
         }
         exchange.pointee.responseBody.isDone = true
-        exchange.pointee.responseBody.trailers = upstream.pointee.transport.stream?.takeTrailers()
+        exchange.pointee.responseBody.trailers = upstream.pointee.transport.takeTrailers()
         // What ends the body in the client's framing.
         let relayed = relayResponse(exchange, upstream, input, 0, prefixCount: 0)
         if checkRelayed(exchange, upstream, relayed, extra: 0) { responseComplete(exchange) }

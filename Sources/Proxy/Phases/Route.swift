@@ -5,20 +5,14 @@ import Resilience
 import Routing
 
 extension Worker {
-    @inline(__always)
-    private func match(_ exchange: ExchangePointer, _ view: RequestView, _ router: Router) -> Bool {
-        guard router.asksForCertificates else {
-            return router.match(view, scratch: routeScratch, into: &exchange.pointee.match)
-        }
-        return withClientCertificate(exchange) {
-            router.match(view, scratch: routeScratch, certificate: $0, into: &exchange.pointee.match)
-        }
-    }
-
     func route(_ exchange: ExchangePointer) -> PhaseResult {
         guard let view = view(exchange) else { return .finish }
         let plan = exchange.pointee.listener
-        guard match(exchange, view, plan.router) else {
+        let isMatched =
+            plan.router.asksForCertificates
+            ? matchWithCertificate(exchange, view)
+            : plan.router.match(view, scratch: routeScratch, into: &exchange.pointee.match)
+        guard isMatched else {
             if exchange.pointee.request.method == .connect {
                 return prepareConnect(exchange) ? .next : .finish
             }
@@ -31,21 +25,32 @@ extension Worker {
         }
         let routeIndex = Int(plan.routeIndexes[Int(exchange.pointee.match.route)])
         exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { snapshot in
-            let route = snapshot.routes[routeIndex]
-            exchange.pointee.route = route
-            exchange.pointee.counters = route.metrics.cell(worker: index)
-            exchange.pointee.headTimeoutMs = route.headTimeoutMs
-            exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
-            exchange.pointee.hasResponseRules = route.responseRules != nil
-            exchange.pointee.compresses = route.compression != nil
-            switch route.action {
-            case .forward(let serviceID), .files(let serviceID):
-                exchange.pointee.service = snapshot.services[serviceID]
-                exchange.pointee.serviceID = serviceID
-            case .redirect, .respond: break
-            }
+            exchange.pointee.lentRoute = snapshot.lentRoutes[routeIndex]
+            exchange.pointee.lentRoute? { adopt(exchange, $0, snapshot) }
         }
         if exchange.pointee.request.method == .connect && !prepareConnect(exchange) { return .finish }
         return .next
+    }
+
+    @inline(never)
+    private func matchWithCertificate(_ exchange: ExchangePointer, _ view: RequestView) -> Bool {
+        withClientCertificate(exchange) {
+            exchange.pointee.listener.router.match(
+                view, scratch: routeScratch, certificate: $0, into: &exchange.pointee.match)
+        }
+    }
+
+    private func adopt(_ exchange: ExchangePointer, _ route: RoutePlan, _ snapshot: Snapshot) {
+        exchange.pointee.counters = route.metrics.cell(worker: index)
+        exchange.pointee.headTimeoutMs = route.headTimeoutMs
+        exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
+        exchange.pointee.hasResponseRules = route.responseRules != nil
+        exchange.pointee.compresses = route.compression != nil
+        switch route.action {
+        case .forward(let serviceID), .files(let serviceID):
+            exchange.pointee.lentService = snapshot.lentServices[serviceID]
+            exchange.pointee.serviceID = serviceID
+        case .redirect, .respond: break
+        }
     }
 }

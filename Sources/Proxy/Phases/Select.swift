@@ -9,14 +9,18 @@ import Routing
 
 extension Worker {
     func select(_ exchange: ExchangePointer) -> PhaseResult {
-        guard let service = exchange.pointee.service else { return .finish }
+        guard let service = exchange.pointee.lentService else { return .finish }
+        return service { select(exchange, $0) }
+    }
+
+    private func select(_ exchange: ExchangePointer, _ service: ServicePlan) -> PhaseResult {
         guard let i = pick(service, excluded: &exchange.pointee.excluded) else {
             // A service has an endpoint from the start unless all it has are names, none of them known yet.
             fail(exchange, Failure(.nameUnresolved, phase: .select))
             return .finish
         }
         exchange.pointee.excluded.insert(i)
-        exchange.pointee.endpoint = service.endpointTable[i].takeUnretainedValue()
+        exchange.pointee.lentEndpoint = service.lentEndpoints[i]
         return .next
     }
 

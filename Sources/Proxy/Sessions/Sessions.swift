@@ -304,13 +304,17 @@ extension Worker {
     /// A head nobody could make an exchange of: it has its place in figures and log all the same.
     private func countMalformed(_ record: SessionPointer, _ event: HTTP2Event) {
         guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
-        recordFailure(carrier, plan, Failure(.requestMalformed, phase: .read))
+        recordFailure(
+            carrier, plan, Failure(.requestMalformed, phase: .read, detail: event.violation.number),
+            version: .http2)
     }
 
     /// A connection that broke the protocol or flooded us: it is told why, and closed.
     private func sessionViolated(_ record: SessionPointer, _ event: HTTP2Event) {
         guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
-        recordFailure(carrier, plan, Failure(.sessionViolation, phase: .read))
+        recordFailure(
+            carrier, plan, Failure(.sessionViolation, phase: .read, detail: event.violation.number),
+            version: .http2)
         eventLog.limited(
             sessionGate, nowMs: nowMs, .warning, "HTTP/2 connection ended for a violation",
             [

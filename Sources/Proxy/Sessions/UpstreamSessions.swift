@@ -301,7 +301,7 @@ extension Worker {
             stream.pointee.isGone = true
             let reason: Reason =
                 exchange.pointee.responseStarted ? .upstreamMalformedBody : .upstreamMalformedHead
-            fail(exchange, Failure(reason, phase: .respond))
+            fail(exchange, Failure(reason, phase: .respond, detail: event.violation.number))
         case .reset, .closed:
             let isGone = event.kind == .closed
             if isGone { stream.pointee.isGone = true }
@@ -335,16 +335,20 @@ extension Worker {
     /// The stream is gone before its answer was whole.
     func upstreamStreamBroke(_ upstream: UpstreamPointer) {
         guard let exchange = upstream.pointee.exchange else { return }
-        let isUnprocessed = upstream.pointee.transport.stream?.pointee.isUnprocessed ?? false
+        guard let stream = upstream.pointee.transport.stream else { return }
+        let isUnprocessed = stream.pointee.isUnprocessed
+        let violation = stream.pointee.session.pointee.session.violation
         if !exchange.pointee.responseStarted {
             if isUnprocessed && exchange.pointee.isReplayable { exchange.pointee.requestStarted = false }
-            attemptFailed(
-                exchange,
-                Failure(
-                    isUnprocessed ? .upstreamStreamRefused : .upstreamReset, phase: .forward,
-                    errno: isUnprocessed ? 0 : ECONNRESET))
+            let failure =
+                isUnprocessed
+                ? Failure(.upstreamStreamRefused, phase: .forward)
+                : violation != .none
+                    ? Failure(.upstreamSessionViolation, phase: .forward, detail: violation.number)
+                    : Failure(.upstreamReset, phase: .forward, errno: ECONNRESET)
+            attemptFailed(exchange, failure)
         } else if !exchange.pointee.responseDone {
-            upstream.pointee.transport.stream?.pointee.error = ECONNRESET
+            stream.pointee.error = ECONNRESET
             upstream.pointee.canRead = true
             upstreamReadable(exchange, upstream)
         }
