@@ -1,6 +1,5 @@
 // Accept-Encoding: whatever the bytes, a choice is one of the order's codings, and one the client gave weight.
 
-import Compression
 import HTTPModel
 
 @_cdecl("LLVMFuzzerTestOneInput")
@@ -21,6 +20,14 @@ public func fuzz(_ input: UnsafePointer<UInt8>, _ count: Int) -> CInt {
                     accepted.weight(of: chosen) >= accepted.weight(of: coding), "\(coding) is liked better")
             }
         }
+    }
+    // Taken out one by one, they come from the most wanted to the least.
+    var rest = CodingOrder.standard
+    var last = 1000
+    while let next = accepted.choice(among: rest) {
+        require(accepted.weight(of: next) <= last, "\(next) out of order")
+        last = accepted.weight(of: next)
+        rest.remove(next)
     }
     require((0...1000).contains(accepted.identityWeight), "identity's weight out of range")
     // Two fields are the list of both.

@@ -8,10 +8,15 @@ private func decode(
     _ bytes: UnsafePointer<UInt8>, _ count: Int, _ coding: DecodedCoding, piece: Int, room: Int
 ) -> (bytes: [UInt8], error: DecodeError?) {
     let bytesMax = 1 << 16
-    guard let decoder = Decoder.make(coding, limits: DecoderLimits(bytesMax: UInt64(bytesMax))) else {
-        return ([], .noMemory)
+    let memory = DecoderMemory()
+    guard
+        let decoder = Decoder.make(
+            coding, limits: DecoderLimits(bytesMax: UInt64(bytesMax)), memory: memory)
+    else { return ([], .noMemory) }
+    defer {
+        decoder.destroy()
+        require(memory.lentBytes == 0, "memory left behind")
     }
-    defer { decoder.destroy() }
     var output: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: room)
     var start = 0
@@ -34,8 +39,18 @@ private func decode(
     return (output, decoder.finish())
 }
 
+/// The same bytes as the value of Content-Encoding: a coding that was found stands there.
+private func checkNames(_ input: UnsafePointer<UInt8>, _ count: Int) {
+    var coding = RequestCoding.none
+    withExact(input, count) { coding.add(UnsafeBufferPointer(start: $0, count: count)) }
+    guard case .coded(let found) = coding else { return }
+    let text = String(decoding: UnsafeBufferPointer(start: input, count: count), as: UTF8.self).lowercased()
+    require(text.contains("\(found.name)"), "\(found.name) is not there")
+}
+
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ input: UnsafePointer<UInt8>, _ inputCount: Int) -> CInt {
+    checkNames(input, inputCount)
     guard inputCount > 0, let coding = DecodedCoding(rawValue: input[0] % 4 + 1) else { return 0 }
     let count = inputCount - 1
     let whole = decode(input + 1, count, coding, piece: max(1, count), room: 4096)

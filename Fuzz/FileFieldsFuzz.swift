@@ -1,5 +1,5 @@
 // The fields a request for a file may carry: ranges within the file that do not overlap, tags found only
-// where they stand, codings that do not depend on how the field is split.
+// where they stand.
 
 import Files
 
@@ -18,7 +18,6 @@ public func fuzz(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         let value = UnsafeBufferPointer(start: exact, count: count)
         for size: UInt64 in [0, 1, 1000, 1 << 40, .max] { checkRanges(value, size) }
         checkTags(value)
-        checkCodings(value)
     }
     return 0
 }
@@ -45,23 +44,5 @@ private func checkTags(_ value: UnsafeBufferPointer<UInt8>) {
         guard weak, value.first != UInt8(ascii: "*") else { return }
         let stands = value.indices.contains { value[$0...].starts(with: tag) }
         require(stands, "found where it does not stand")
-    }
-}
-
-private func checkCodings(_ value: UnsafeBufferPointer<UInt8>) {
-    var accepted = AcceptedCodings()
-    let isRight = accepted.add(value)
-    require(isRight || accepted == AcceptedCodings(), "a field that is wrong asked for something")
-    for coding in Precompressed.allCases { require(accepted[coding] <= 1000, "more than 1") }
-    Precompressed.allCases.withUnsafeBufferPointer { order in
-        var offered: UInt8 = 7
-        var last: UInt16 = 1000
-        var found = 0
-        while let next = accepted.best(of: &offered, order: order) {
-            require(accepted[next] > 0 && accepted[next] <= last, "\(next) out of order")
-            last = accepted[next]
-            found += 1
-            require(found <= 3, "found again")
-        }
     }
 }

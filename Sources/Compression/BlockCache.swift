@@ -1,8 +1,8 @@
-// Memory brotli's encoder gave back, kept for the next one.
+// Memory a coding library gave back, kept for the next encoder or decoder, and counted while it is lent.
 //
 // An encoder asks for the same few sizes each time, most of them so large that malloc would fetch them
 // from the kernel and give them back, page faults included. A block carries its size in front of it,
-// because brotli does not say it when it gives the block back.
+// because the libraries do not say it when they give the block back.
 
 import Glibc
 
@@ -18,8 +18,11 @@ struct BlockCache {
     /// Bytes handed out and not given back, and the most of that there ever were.
     private(set) var lentBytes = 0
     private(set) var lentBytesPeak = 0
+    /// Most bytes handed out at a time.
+    let lentBytesMax: Int
 
-    init() {
+    init(lentBytesMax: Int = .max) {
+        self.lentBytesMax = lentBytesMax
         slots = .allocate(capacity: Self.slotCount)
         slots.initialize(repeating: nil, count: Self.slotCount)
     }
@@ -48,7 +51,14 @@ struct BlockCache {
 
     private static func size(_ block: UnsafeMutableRawPointer) -> Int { block.load(as: Int.self) }
 
+    /// Counts memory that is lent elsewhere, or given back there.
+    mutating func count(_ bytes: Int) {
+        lentBytes += bytes
+        lentBytesPeak = max(lentBytesPeak, lentBytes)
+    }
+
     private mutating func take(_ size: Int) -> UnsafeMutableRawPointer? {
+        guard size <= lentBytesMax - lentBytes else { return nil }
         for i in 0..<Self.slotCount {
             // A block twice as large as needed would be missed elsewhere.
             guard let block = slots[i], Self.size(block) >= size, Self.size(block) <= size &* 2 else {
@@ -64,8 +74,7 @@ struct BlockCache {
     }
 
     private mutating func lend(_ block: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
-        lentBytes += Self.size(block)
-        lentBytesPeak = max(lentBytesPeak, lentBytes)
+        count(Self.size(block))
         return block + Self.headerBytes
     }
 

@@ -80,25 +80,12 @@ public final class CompressionRule: Sendable {
             case .cacheControl:
                 if ListValue(field.value.bytes(in: base)).contains("no-transform") { return .pass }
             case .other:
-                if Self.isDigest(base + Int(field.nameOffset), Int(field.nameCount)) { return .pass }
+                if isDigestField(base + Int(field.nameOffset), Int(field.nameCount)) { return .pass }
             default:
                 break
             }
         }
-        guard let type, types.match(type) else { return .pass }
-        var accepted = AcceptedCodings()
-        for i in 0..<Int(request.head.pointee.fieldCount) {
-            let field = request.fields[i]
-            switch field.id {
-            case .acceptEncoding:
-                accepted.add(field.value.bytes(in: request.bytes))
-            case .cacheControl:
-                // RFC 9111 §5.2.1.6: the client may ask for it as well.
-                if ListValue(field.value.bytes(in: request.bytes)).contains("no-transform") { return .pass }
-            default:
-                break
-            }
-        }
+        guard let type, types.match(type), let accepted = accepted(by: request) else { return .pass }
         // A body that is not sent is not compressed, and its fields stay those of the plain response.
         let isEmpty = head.framing == .none || (head.hasContentLength && head.contentLength == 0)
         guard request.head.pointee.method != .head, !isEmpty, let coding = accepted.choice(among: order)
@@ -109,6 +96,43 @@ public final class CompressionRule: Sendable {
             coding: coding,
             // Whoever sends without saying how much may be sending as things happen.
             flushesWhenIdle: head.framing != .length)
+    }
+
+    /// What is to be done with content of our own: a file, or a response from the configuration.
+    ///
+    /// HEAD is answered with what GET would say, and so is a 304 with `status` 200: the tag a client gets
+    /// is the one of the content it would get (RFC 9110 §9.3.2, §15.4.5).
+    ///
+    /// - Parameters:
+    ///   - type: the value of Content-Type.
+    ///   - byteCount: bytes of the content.
+    ///   - cacheControl: the value of Cache-Control, if it has one.
+    public func decide(
+        request: RequestView, status: UInt16, type: UnsafeBufferPointer<UInt8>, byteCount: UInt64,
+        cacheControl: UnsafeBufferPointer<UInt8>? = nil
+    ) -> CompressionDecision {
+        guard Self.hasWholeContent(status), byteCount >= bytesMin, types.match(type),
+            !(cacheControl.map { ListValue($0).contains("no-transform") } ?? false),
+            let accepted = accepted(by: request)
+        else { return .pass }
+        return CompressionDecision(coding: byteCount == 0 ? nil : accepted.choice(among: order))
+    }
+
+    /// What a client takes; nil when it wants nothing transformed (RFC 9111 §5.2.1.6).
+    private func accepted(by request: RequestView) -> AcceptedCodings? {
+        var accepted = AcceptedCodings()
+        for i in 0..<Int(request.head.pointee.fieldCount) {
+            let field = request.fields[i]
+            switch field.id {
+            case .acceptEncoding:
+                accepted.add(field.value.bytes(in: request.bytes))
+            case .cacheControl:
+                if ListValue(field.value.bytes(in: request.bytes)).contains("no-transform") { return nil }
+            default:
+                break
+            }
+        }
+        return accepted
     }
 
     /// A 304 says what the 200 it stands for would have said (RFC 9110 §15.4.5). What the client keeps
@@ -133,16 +157,5 @@ public final class CompressionRule: Sendable {
     /// Statuses whose content is the whole of something.
     private static func hasWholeContent(_ status: UInt16) -> Bool {
         status >= 200 && status != 204 && status != 205 && status != 206
-    }
-
-    /// RFC 9530 fields and their predecessors.
-    private static func isDigest(_ name: UnsafePointer<UInt8>, _ count: Int) -> Bool {
-        switch count {
-        case 6: equals(name, count, lowercase: "digest")
-        case 11:
-            equals(name, count, lowercase: "content-md5") || equals(name, count, lowercase: "repr-digest")
-        case 14: equals(name, count, lowercase: "content-digest")
-        default: false
-        }
     }
 }

@@ -4,42 +4,13 @@
 // an absolute size and, once there is enough of it to judge, by its ratio to what went in. Codings are
 // strict: what follows the end of a stream is refused, `deflate` is zlib's wrapper as RFC 9110 §8.4.1.2
 // says and nothing else. zstd windows above 8 MiB are refused (RFC 9659); brotli's format bounds them at
-// 16 MiB. Decoding is linear in input and output.
+// 16 MiB. Decoding is linear in input and output, and what all decoders of a worker hold is bounded by
+// the DecoderMemory they are made with.
 
 import CBrotli
 import CZlib
 import CZstd
 import HTTPModel
-
-/// Codings a request body is decoded from.
-public enum DecodedCoding: UInt8, Sendable, CaseIterable, BitwiseCopyable {
-    case gzip = 1
-    case br, zstd, deflate
-
-    public var name: StaticString {
-        switch self {
-        case .gzip: "gzip"
-        case .br: "br"
-        case .zstd: "zstd"
-        case .deflate: "deflate"
-        }
-    }
-
-    /// The one coding a `Content-Encoding` value names; nil for none, several or an unknown one.
-    public init?(_ value: UnsafeBufferPointer<UInt8>) {
-        if let coding = ContentCoding(value) {
-            switch coding {
-            case .gzip: self = .gzip
-            case .br: self = .br
-            case .zstd: self = .zstd
-            }
-        } else if let start = value.baseAddress, equals(start, value.count, lowercase: "deflate") {
-            self = .deflate
-        } else {
-            return nil
-        }
-    }
-}
 
 /// Why a body cannot be decoded.
 public enum DecodeError: UInt8, Error, Sendable, CaseIterable, BitwiseCopyable {
@@ -55,7 +26,7 @@ public enum DecodeError: UInt8, Error, Sendable, CaseIterable, BitwiseCopyable {
     case ratioExceeded
     /// A zstd frame wants a window above 8 MiB.
     case windowTooLarge
-    /// No memory for the library's tables.
+    /// No memory for the library's tables, or DecoderMemory is used up.
     case noMemory
 
     public var text: StaticString {
@@ -109,6 +80,10 @@ public struct Decoder: BitwiseCopyable {
         /// What came last is the end of a stream: the body may end here.
         var isAtEnd = false
         var error: DecodeError?
+        /// What the decoders of this thread share; nil: memory is the system's, without a bound.
+        var memory: UnsafeMutablePointer<BlockCache>?
+        /// zstd's memory is its own; so much of it was counted.
+        var countedBytes = 0
     }
 
     private let state: UnsafeMutablePointer<State>
@@ -116,21 +91,34 @@ public struct Decoder: BitwiseCopyable {
     /// RFC 9659: the window every recipient of zstd has to support, and no more.
     static let zstdWindowLogMax: Int32 = 23
 
-    /// Nil when there is no memory.
-    public static func make(_ coding: DecodedCoding, limits: DecoderLimits) -> Decoder? {
+    /// Nil when there is no memory, or none left of `memory`, which has to live longer than the decoder.
+    public static func make(
+        _ coding: DecodedCoding, limits: DecoderLimits, memory: DecoderMemory? = nil
+    ) -> Decoder? {
         let state = UnsafeMutablePointer<State>.allocate(capacity: 1)
         state.initialize(to: State(coding: coding, limits: limits))
+        let blocks = memory?.blocks
+        state.pointee.memory = blocks
         let decoder = Decoder(state: state)
         let isMade: Bool
         switch coding {
         case .gzip, .deflate:
+            if let blocks {
+                state.pointee.zlib.opaque = UnsafeMutableRawPointer(blocks)
+                state.pointee.zlib.zalloc = { BlockCache.allocate($0, Int($1) * Int($2)) }
+                state.pointee.zlib.zfree = { BlockCache.free($0, $1) }
+            }
             // 15 is the largest window; 16 asks for gzip's wrapper instead of zlib's.
             isMade =
                 inflateInit2_(
                     &state.pointee.zlib, coding == .gzip ? 31 : 15, ZLIB_VERSION,
                     Int32(MemoryLayout<z_stream>.size)) == Z_OK
         case .br:
-            state.pointee.library = BrotliDecoderCreateInstance(nil, nil, nil)
+            state.pointee.library =
+                blocks.map {
+                    BrotliDecoderCreateInstance(
+                        { BlockCache.allocate($0, $1) }, { BlockCache.free($0, $1) }, $0)
+                } ?? BrotliDecoderCreateInstance(nil, nil, nil)
             isMade = state.pointee.library != nil
         case .zstd:
             let library = ZSTD_createDCtx()
@@ -139,6 +127,7 @@ public struct Decoder: BitwiseCopyable {
                 library != nil
                 && ZSTD_isError(
                     ZSTD_DCtx_setParameter(library, ZSTD_d_windowLogMax, zstdWindowLogMax)) == 0
+                && decoder.countMemory()
         }
         if isMade { return decoder }
         decoder.destroy()
@@ -150,12 +139,27 @@ public struct Decoder: BitwiseCopyable {
         switch state.pointee.coding {
         case .gzip, .deflate: _ = inflateEnd(&state.pointee.zlib)
         case .br: if let library = state.pointee.library { BrotliDecoderDestroyInstance(library) }
-        case .zstd: if let library = state.pointee.library { _ = ZSTD_freeDCtx(library) }
+        case .zstd:
+            if let library = state.pointee.library { _ = ZSTD_freeDCtx(library) }
+            state.pointee.memory?.pointee.count(-state.pointee.countedBytes)
         }
         state.deinitialize(count: 1)
         state.deallocate()
     }
 
+    /// Counts what zstd holds now. False: that is more than there is.
+    private func countMemory() -> Bool {
+        guard let memory = state.pointee.memory else { return true }
+        let bytes = ZSTD_sizeof_DCtx(state.pointee.library)
+        memory.pointee.count(bytes - state.pointee.countedBytes)
+        state.pointee.countedBytes = bytes
+        return memory.pointee.lentBytes <= memory.pointee.lentBytesMax
+    }
+
+    /// The coding it was made for.
+    public var coding: DecodedCoding { state.pointee.coding }
+    /// Coded bytes taken so far.
+    public var bytesIn: UInt64 { state.pointee.bytesIn }
     /// Decoded bytes so far.
     public var bytesOut: UInt64 { state.pointee.bytesOut }
 
@@ -307,6 +311,7 @@ public struct Decoder: BitwiseCopyable {
             if to.pos == capacity || (from.pos, to.pos) == before { break }
             if from.pos == count && !state.pointee.isAtEnd { break }
         }
+        if step.error == nil, !countMemory() { step.error = .noMemory }
         step.consumed = from.pos
         step.produced = to.pos
         step.hasMore =

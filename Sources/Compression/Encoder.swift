@@ -7,6 +7,7 @@
 import CBrotli
 import CZlib
 import CZstd
+import HTTPModel
 
 /// What a call of `Encoder.write` is to leave behind.
 public enum FlushMode: UInt8, Sendable, BitwiseCopyable {
@@ -44,6 +45,8 @@ public struct Encoder: BitwiseCopyable {
         var library: OpaquePointer?
         /// Something was taken since the last flush.
         var hasUnflushed = false
+        var bytesIn: UInt64 = 0
+        var bytesOut: UInt64 = 0
         var next: UnsafeMutablePointer<State>?
     }
 
@@ -55,6 +58,10 @@ public struct Encoder: BitwiseCopyable {
     /// Whether input was taken that may not be in the output yet: what a flush would bring out.
     public var hasUnflushed: Bool { state.pointee.hasUnflushed }
 
+    /// Bytes taken and bytes written since it was taken from its pool.
+    public var bytesIn: UInt64 { state.pointee.bytesIn }
+    public var bytesOut: UInt64 { state.pointee.bytesOut }
+
     /// Takes input and writes coded output; call until `hasMore` is false.
     ///
     /// - Parameters:
@@ -65,12 +72,21 @@ public struct Encoder: BitwiseCopyable {
         capacity: Int, mode: FlushMode
     ) -> EncodeStep {
         precondition(count >= 0 && count <= 1 << 30 && capacity >= 16)
-        var step: EncodeStep
-        switch state.pointee.coding {
-        case .gzip: step = deflateBlock(input, count, output, min(capacity, 1 << 30), mode)
-        case .br: step = brotliBlock(input, count, output, capacity, mode)
-        case .zstd: step = zstdBlock(input, count, output, capacity, mode)
-        }
+        let capacity = min(capacity, 1 << 30)
+        var window = Window(input: input, inLeft: count, output: output, outLeft: capacity)
+        let answer =
+            switch state.pointee.coding {
+            case .gzip: deflateCall(&window, mode)
+            case .br: brotliCall(&window, mode)
+            case .zstd: zstdCall(&window, mode)
+            }
+        var step = EncodeStep()
+        step.consumed = count - window.inLeft
+        step.produced = capacity - window.outLeft
+        step.hasFailed = answer == .failed
+        step.hasMore = !step.hasFailed && (answer == .owesOutput || window.inLeft > 0)
+        state.pointee.bytesIn += UInt64(step.consumed)
+        state.pointee.bytesOut += UInt64(step.produced)
         if mode == .none {
             if step.consumed > 0 { state.pointee.hasUnflushed = true }
         } else {
@@ -79,11 +95,24 @@ public struct Encoder: BitwiseCopyable {
         return step
     }
 
-    private func deflateBlock(
-        _ input: UnsafePointer<UInt8>?, _ count: Int, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int,
-        _ mode: FlushMode
-    ) -> EncodeStep {
-        var step = EncodeStep()
+    // MARK: - One call of each library
+
+    /// What is left to read and where to write; a call moves it on.
+    private struct Window {
+        var input: UnsafePointer<UInt8>?
+        var inLeft: Int
+        var output: UnsafeMutablePointer<UInt8>
+        var outLeft: Int
+    }
+
+    private enum Answer {
+        case fine
+        /// The mode asks for more output than there was room for.
+        case owesOutput
+        case failed
+    }
+
+    private func deflateCall(_ window: inout Window, _ mode: FlushMode) -> Answer {
         let flag =
             switch mode {
             case .none: Z_NO_FLUSH
@@ -91,75 +120,56 @@ public struct Encoder: BitwiseCopyable {
             case .finish: Z_FINISH
             }
         // zlib reads only; its header of 1.2 does not say so.
-        state.pointee.zlib.next_in = UnsafeMutablePointer(mutating: input)
-        state.pointee.zlib.avail_in = UInt32(count)
-        state.pointee.zlib.next_out = output
-        state.pointee.zlib.avail_out = UInt32(capacity)
+        state.pointee.zlib.next_in = UnsafeMutablePointer(mutating: window.input)
+        state.pointee.zlib.avail_in = UInt32(window.inLeft)
+        state.pointee.zlib.next_out = window.output
+        state.pointee.zlib.avail_out = UInt32(window.outLeft)
         let result = deflate(&state.pointee.zlib, flag)
-        step.consumed = count - Int(state.pointee.zlib.avail_in)
-        step.produced = capacity - Int(state.pointee.zlib.avail_out)
+        window.inLeft = Int(state.pointee.zlib.avail_in)
+        window.outLeft = Int(state.pointee.zlib.avail_out)
         state.pointee.zlib.next_in = nil
         state.pointee.zlib.next_out = nil
         switch result {
         case Z_STREAM_END:
-            break
+            return .fine
         case Z_OK, Z_BUF_ERROR:
             // Z_BUF_ERROR: there was nothing to do, as after a flush that filled the output exactly.
-            step.hasMore =
-                mode == .finish || step.consumed < count
-                || (state.pointee.zlib.avail_out == 0 && result == Z_OK)
+            return mode == .finish || (window.outLeft == 0 && result == Z_OK) ? .owesOutput : .fine
         default:
-            step.hasFailed = true
+            return .failed
         }
-        return step
     }
 
-    private func brotliBlock(
-        _ input: UnsafePointer<UInt8>?, _ count: Int, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int,
-        _ mode: FlushMode
-    ) -> EncodeStep {
-        var step = EncodeStep()
+    private func brotliCall(_ window: inout Window, _ mode: FlushMode) -> Answer {
         let operation =
             switch mode {
             case .none: BROTLI_OPERATION_PROCESS
             case .flush: BROTLI_OPERATION_FLUSH
             case .finish: BROTLI_OPERATION_FINISH
             }
-        var inLeft = count
-        var outLeft = capacity
-        var nextIn = input
-        var nextOut: UnsafeMutablePointer<UInt8>? = output
         let library = state.pointee.library
+        var output: UnsafeMutablePointer<UInt8>? = window.output
         let isFine = BrotliEncoderCompressStream(
-            library, operation, &inLeft, &nextIn, &outLeft, &nextOut, nil)
-        step.consumed = count - inLeft
-        step.produced = capacity - outLeft
-        step.hasFailed = isFine == 0
-        step.hasMore =
-            inLeft > 0 || BrotliEncoderHasMoreOutput(library) != 0
-            || (mode == .finish && BrotliEncoderIsFinished(library) == 0)
-        return step
+            library, operation, &window.inLeft, &window.input, &window.outLeft, &output, nil)
+        if isFine == 0 { return .failed }
+        let isUnfinished = mode == .finish && BrotliEncoderIsFinished(library) == 0
+        return isUnfinished || BrotliEncoderHasMoreOutput(library) != 0 ? .owesOutput : .fine
     }
 
-    private func zstdBlock(
-        _ input: UnsafePointer<UInt8>?, _ count: Int, _ output: UnsafeMutablePointer<UInt8>, _ capacity: Int,
-        _ mode: FlushMode
-    ) -> EncodeStep {
-        var step = EncodeStep()
+    private func zstdCall(_ window: inout Window, _ mode: FlushMode) -> Answer {
         let directive =
             switch mode {
             case .none: ZSTD_e_continue
             case .flush: ZSTD_e_flush
             case .finish: ZSTD_e_end
             }
-        var from = ZSTD_inBuffer(src: input, size: count, pos: 0)
-        var to = ZSTD_outBuffer(dst: output, size: capacity, pos: 0)
+        var from = ZSTD_inBuffer(src: window.input, size: window.inLeft, pos: 0)
+        var to = ZSTD_outBuffer(dst: window.output, size: window.outLeft, pos: 0)
         let left = ZSTD_compressStream2(state.pointee.library, &to, &from, directive)
-        step.consumed = from.pos
-        step.produced = to.pos
-        step.hasFailed = ZSTD_isError(left) != 0
+        window.inLeft -= from.pos
+        window.outLeft -= to.pos
+        if ZSTD_isError(left) != 0 { return .failed }
         // When streaming on, what is left is the library's own buffer: no reason to call again.
-        step.hasMore = from.pos < count || (mode != .none && left > 0)
-        return step
+        return mode != .none && left > 0 ? .owesOutput : .fine
     }
 }

@@ -9,6 +9,7 @@
 import CBrotli
 import CZlib
 import CZstd
+import HTTPModel
 
 /// Makes, lends and takes back encoders. For one thread.
 public final class EncoderPool {
@@ -112,6 +113,8 @@ public final class EncoderPool {
             return nil
         }
         state.pointee.hasUnflushed = false
+        state.pointee.bytesIn = 0
+        state.pointee.bytesOut = 0
         lentBytes += bytes
         return Encoder(state: state)
     }
@@ -131,6 +134,24 @@ public final class EncoderPool {
             idleZstdCount += 1
         default:
             Self.destroy(state)
+        }
+    }
+
+    /// A whole body in a coding; nil when the bound is reached or there is no memory. For what is coded once
+    /// and sent often.
+    public func encode(_ body: UnsafeBufferPointer<UInt8>, _ coding: ContentCoding, level: Int) -> [UInt8]? {
+        guard let encoder = take(coding, level: level, size: UInt64(body.count)) else { return nil }
+        defer { give(encoder) }
+        var coded: [UInt8] = []
+        var taken = 0
+        while true {
+            let step = encoder.write(
+                body.baseAddress.map { $0 + taken }, min(body.count - taken, 1 << 30), into: scratch,
+                capacity: Self.scratchBytes, mode: .finish)
+            if step.hasFailed { return nil }
+            taken += step.consumed
+            coded.append(contentsOf: UnsafeBufferPointer(start: scratch, count: step.produced))
+            if !step.hasMore { return coded }
         }
     }
 

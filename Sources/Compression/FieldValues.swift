@@ -1,4 +1,4 @@
-// The three shapes of field values compression reads: comma-separated lists, entity tags, media types.
+// The field values compression reads: comma-separated lists, entity tags, media types; and digests by name.
 
 import HTTPModel
 
@@ -142,5 +142,16 @@ struct TypePatterns: Sendable {
                 return false
             }
         }
+    }
+}
+
+/// RFC 9530 fields and their predecessors.
+func isDigestField(_ name: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    switch count {
+    case 6: equals(name, count, lowercase: "digest")
+    case 11:
+        equals(name, count, lowercase: "content-md5") || equals(name, count, lowercase: "repr-digest")
+    case 14: equals(name, count, lowercase: "content-digest")
+    default: false
     }
 }

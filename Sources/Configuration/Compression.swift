@@ -1,4 +1,4 @@
-// Compression in the model: what a route compresses, and how.
+// Compression in the model: what a route compresses, and which request bodies it decodes.
 
 extension Route {
     /// Compression of responses.
@@ -24,6 +24,16 @@ extension Route {
         public var types = standardTypes
 
         public init() {}
+    }
+
+    /// Decoding of request bodies before they are forwarded.
+    public struct Decompression: Sendable, Equatable {
+        /// Most decoded bytes of a body.
+        public var bytesMax: Int64
+        /// Most bytes out per byte in.
+        public var ratioMax: Int64 = 100
+
+        public init(bytesMax: Int64) { self.bytesMax = bytesMax }
     }
 }
 
@@ -66,6 +76,13 @@ extension ConfigurationBuilder {
         if let types = node["types"] { result.types = types.elements.compactMap(\.text) }
         return result
     }
+
+    func decompression(_ node: Node?) -> Route.Decompression? {
+        guard let text = node?["max-size"]?.text, let size = try? Values.size(text) else { return nil }
+        var result = Route.Decompression(bytesMax: size)
+        if let ratio = node?["max-ratio"]?.text.flatMap({ Int64($0) }) { result.ratioMax = ratio }
+        return result
+    }
 }
 
 extension Route.Compression {
@@ -73,4 +90,8 @@ extension Route.Compression {
     public var text: String {
         "encodings=\(encodings.map(\.rawValue).joined(separator: ",")) levels=gzip:\(gzipLevel),br:\(brLevel),zstd:\(zstdLevel) min-size=\(Units.size(Int64(bytesMin))) types=\(types == Self.standardTypes ? "default" : types.joined(separator: ","))"
     }
+}
+
+extension Route.Decompression {
+    public var text: String { "max-size=\(Units.size(bytesMax)) max-ratio=\(ratioMax)" }
 }

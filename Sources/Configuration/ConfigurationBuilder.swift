@@ -86,6 +86,9 @@ struct ConfigurationBuilder {
             limits["sessions"]?.store(&result.limits.sessions, Int.init)
             limits["datagram"]?.storeSize(&result.limits.datagramBytes)
         }
+        if let text = node["http2"]?["max-connection-age"]?.text {
+            result.connectionAgeMaxMs = try? Values.duration(text)
+        }
         if let udp = node["udp"] {
             udp["per"]?.store(&result.udp.per, Listener.UDP.Per.init(rawValue:))
             udp["responses"]?.store(&result.udp.responses, Int.init)
@@ -197,8 +200,14 @@ struct ConfigurationBuilder {
                 result.retry.on.append(condition)
             }
         }
+        if let text = node["websocket"]?["ping"]?.text {
+            result.webSocket.pingMs = try? Values.duration(text)
+        }
+        node["websocket"]?["pong-timeout"]?.store(&result.webSocket.pongTimeoutMs)
         node["hold"]?.storeSize(&result.holdBytes)
         result.compression = compression(node["compression"])
+        node["grpc-web"]?.bool.map { result.grpcWeb = $0 }
+        result.decompression = decompression(node["decompress-requests"])
         if let upgrades = node["upgrades"] { result.upgrades = upgrades.texts.map { $0.value.lowercased() } }
         return result
     }

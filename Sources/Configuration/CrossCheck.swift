@@ -143,7 +143,7 @@ struct CrossCheck {
                     "a listener with protocol: \(`protocol`.rawValue) does not read requests")
             }
         }
-        refuse(node, ["min-body-rate"], place)
+        refuse(node, ["min-body-rate", "http2"], place)
         // With a PROXY header, a handshake or a ClientHello to wait for, there is a head after all.
         let waitsForHeader =
             `protocol` == .tcp
@@ -197,6 +197,13 @@ struct CrossCheck {
         }
     }
 
+    private func withoutEffect(
+        _ key: String, of node: Node, _ why: String, _ expectation: String, _ check: inout SchemaCheck
+    ) {
+        let origin = node.entries.first { $0.key.value == key }?.key.origin ?? node.origin
+        check.report("\"\(key)\" has no effect \(why)", origin, expectation)
+    }
+
     private func routes(_ check: inout SchemaCheck) {
         let services = configuration.services.map(\.name.value)
         let known = Set(services)
@@ -207,6 +214,8 @@ struct CrossCheck {
         if case .list(let nodes)? = root["routes"]?.content {
             for node in nodes {
                 compression(node, &check)
+                grpcWeb(node, &check)
+                webSocket(node, &check)
                 guard let name = node["name"], let text = name.text else { continue }
                 if let line = names[text] {
                     check.report(
@@ -215,14 +224,20 @@ struct CrossCheck {
                 } else {
                     names[text] = name.origin.line
                 }
-                for key in ["rewrite", "retry", "timeout", "hold", "compression"]
+                for key in [
+                    "rewrite", "retry", "timeout", "hold", "websocket", "decompress-requests", "grpc-web",
+                ]
                 where node[key] != nil && node["service"] == nil
                     && (node["redirect"] != nil || node["respond"] != nil)
                 {
-                    let origin = node.entries.first { $0.key.value == key }?.key.origin ?? node.origin
-                    check.report(
-                        "\"\(key)\" has no effect without \"service\"", origin,
-                        "expected it on routes that send requests to a service")
+                    withoutEffect(
+                        key, of: node, "without \"service\"",
+                        "expected it on routes that send requests to a service", &check)
+                }
+                if node["compression"] != nil, node["service"] == nil, node["redirect"] != nil {
+                    withoutEffect(
+                        "compression", of: node, "on a redirect",
+                        "expected it on routes whose responses have a body", &check)
                 }
             }
         }
@@ -250,6 +265,42 @@ struct CrossCheck {
             check.report(
                 "listener \"\(first.name.value.clipped(64))\" answers every request with 404: there are no routes",
                 first.name.origin, severity: .warning)
+        }
+    }
+
+    /// gRPC needs HTTP/2 all the way: the bridge is between forms, not between versions.
+    private func grpcWeb(_ route: Node, _ check: inout SchemaCheck) {
+        guard route["grpc-web"]?.bool == true, let name = route["service"]?.text,
+            let service = configuration.services.first(where: { $0.name.value == name }),
+            !service.speaksHTTP2
+        else { return }
+        let origin = route.entries.first { $0.key.value == "grpc-web" }?.key.origin ?? route.origin
+        check.report(
+            "\"grpc-web\" needs a service that speaks HTTP/2, and \"\(name.clipped(64))\" does not", origin,
+            service.files == nil
+                ? "set protocol: h2 in services.\(name.clipped(64))" : "files are not called with gRPC")
+    }
+
+    /// Pings that could never be sent.
+    private func webSocket(_ node: Node, _ check: inout SchemaCheck) {
+        guard let section = node["websocket"] else { return }
+        if let upgrades = node["upgrades"],
+            !upgrades.texts.contains(where: { $0.value.lowercased() == "websocket" })
+        {
+            let origin = node.entries.first { $0.key.value == "websocket" }?.key.origin ?? node.origin
+            check.report(
+                "\"websocket\" has no effect without WebSockets", origin,
+                "expected \"websocket\" among the route's upgrades")
+        }
+        let upgraded =
+            node["timeout"]?["upgraded"]?.text.flatMap { try? Values.duration($0) }
+            ?? Route.Timeout().upgradedMs
+        if let ping = section["ping"], let ms = ping.text.flatMap({ try? Values.duration($0) }),
+            ms >= upgraded
+        {
+            check.report(
+                "a connection silent for so long is closed, not pinged", ping.origin,
+                "expected less than timeout.upgraded, \(Units.duration(upgraded))")
         }
     }
 

@@ -1,4 +1,4 @@
-// The configuration language, continued: compression of responses.
+// The configuration language, continued: compression of responses, decompression of requests.
 
 extension Language {
     static let compression = Section(
@@ -27,5 +27,18 @@ extension Language {
             Key("gzip", .integer(1...9), default: "5", "Level of gzip.", example: "gzip: 6"),
             Key("br", .integer(0...6), default: "4", "Level of Brotli.", example: "br: 5"),
             Key("zstd", .integer(1...9), default: "3", "Level of Zstandard.", example: "zstd: 6"),
+        ])
+
+    static let decompression = Section(
+        name: "decompress-requests",
+        keys: [
+            Key(
+                "max-size", .size(1...1_099_511_627_776), required: true,
+                "Most bytes a body may have once decoded; more is refused with 413.",
+                example: "max-size: 16MiB"),
+            Key(
+                "max-ratio", .integer(1...1_000_000), default: "100",
+                "Most bytes out of the decoder for each byte into it, judged from 1 MiB on; more is refused with 413.",
+                example: "max-ratio: 200"),
         ])
 }

@@ -96,10 +96,23 @@ enum Language {
                 example:
                     "tls:\n  certificates:\n    - { cert: /etc/weir/a.pem, key: /etc/weir/a.key }"),
             Key(
+                "http2", .section(listenerHTTP2), "HTTP/2 connections of clients. HTTP only.",
+                example: "http2: { max-connection-age: 1h }"),
+            Key(
                 "udp", .section(listenerUDP), "How datagrams become sessions. UDP only.",
                 example: "udp: { responses: 1 }"),
         ],
-        later: ["http2", "http3", "acme", "policies"])
+        later: ["http3", "acme", "policies"])
+
+    static let listenerHTTP2 = Section(
+        name: "http2",
+        keys: [
+            Key(
+                "max-connection-age", .either([.word("none"), .duration(1_000...604_800_000)]),
+                default: "none",
+                "Age, give or take 10 %, at which a connection is asked to end: the client is told to open no more streams on it, those open are finished, and its next request comes on a new connection, perhaps to another machine.",
+                example: "max-connection-age: 1h")
+        ])
 
     static let listenerUDP = Section(
         name: "udp",

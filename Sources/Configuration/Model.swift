@@ -218,6 +218,8 @@ public struct Listener: Sendable, Equatable {
     /// Least average rate of a request body, in bytes per second, once it is 10 s old; 0 is no minimum.
     public var bodyRateMin = 240
     public var limits = Limits()
+    /// Age at which a client's HTTP/2 connection is asked to end; nil is no limit.
+    public var connectionAgeMaxMs: Int64?
     /// nil: connections are not encrypted.
     public var tls: TLS?
     public var udp = UDP()
@@ -293,6 +295,15 @@ public struct Route: Sendable, Equatable {
 
         public init() {}
     }
+    /// What Weir does on WebSockets of its own accord.
+    public struct WebSocket: Sendable, Equatable {
+        /// A client silent for so long is sent a Ping; nil is never.
+        public var pingMs: Int64?
+        /// It has this long to answer, or to send anything else.
+        public var pongTimeoutMs: Int64 = 10_000
+
+        public init() {}
+    }
     public struct Retry: Sendable, Equatable {
         public enum Condition: Hashable, Sendable {
             /// No connection could be made.
@@ -325,8 +336,13 @@ public struct Route: Sendable, Equatable {
     public var holdBytes = 65_536
     /// Protocols a client may upgrade to, lower case; "connect" is the CONNECT method.
     public var upgrades = ["websocket"]
+    public var webSocket = WebSocket()
     /// Nil: responses go as they come.
     public var compression: Compression?
+    /// gRPC-Web requests are forwarded as gRPC.
+    public var grpcWeb = false
+    /// Nil: request bodies go as they come.
+    public var decompression: Decompression?
 
     public init(name: Text, action: Action) {
         self.name = name

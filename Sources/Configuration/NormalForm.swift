@@ -85,6 +85,9 @@ private struct Form {
             "\(at) timeout",
             "head=\(Units.duration(timeout.headMs)) body=\(Units.duration(timeout.bodyMs)) write=\(Units.duration(timeout.writeMs))"
         )
+        if let age = listener.connectionAgeMaxMs {
+            put("\(at) http2.max-connection-age", Units.duration(age))
+        }
         put(
             "\(at) min-body-rate",
             listener.bodyRateMin == 0 ? "off" : "\(Units.size(Int64(listener.bodyRateMin)))/s")
@@ -141,7 +144,14 @@ private struct Form {
             "\(at) retry",
             "attempts=\(route.retry.attempts) on=\(route.retry.on.map(\.text).joined(separator: ","))")
         put("\(at) hold", Units.size(Int64(route.holdBytes)))
+        if let ping = route.webSocket.pingMs {
+            put(
+                "\(at) websocket",
+                "ping=\(Units.duration(ping)) pong-timeout=\(Units.duration(route.webSocket.pongTimeoutMs))")
+        }
         if let compression = route.compression { put("\(at) compression", compression.text) }
+        if route.grpcWeb { put("\(at) grpc-web", "true") }
+        if let decompression = route.decompression { put("\(at) decompress-requests", decompression.text) }
     }
 
     mutating func files(_ files: ServedFiles, _ at: String) {
@@ -198,7 +208,12 @@ private struct Form {
         let tickets = tls.ticketLifetimeMs == 0 ? "off" : Units.duration(tls.ticketLifetimeMs)
         put("\(at) tls", "\(tls.profile.rawValue) tickets=\(tickets)")
         for certificate in tls.certificates {
-            let ocsp = certificate.ocsp.map { " ocsp=\($0.value)" } ?? ""
+            let ocsp =
+                switch certificate.ocsp {
+                case .file(let file): " ocsp=\(file.value)"
+                case .responder: " ocsp=responder"
+                case nil: ""
+                }
             put("\(at) tls.certificate", "\(certificate.cert.value) key=\(certificate.key.value)\(ocsp)")
         }
         list("\(at) tls.alpn", tls.alpn.map(\.value))

@@ -1,7 +1,9 @@
-// From a route's compression to what the data plane works with.
+// From a route's compression and decompression to what the data plane works with.
 
 import Compression
 import Configuration
+import HTTPModel
+import Proxy
 
 extension CompressionRule {
     convenience init(_ compression: Route.Compression) {
@@ -17,5 +19,12 @@ extension CompressionRule {
             levels: [
                 .gzip: compression.gzipLevel, .br: compression.brLevel, .zstd: compression.zstdLevel,
             ], bytesMin: UInt64(compression.bytesMin), types: compression.types)
+    }
+}
+
+extension DecoderLimits {
+    init(_ decompression: Route.Decompression) {
+        self.init(bytesMax: UInt64(decompression.bytesMax))
+        ratioMax = UInt64(decompression.ratioMax)
     }
 }

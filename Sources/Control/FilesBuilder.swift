@@ -2,6 +2,7 @@
 
 import Configuration
 import Files
+import HTTPModel
 import Proxy
 import Reactor
 
@@ -26,8 +27,19 @@ extension FilesPlan {
             rules: FileRules(
                 index: files.index.map(\.value), fallback: files.fallback?.value,
                 allowsHidden: files.hidden,
-                precompressed: files.precompressed.compactMap { Precompressed($0.rawValue) }, cache: cache,
+                precompressed: files.precompressed.map { ContentCoding($0) }, cache: cache,
                 types: ContentTypes(overrides: files.types.map { ($0.fileExtension.value, $0.type.value) })))
+    }
+}
+
+extension ContentCoding {
+    init(_ coding: ServedFiles.Precompressed) {
+        self =
+            switch coding {
+            case .zstd: .zstd
+            case .br: .br
+            case .gzip: .gzip
+            }
     }
 }
 

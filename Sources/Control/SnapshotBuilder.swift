@@ -282,6 +282,7 @@ struct SnapshotBuilder {
     private func plan(_ route: Route, _ compiled: CompiledRoutes.Compiled, _ objects: inout LongLivedObjects)
         -> RoutePlan
     {
+        let compression = route.compression.map { CompressionRule($0) }
         let action: RouteAction
         var serviceName = "-"
         switch compiled.action {
@@ -293,7 +294,9 @@ struct SnapshotBuilder {
         case .redirect(let template, let status):
             action = .redirect(to: template, status: status)
         case .respond(let status, let type, let body):
-            action = .respond(status: status, contentType: type, body: body)
+            action = .respond(
+                status: status, contentType: type, body: body,
+                coded: compression.map { CodedBodies(body, rule: $0, pool: EncoderPool()) })
         }
         var conditions: RetryConditions = []
         var statuses: [UInt16] = []
@@ -314,7 +317,11 @@ struct SnapshotBuilder {
             retry: RetryPolicy(
                 attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
             holdBytes: route.holdBytes, upgrades: route.upgrades,
-            compression: route.compression.map { CompressionRule($0) },
+            pings: route.webSocket.pingMs.map {
+                PingPlan(intervalMs: UInt64($0), patienceMs: UInt64(route.webSocket.pongTimeoutMs))
+            },
+            compression: compression, bridgesWeb: route.grpcWeb,
+            decompression: route.decompression.map { DecoderLimits($0) },
             metrics: metrics.route(route.name.value, service: serviceName))
     }
 
@@ -350,7 +357,8 @@ struct SnapshotBuilder {
         return ListenerPlan(
             id: objects.listenerID(name), name: name, traffic: traffic, sockets: sockets, router: router,
             routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, tls: tls,
-            http2: Self.http2(listener), headLimits: Self.headLimits(listener),
+            http2: Self.http2(listener), sessionAgeMaxMs: UInt64(listener.connectionAgeMaxMs ?? 0),
+            headLimits: Self.headLimits(listener),
             headTimeoutMs: UInt64(listener.timeout.headMs), idleTimeoutMs: UInt64(listener.timeout.idleMs),
             bodyTimeoutMs: UInt64(listener.timeout.bodyMs), writeTimeoutMs: UInt64(listener.timeout.writeMs),
             bytesPerSecondMin: UInt64(listener.bodyRateMin),

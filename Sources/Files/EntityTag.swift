@@ -16,7 +16,7 @@ public enum EntityTag {
     ///   - modifiedNs: nanoseconds since the epoch.
     ///   - coding: the coding of a precompressed variant.
     public static func write(
-        size: UInt64, modifiedNs: Int64, coding: Precompressed?, into writer: inout ByteWriter
+        size: UInt64, modifiedNs: Int64, coding: ContentCoding?, into writer: inout ByteWriter
     ) {
         writer.append(UInt8(ascii: "\""))
         writer.append(hexadecimal: UInt64(bitPattern: modifiedNs))

@@ -2,6 +2,8 @@
 //
 // Immutable and shared by all workers. Opening files, and all about descriptors, is elsewhere.
 
+import HTTPModel
+
 public final class FileRules: Sendable {
     /// Names tried, in order, when a folder is asked for.
     public let index: [[UInt8]]
@@ -9,22 +11,19 @@ public final class FileRules: Sendable {
     public let fallback: [UInt8]?
     /// Whether names that begin with a dot are served.
     public let allowsHidden: Bool
-    /// In order of preference.
-    public let precompressed: [Precompressed]
-    /// The same as bits by raw value.
-    public let precompressedBits: UInt8
+    /// Codings of siblings that are looked for, in order of preference.
+    public let precompressed: CodingOrder
     public let cache: [CacheRule]
     public let types: ContentTypes
 
     public init(
-        index: [String], fallback: String?, allowsHidden: Bool, precompressed: [Precompressed],
+        index: [String], fallback: String?, allowsHidden: Bool, precompressed: [ContentCoding],
         cache: [CacheRule], types: ContentTypes
     ) {
         self.index = index.map { Array($0.utf8) }
         self.fallback = fallback.map { Array($0.utf8) }
         self.allowsHidden = allowsHidden
-        self.precompressed = precompressed
-        precompressedBits = precompressed.reduce(0) { $0 | 1 << $1.rawValue }
+        self.precompressed = CodingOrder(precompressed)
         self.cache = cache
         self.types = types
     }

@@ -73,11 +73,14 @@ extension Reason {
         case .none: .ok
 
         // The client's doing
-        case .requestMalformed, .requestBodyMalformed, .proxyHeaderMalformed: .internal
-        case .requestHeadTooLarge, .requestTargetTooLong: .resourceExhausted
+        case .requestMalformed, .requestBodyMalformed, .grpcWebMalformed, .proxyHeaderMalformed: .internal
+        case .requestCodingMalformed: .internal
+        case .requestCodingUnsupported: .unimplemented
+        case .requestHeadTooLarge, .requestTargetTooLong, .requestDecodedTooLarge: .resourceExhausted
         case .requestHeadTimeout, .requestBodyTimeout: .deadlineExceeded
         case .requestVersionUnsupported, .requestExpectationUnknown: .unimplemented
-        case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow: .cancelled
+        case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow, .pongTimeout:
+            .cancelled
 
         case .sessionViolation: .internal
 

@@ -128,6 +128,8 @@ public final class ListenerPlan: Sendable {
     /// nil: connections are not encrypted.
     public let tls: TLSServerContext?
     public let http2: HTTP2Configuration
+    /// An HTTP/2 connection is asked to end at about this age; 0: at none.
+    public let sessionAgeMaxMs: UInt64
     public let parser: RequestParser
     public let headBytesMax: Int
     public let headTimeoutMs: UInt64
@@ -148,7 +150,8 @@ public final class ListenerPlan: Sendable {
     public init(
         id: Int, name: String, traffic: Traffic, sockets: [ListeningSockets], router: Router,
         routeIndexes: [Int32], requiresProxyHeader: Bool, tls: TLSServerContext? = nil,
-        http2: HTTP2Configuration, headLimits: HeadLimits, headTimeoutMs: UInt64, idleTimeoutMs: UInt64,
+        http2: HTTP2Configuration, sessionAgeMaxMs: UInt64 = 0, headLimits: HeadLimits, headTimeoutMs: UInt64,
+        idleTimeoutMs: UInt64,
         bodyTimeoutMs: UInt64,
         writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64,
         connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics,
@@ -163,6 +166,7 @@ public final class ListenerPlan: Sendable {
         self.requiresProxyHeader = requiresProxyHeader
         self.tls = tls
         self.http2 = http2
+        self.sessionAgeMaxMs = sessionAgeMaxMs
         self.parser = RequestParser(limits: headLimits)
         self.headBytesMax = headLimits.bytesMax
         self.headTimeoutMs = headTimeoutMs
@@ -252,7 +256,8 @@ public enum RouteAction: Sendable {
     /// Answered from the folder of a service.
     case files(serviceID: Int)
     case redirect(to: Template, status: UInt16)
-    case respond(status: UInt16, contentType: StaticBytes, body: StaticBytes)
+    /// `coded` where the route compresses.
+    case respond(status: UInt16, contentType: StaticBytes, body: StaticBytes, coded: CodedBodies?)
 }
 
 /// A route with its policies, compiled.
@@ -276,15 +281,22 @@ public final class RoutePlan: Sendable {
     public let holdBytes: Int
     /// Protocols a client may change to, lower case; "connect" stands for CONNECT.
     public let upgrades: [StaticBytes]
+    /// Pings of our own on WebSockets; nil: none.
+    public let pings: PingPlan?
     /// Which responses are compressed; nil: none.
     public let compression: CompressionRule?
+    /// gRPC-Web requests are forwarded as gRPC.
+    public let bridgesWeb: Bool
+    /// Bounds of request bodies that are decoded; nil: they go as they come.
+    public let decompression: DecoderLimits?
     public let metrics: RouteMetrics
 
     public init(
         name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
         upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String],
-        compression: CompressionRule? = nil, metrics: RouteMetrics
+        pings: PingPlan? = nil, compression: CompressionRule? = nil, bridgesWeb: Bool = false,
+        decompression: DecoderLimits? = nil, metrics: RouteMetrics
     ) {
         self.name = StaticBytes(name)
         self.action = action
@@ -298,7 +310,10 @@ public final class RoutePlan: Sendable {
         self.retry = retry
         self.holdBytes = holdBytes
         self.upgrades = upgrades.map { StaticBytes($0) }
+        self.pings = pings
         self.compression = compression
+        self.bridgesWeb = bridgesWeb
+        self.decompression = decompression
         self.metrics = metrics
     }
 
@@ -306,6 +321,19 @@ public final class RoutePlan: Sendable {
     public func allowsUpgrade(to token: UnsafeBufferPointer<UInt8>) -> Bool {
         guard let base = token.baseAddress else { return false }
         return upgrades.contains { equalIgnoringASCIICase(base, token.count, $0.base, $0.count) }
+    }
+}
+
+/// When WebSocket clients are sent a Ping.
+public struct PingPlan: Sendable, BitwiseCopyable {
+    /// Silence before it.
+    public var intervalMs: UInt64
+    /// Silence after it that ends the connection.
+    public var patienceMs: UInt64
+
+    public init(intervalMs: UInt64, patienceMs: UInt64) {
+        self.intervalMs = intervalMs
+        self.patienceMs = patienceMs
     }
 }
 

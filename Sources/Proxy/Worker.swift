@@ -70,6 +70,7 @@ enum TokenKind {
     static let acceptPause: UInt8 = 7
     static let tick: UInt8 = 8
     static let exchangeTotal: UInt8 = 9
+    static let session: UInt8 = 10
     static let datagramListener: UInt8 = 14
     static let datagramSession: UInt8 = 15
 }
@@ -87,6 +88,7 @@ public final class Worker: @unchecked Sendable {
     var buffers = BufferPool()
     var pipes: PipePool
     let encoders = EncoderPool()
+    let decoderMemory = DecoderMemory()
     var clients: Slab<ClientConnection>
     var exchanges: Slab<Exchange>
     var upstreams: Slab<UpstreamConnection>
@@ -281,9 +283,8 @@ public final class Worker: @unchecked Sendable {
         case TokenKind.datagramSession:
             if let session = datagrams.sessions.pointer(token.handle) { answersReady(session) }
         case TokenKind.exchange:
-            // Only what used up its share of a turn comes here: a file on its way.
             guard let exchange = exchanges.pointer(token.handle) else { return }
-            pumpFile(exchange)
+            goOn(exchange)
         case TokenKind.mailbox:
             for message in mailbox.takeAll() { receive(message) }
         default:
@@ -295,6 +296,24 @@ public final class Worker: @unchecked Sendable {
 
     /// What used up its share of a loop turn goes on in the next one, after the events of the others.
     func goOnNextTurn(_ token: Token) { unfinished.append(token) }
+
+    /// The same for a file on its way or a body being decoded. Once, however many events come meanwhile: each
+    /// would bring a share of its own.
+    func goOnNextTurn(_ exchange: ExchangePointer) {
+        exchange.pointee.awaitsTurn = true
+        goOnNextTurn(Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
+        armDeadlines(exchange)
+    }
+
+    private func goOn(_ exchange: ExchangePointer) {
+        exchange.pointee.awaitsTurn = false
+        if exchange.pointee.isOver { return }
+        if exchange.pointee.fileBody != nil {
+            pumpFile(exchange)
+        } else if exchange.pointee.isDecoding {
+            pumpRequestBody(exchange)
+        }
+    }
 
     private func goOnWithUnfinished() {
         guard !unfinished.isEmpty else { return }
@@ -317,6 +336,8 @@ public final class Worker: @unchecked Sendable {
             if let exchange = exchanges.pointer(token.handle) { exchangeTimerFired(exchange) }
         case TokenKind.exchangeTotal:
             if let exchange = exchanges.pointer(token.handle) { totalDeadlinePassed(exchange) }
+        case TokenKind.session:
+            if let record = sessions.pointer(token.handle) { sessionClockRang(record) }
         case TokenKind.acceptPause:
             resumeAccepting()
         case TokenKind.tick:

@@ -83,8 +83,11 @@ public struct TLSSession: BitwiseCopyable {
     /// Frees the connection's memory. Sends nothing and does not close the socket; the handle and its
     /// copies are invalid afterwards.
     public func free() {
-        // Without this OpenSSL makes the session unusable for resumption when close_notify is missing.
-        if !state.pointee.hasFailed {
+        // Without this OpenSSL makes the session unusable for resumption when close_notify is missing. A
+        // cut connection is no fault of the session; anything else may be.
+        let wasCut =
+            state.pointee.failure.reason == .truncated || state.pointee.failure.reason == .socketFailed
+        if !state.pointee.hasFailed || state.pointee.isEstablished && wasCut {
             SSL_set_shutdown(state.pointee.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         }
         SSL_free(state.pointee.ssl)

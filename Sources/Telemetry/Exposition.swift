@@ -21,19 +21,49 @@ extension MetricsSnapshot {
         writeEndpoints(&page)
         writeListeners(&page)
         writeWorkers(&page)
+        writeCoding(&page)
         writeControl(&page)
+        writeCertificates(&page)
+        writeProcess(&page)
+        return page.bytes
+    }
+
+    private func writeCertificates(_ page: inout ExpositionPage) {
+        func labels(_ values: CertificateValues) -> ExpositionPage.Labels {
+            [("listener", values.listener), ("certificate", values.certificate)]
+        }
         page.family(
             "weir_certificate_not_after_seconds", "gauge",
             "When a certificate expires, seconds since 1970."
         ) {
+            for certificate in certificates { $0.series(labels(certificate), certificate.notAfter) }
+        }
+        page.family(
+            "weir_certificate_staple_not_after_seconds", "gauge",
+            "When the OCSP response stapled to a certificate expires, seconds since 1970; 0: none is stapled."
+        ) {
             for certificate in certificates {
-                $0.series(
-                    [("listener", certificate.listener), ("certificate", certificate.certificate)],
-                    certificate.notAfter)
+                if let staple = certificate.staple { $0.series(labels(certificate), staple.notAfter) }
             }
         }
-        writeProcess(&page)
-        return page.bytes
+        page.family(
+            "weir_certificate_revoked", "gauge",
+            "1 when the OCSP response stapled to a certificate says that it is revoked."
+        ) {
+            for certificate in certificates {
+                if let staple = certificate.staple {
+                    $0.series(labels(certificate), staple.isRevoked ? 1 : 0)
+                }
+            }
+        }
+        page.family(
+            "weir_ocsp_requests_total", "counter", "Questions to OCSP responders, by what came of them."
+        ) {
+            if certificates.contains(where: { $0.staple != nil }) {
+                $0.series([("outcome", "taken")], responders.taken)
+                $0.series([("outcome", "failed")], responders.failed)
+            }
+        }
     }
 
     private func writeRoutes(_ page: inout ExpositionPage) {
@@ -74,6 +104,12 @@ extension MetricsSnapshot {
         }
         page.family("weir_retries_total", "counter", "Attempts beyond the first.") {
             for route in routes { $0.series(labels(route), route.retries) }
+        }
+        page.family("weir_websockets_total", "counter", "WebSockets opened.") {
+            for route in routes where route.webSockets > 0 { $0.series(labels(route), route.webSockets) }
+        }
+        page.family("weir_websockets_open", "gauge", "WebSockets open now.") {
+            for route in routes where route.webSockets > 0 { $0.series(labels(route), route.webSocketsOpen) }
         }
     }
 
@@ -156,6 +192,34 @@ extension MetricsSnapshot {
                 }
             }
         }
+    }
+
+    private func writeCoding(_ page: inout ExpositionPage) {
+        func counter(
+            _ name: StaticString, _ help: StaticString, isDecoding: Bool, _ value: (CodingValues) -> UInt64
+        ) {
+            page.family(name, "counter", help) {
+                for values in coding where values.isDecoding == isDecoding {
+                    $0.series([("coding", values.coding)], value(values))
+                }
+            }
+        }
+        counter(
+            "weir_compression_in_bytes_total", "Bytes of responses before they were compressed.",
+            isDecoding: false
+        ) { $0.bytesIn }
+        counter(
+            "weir_compression_out_bytes_total", "Bytes of responses after they were compressed.",
+            isDecoding: false
+        ) { $0.bytesOut }
+        counter(
+            "weir_decompression_in_bytes_total", "Bytes of request bodies before they were decoded.",
+            isDecoding: true
+        ) { $0.bytesIn }
+        counter(
+            "weir_decompression_out_bytes_total", "Bytes of request bodies after they were decoded.",
+            isDecoding: true
+        ) { $0.bytesOut }
     }
 
     private func writeWorkers(_ page: inout ExpositionPage) {

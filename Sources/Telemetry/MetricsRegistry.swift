@@ -102,8 +102,9 @@ public final class MetricsRegistry: Sendable {
                 ($0.service, $0.endpoint) < ($1.service, $1.endpoint)
             },
             listeners: listeners.map { $0.values() }.sorted { $0.listener < $1.listener },
-            workers: workers.values(), accessLog: accessLog.values(), control: control.values(),
-            process: .read(), certificates: certificates.values())
+            workers: workers.values(), coding: workers.coding(), accessLog: accessLog.values(),
+            control: control.values(), process: .read(), certificates: certificates.values(),
+            responders: certificates.responderValues())
     }
 }
 
@@ -126,8 +127,11 @@ public struct MetricsSnapshot: Sendable, Equatable {
     public var endpoints: [EndpointValues]
     public var listeners: [ListenerValues]
     public var workers: [WorkerValues]
+    /// Codings that occurred.
+    public var coding: [CodingValues]
     public var accessLog: AccessLogValues
     public var control: ControlValues
     public var process: ProcessValues
     public var certificates: [CertificateValues] = []
+    public var responders = ResponderValues()
 }

@@ -1,5 +1,6 @@
 // What each worker says about itself, and the few counters that belong to no worker.
 
+import HTTPModel
 import Synchronization
 
 /// Counters of the workers; one cell each.
@@ -10,6 +11,23 @@ public final class WorkerMetrics: Sendable {
 
     public var cells: CellTable<WorkerCell> { block.table }
     public func cell(worker: Int) -> WorkerCell { block.table[worker] }
+
+    /// Bytes coded and decoded, by coding, summed over the workers. Only codings that occurred.
+    public func coding() -> [CodingValues] {
+        let encoded = ContentCoding.allCases.map { coding in
+            CodingValues(
+                coding: coding.name.description, isDecoding: false,
+                bytesIn: block.sum(WorkerCell.encoded(coding)),
+                bytesOut: block.sum(WorkerCell.encoded(coding) + 1))
+        }
+        let decoded = DecodedCoding.allCases.map { coding in
+            CodingValues(
+                coding: coding.name.description, isDecoding: true,
+                bytesIn: block.sum(WorkerCell.decoded(coding)),
+                bytesOut: block.sum(WorkerCell.decoded(coding) + 1))
+        }
+        return (encoded + decoded).filter { $0.bytesIn > 0 || $0.bytesOut > 0 }
+    }
 
     /// One element per worker, in order.
     public func values() -> [WorkerValues] {
@@ -33,7 +51,10 @@ public struct WorkerCell: CounterCell {
     static var buffersInUse: Int { 2 }
     static var timers: Int { 3 }
     static var snapshotGeneration: Int { 4 }
-    public static var wordCount: Int { 5 }
+    /// Two words for each coding: bytes in, bytes out.
+    static func encoded(_ coding: ContentCoding) -> Int { 5 + 2 * (Int(coding.rawValue) - 1) }
+    static func decoded(_ coding: DecodedCoding) -> Int { 11 + 2 * (Int(coding.rawValue) - 1) }
+    public static var wordCount: Int { 19 }
 
     @usableFromInline let words: UnsafeMutablePointer<Atomic<UInt64>>
 
@@ -52,6 +73,24 @@ public struct WorkerCell: CounterCell {
         words.set(Self.timers, UInt64(clamping: timers))
     }
 
+    /// A body was compressed, or as much of it as was sent.
+    /// - Parameters:
+    ///   - bytesIn: plain bytes.
+    ///   - bytesOut: coded bytes.
+    public func encoded(_ coding: ContentCoding, bytesIn: UInt64, bytesOut: UInt64) {
+        words.add(Self.encoded(coding), bytesIn)
+        words.add(Self.encoded(coding) + 1, bytesOut)
+    }
+
+    /// A body was decoded, or the beginning of one.
+    /// - Parameters:
+    ///   - bytesIn: coded bytes.
+    ///   - bytesOut: plain bytes.
+    public func decoded(_ coding: DecodedCoding, bytesIn: UInt64, bytesOut: UInt64) {
+        words.add(Self.decoded(coding), bytesIn)
+        words.add(Self.decoded(coding) + 1, bytesOut)
+    }
+
     /// The snapshot this worker gives to new requests.
     public func snapshot(generation: UInt64) { words.set(Self.snapshotGeneration, generation) }
 }
@@ -64,6 +103,16 @@ public struct WorkerValues: Sendable, Equatable {
     public var buffersInUse: UInt64
     public var timers: UInt64
     public var snapshotGeneration: UInt64
+}
+
+/// What was coded, or decoded, in one coding.
+public struct CodingValues: Sendable, Equatable {
+    public var coding: String
+    /// Request bodies that were decoded; else responses that were compressed.
+    public var isDecoding: Bool
+    /// Bytes before and after.
+    public var bytesIn: UInt64
+    public var bytesOut: UInt64
 }
 
 /// What happened to access log lines. Several threads write these, seldom: locked additions.

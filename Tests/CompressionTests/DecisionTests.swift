@@ -256,3 +256,42 @@ struct DecisionTests {
         #expect(try Judged(Self.request(), Self.response(type: "a/b"), rule: everything).verdict == "gzip")
     }
 }
+
+@Suite("Compression rule: content of our own")
+struct OwnContentTests {
+    private func verdict(
+        _ fields: [String], method: String = "GET", status: UInt16 = 200, type: String = "text/css",
+        bytes: UInt64 = 5000, control: String? = nil, rule: CompressionRule = CompressionRule()
+    ) throws -> String {
+        let decision = try withRequest(fields, method: method) { request in
+            Array(type.utf8).withUnsafeBufferPointer { type in
+                Array((control ?? "").utf8).withUnsafeBufferPointer { value in
+                    rule.decide(
+                        request: request, status: status, type: type, byteCount: bytes,
+                        cacheControl: control == nil ? nil : value)
+                }
+            }
+        }
+        return decision.coding.map { "\($0.name)" } ?? (decision.needsVary ? "vary" : "pass")
+    }
+
+    @Test("what is compressed, what only varies, and what is left alone")
+    func verdicts() throws {
+        let gzip = ["Accept-Encoding: gzip"]
+        #expect(try verdict(gzip) == "gzip")
+        #expect(try verdict(["Accept-Encoding: gzip, zstd"]) == "zstd")
+        // HEAD says what GET would say.
+        #expect(try verdict(gzip, method: "HEAD") == "gzip")
+        #expect(try verdict([]) == "vary")
+        #expect(try verdict(["Accept-Encoding: gzip;q=0"]) == "vary")
+        #expect(try verdict(gzip, bytes: 1024) == "gzip")
+        #expect(try verdict(gzip, bytes: 1023) == "pass")
+        #expect(try verdict(gzip, bytes: 0, rule: CompressionRule(bytesMin: 0)) == "vary")
+        #expect(try verdict(gzip, type: "image/png") == "pass")
+        #expect(try verdict(gzip, status: 404) == "gzip")
+        for status: UInt16 in [204, 205, 206] { #expect(try verdict(gzip, status: status) == "pass") }
+        #expect(try verdict(gzip, control: "max-age=60") == "gzip")
+        #expect(try verdict(gzip, control: "max-age=60, No-Transform") == "pass")
+        #expect(try verdict(gzip + ["Cache-Control: no-transform"]) == "pass")
+    }
+}

@@ -2,6 +2,7 @@
 
 import CZlib
 import CZstd
+import HTTPModel
 import Testing
 
 @testable import Compression
@@ -92,6 +93,51 @@ struct DecoderTests {
             #expect(result.error == .truncated, "\(count) of \(whole.count)")
             #expect(body.starts(with: result.bytes))
         }
+    }
+
+    @Test("memory is counted while it is held, and given back", arguments: DecodedCoding.allCases)
+    func memory(coding: DecodedCoding) throws {
+        let body = Sample.mixed.bytes(3 << 20)
+        let whole = try Self.code(body, coding)
+        let memory = DecoderMemory()
+        var room = [UInt8](repeating: 0, count: 64 << 10)
+        for _ in 0..<3 {
+            let decoder = try #require(Decoder.make(coding, limits: Self.limits, memory: memory))
+            var taken = 0
+            while true {
+                let step = whole.withUnsafeBufferPointer {
+                    decoder.read(
+                        $0.baseAddress.map { $0 + taken }, whole.count - taken, into: &room,
+                        capacity: room.count)
+                }
+                #expect(step.error == nil)
+                taken += step.consumed
+                if !step.hasMore { break }
+            }
+            #expect(decoder.finish() == nil && decoder.bytesOut == UInt64(body.count))
+            #expect(decoder.bytesIn == UInt64(whole.count) && decoder.coding == coding)
+            // At least a window of what was decoded.
+            #expect(memory.lentBytes > 32 << 10)
+            decoder.destroy()
+            #expect(memory.lentBytes == 0)
+        }
+    }
+
+    @Test("more memory than there is", arguments: DecodedCoding.allCases)
+    func memoryBound(coding: DecodedCoding) throws {
+        // Enough to begin with, where that takes any, and not enough for a window.
+        let memory = DecoderMemory(lentBytesMax: coding == .zstd ? 300 << 10 : 20 << 10)
+        let whole = try Self.code(Sample.mixed.bytes(1 << 20), coding)
+        var room = [UInt8](repeating: 0, count: 64 << 10)
+        if let decoder = Decoder.make(coding, limits: Self.limits, memory: memory) {
+            // zlib takes its window when a call ends within the stream.
+            var step = decoder.read(whole, 1000, into: &room, capacity: room.count)
+            if step.error == nil { step = decoder.read(whole, 1000, into: &room, capacity: room.count) }
+            #expect(step.error == .noMemory && decoder.finish() == .noMemory)
+            decoder.destroy()
+        }
+        #expect(memory.lentBytes == 0)
+        #expect(Decoder.make(coding, limits: Self.limits, memory: DecoderMemory(lentBytesMax: 64)) == nil)
     }
 
     @Test("garbage is malformed, and stays so", arguments: DecodedCoding.allCases)

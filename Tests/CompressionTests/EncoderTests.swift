@@ -1,6 +1,7 @@
 // Encoders against the libraries' own decoders, and the pool that lends them.
 
 import CZstd
+import HTTPModel
 import Testing
 
 @testable import Compression
@@ -160,6 +161,36 @@ struct EncoderPoolTests {
         #expect(pool.lentBytes == 0)
         let again = try #require(pool.take(coding, level: coding.defaultLevel))
         pool.give(again)
+    }
+
+    @Test("a whole body at once", arguments: ContentCoding.allCases)
+    func whole(coding: ContentCoding) throws {
+        let pool = EncoderPool(lentBytesMax: EncoderPool.bytes(of: coding, level: coding.defaultLevel))
+        let format = try #require(DecodedCoding(rawValue: coding.rawValue))
+        for sample in Sample.allCases {
+            let body = sample.bytes()
+            let made = body.withUnsafeBufferPointer { pool.encode($0, coding, level: coding.defaultLevel) }
+            var limits = DecoderLimits(bytesMax: 1 << 20)
+            limits.ratioMax = 1 << 40
+            let back = decoded(try #require(made), format, limits: limits, seed: 1)
+            #expect(back.error == nil && back.bytes == body, "\(sample)")
+        }
+        #expect(pool.lentBytes == 0)
+        #expect(
+            EncoderPool(lentBytesMax: 0).encode(UnsafeBufferPointer(start: nil, count: 0), coding, level: 1)
+                == nil)
+    }
+
+    @Test("bytes are counted from one end of a stream to the other", arguments: ContentCoding.allCases)
+    func counts(coding: ContentCoding) throws {
+        let pool = EncoderPool()
+        for _ in 0..<2 {
+            let encoder = try #require(pool.take(coding, level: coding.defaultLevel))
+            #expect(encoder.bytesIn == 0 && encoder.bytesOut == 0)
+            let made = try #require(coded(Sample.text.bytes(), encoder, seed: 3))
+            #expect(encoder.bytesIn == 200_000 && encoder.bytesOut == UInt64(made.count))
+            pool.give(encoder)
+        }
     }
 
     @Test("what came back is lent again, up to the idle bound")

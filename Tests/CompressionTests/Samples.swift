@@ -4,6 +4,7 @@ import CBrotli
 import CZlib
 import CZstd
 import Compression
+import HTTPModel
 
 /// Numbers that look random and are the same each time (SplitMix64).
 struct Seeded {

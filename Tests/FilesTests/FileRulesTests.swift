@@ -95,36 +95,4 @@ import Testing
         #expect(withBytes(path) { rules("index.html").fallsBack(for: $0) } == expected)
         #expect(withBytes(path) { !rules(nil).fallsBack(for: $0) })
     }
-
-    /// The codings looked for, in order.
-    func order(_ field: String?, _ configured: [Precompressed] = [.zstd, .br, .gzip]) -> String {
-        var accepted = AcceptedCodings()
-        if let field { _ = withBytes(field) { accepted.add($0) } }
-        var offered = configured.reduce(UInt8(0)) { $0 | 1 << $1.rawValue }
-        var names: [String] = []
-        configured.withUnsafeBufferPointer {
-            while let next = accepted.best(of: &offered, order: $0) { names.append("\(next.name)") }
-        }
-        return names.joined(separator: " ")
-    }
-
-    @Test(arguments: [
-        ("gzip", "gzip"), ("gzip, br, zstd", "zstd br gzip"), ("GZIP", "gzip"), ("x-gzip", "gzip"),
-        ("", ""), ("identity", ""), ("deflate, br", "br"), ("*", "zstd br gzip"),
-        ("br;q=0.5, gzip;q=0.8", "gzip br"), ("br;q=0, gzip", "gzip"), ("*, br;q=0", "zstd gzip"),
-        ("gzip;q=0.5, *;q=0.7", "zstd br"), ("*;q=0", ""), ("gzip;q=0.5, identity", ""),
-        ("gzip, identity;q=0.5", "gzip"), ("gzip;q=1.000", "gzip"), ("gzip ; q=0.001", "gzip"),
-        // Not well-formed: nothing is asked for.
-        ("gzip;q=2", ""), ("gzip;q=0.0001", ""), ("gzip;q=", ""), ("gzip q=1", ""), ("gzip;level=1", ""),
-        ("gzip;q=1.001", ""), (";q=1", ""), ("br, \"gzip\"", ""),
-    ])
-    func codings(field: String, expected: String) {
-        #expect(order(field) == expected)
-    }
-
-    @Test func withoutTheFieldNothingIsCoded() {
-        #expect(order(nil) == "")
-        #expect(order("gzip, br", [.gzip, .br]) == "gzip br")
-        #expect(order("gzip, br", [.br]) == "br")
-    }
 }

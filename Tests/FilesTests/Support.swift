@@ -17,7 +17,7 @@ func text(_ bytes: UnsafeBufferPointer<UInt8>?) -> String? {
 }
 
 /// A tag as it is sent.
-func tag(_ size: UInt64, _ modifiedNs: Int64, _ coding: Precompressed? = nil) -> String {
+func tag(_ size: UInt64, _ modifiedNs: Int64, _ coding: ContentCoding? = nil) -> String {
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: EntityTag.bytesMax) { room in
         guard let start = room.baseAddress else { return "" }
         var writer = ByteWriter(start, capacity: room.count)

@@ -6,6 +6,7 @@ status and Proxy-Status error) is read from the source and checked against the w
 """
 
 import functools
+import gzip
 import os
 import random
 import re
@@ -19,6 +20,7 @@ import pytest
 import certs
 import h2wire
 import wire
+import wswire
 from backends import Blackhole, UDPBackend, answer, closed_port, drop, fixed, hang, once, serve, silent
 from harness import ROOT, Load, assert_made_by_weir, merge, proxy_to, tcp_to, udp_to
 from test_http2_responses import Origin
@@ -86,6 +88,14 @@ def client_too_slow(weir, backend):
     stream = w.connect()
     stream.send(head_bytes("GET / HTTP/1.1"))
     w.wait_reason("client-too-slow")
+    return w, None
+
+
+def pong_timeout(weir, backend):
+    w = weir(proxy_to(backend(wswire.echo), route={"websocket": {"ping": "100ms", "pong-timeout": "100ms"}}))
+    stream = w.connect()
+    wswire.opened(stream)
+    stream.rest()
     return w, None
 
 
@@ -289,6 +299,14 @@ def session_violation(weir, backend):
     return w, None
 
 
+def grpc_web_malformed(weir, backend):
+    w = weir(proxy_to(backend(), route={"grpc-web": True}, service={"protocol": "h2"}))
+    fields = [("Content-Type", "application/grpc-web-text"), ("Content-Length", 4)]
+    response = ask(w, head_bytes("POST /a.B/C HTTP/1.1", fields) + b"????")
+    assert response.get("Grpc-Status") == "13" and response.get("X-Request-Id")
+    return w, response
+
+
 def stream_refused(weir, backend):
     def refuse(session, number, state):
         session.send(h2wire.frame("RST_STREAM", 0, number, h2wire.CODES["REFUSED_STREAM"].to_bytes(4, "big")))
@@ -355,6 +373,14 @@ def file_truncated(weir, backend):
 
 HEAD_200 = b"HTTP/1.1 200 OK\r\n"
 LONG = {"limits": {"head": "8KiB", "target": "1KiB"}}
+DECODES = {"decompress-requests": {"max-size": "1KiB"}}
+
+
+def coded(coding, body):
+    fields = [("Content-Encoding", coding), ("Content-Length", len(body))]
+    return head_bytes("POST / HTTP/1.1", fields) + body
+
+
 PROVOKE = {
     "request-malformed": request(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
     "request-head-too-large": request(head_bytes("GET / HTTP/1.1", [("X-A", "x" * 9000)]), listener=LONG),
@@ -362,6 +388,10 @@ PROVOKE = {
     "request-head-timeout": request(b"GET / HTTP/1.1\r\nHost:", listener={"timeout": {"head": "200ms"}}),
     "request-body-malformed": request(
         head_bytes("POST / HTTP/1.1", [("Transfer-Encoding", "chunked")]) + b"zz\r\n"),
+    "grpc-web-malformed": grpc_web_malformed,
+    "request-coding-malformed": request(coded("gzip", b"plain"), route=DECODES),
+    "request-coding-unsupported": request(coded("compress", b"plain"), route=DECODES),
+    "request-decoded-too-large": request(coded("gzip", gzip.compress(bytes(1025))), route=DECODES),
     "request-body-timeout": request(
         head_bytes("POST / HTTP/1.1", [("Content-Length", 5)]), listener={"timeout": {"body": "200ms"}}),
     "request-version-unsupported": request(head_bytes("GET / HTTP/2.0")),
@@ -369,6 +399,7 @@ PROVOKE = {
     "client-closed-during-request": client_closes_during_request,
     "client-closed-during-response": client_closes_during_response,
     "client-too-slow": client_too_slow,
+    "pong-timeout": pong_timeout,
     "proxy-header-malformed": proxy_header_malformed,
     "session-violation": session_violation,
     "tls-no-shared-cipher": handshake(rsa_only),

@@ -22,6 +22,10 @@ import Testing
         listener.cell(worker: 0).accepted()
         listener.cell(worker: 0).connectionBegan()
         registry.workers.cell(worker: 1).turn(busyNs: 1_000_000_001)
+        for worker in 0..<2 {
+            registry.workers.cell(worker: worker).encoded(.br, bytesIn: 1000, bytesOut: 100)
+            registry.workers.cell(worker: worker).decoded(.deflate, bytesIn: 10, bytesOut: 2000)
+        }
         registry.control.reloaded(generation: 7)
         return (registry, [route, quiet, endpoint, listener])
     }
@@ -48,6 +52,12 @@ import Testing
         #expect(
             lines.contains(#"weir_endpoint_active_attempts{service="api",endpoint="[2001:db8::1]:80"} 1"#))
         #expect(lines.contains("weir_snapshot_generation 7"))
+        #expect(lines.contains(#"weir_compression_in_bytes_total{coding="br"} 2000"#))
+        #expect(lines.contains(#"weir_compression_out_bytes_total{coding="br"} 200"#))
+        #expect(lines.contains(#"weir_decompression_in_bytes_total{coding="deflate"} 20"#))
+        #expect(lines.contains(#"weir_decompression_out_bytes_total{coding="deflate"} 4000"#))
+        // Codings nobody used have no series.
+        #expect(page.components(of: "weir_compression_in_bytes_total{") == 1)
         // Reasons that did not occur have no series.
         #expect(page.components(of: "weir_failures_total{") == 1)
         // The quiet route has no histogram.

@@ -1,6 +1,7 @@
 // Responses Weir makes itself: redirects, fixed responses, and failures, which always say who they
 // are from, why, and which request they answer (pains 11, 12).
 
+import Compression
 import HTTP1
 import HTTPModel
 import Reactor
@@ -12,8 +13,9 @@ extension Worker {
     /// A response from the configuration.
     func answer(
         _ exchange: ExchangePointer, status: UInt16, location: Template?, contentType: StaticBytes?,
-        body: StaticBytes?
+        body: StaticBytes?, coded: CodedBodies?
     ) {
+        var body = body
         var writer = ByteWriter(output, capacity: outputBytes)
         beginAnswer(exchange, status, &writer)
         if let location, let view = view(exchange) {
@@ -21,10 +23,13 @@ extension Worker {
             render(location, exchange, view, &writer)
             writer.append("\r\n")
         }
-        if let contentType, let body, body.count > 0 {
+        if let contentType, let plain = body, plain.count > 0 {
             writer.append("content-type: ")
             writer.append(contentType.bytes)
             writer.append("\r\n")
+            if let coded {
+                body = chosenBody(exchange, coded, status: status, type: contentType, plain, &writer)
+            }
         }
         if let rules = exchange.pointee.route?.responseRules, let view = view(exchange) {
             writeRules(rules, exchange, view, &writer)
@@ -32,12 +37,28 @@ extension Worker {
         endAnswer(exchange, status, body?.bytes, &writer)
     }
 
+    /// The body in the coding the client wants most, with the fields that say so.
+    private func chosenBody(
+        _ exchange: ExchangePointer, _ coded: CodedBodies, status: UInt16, type: StaticBytes,
+        _ body: StaticBytes, _ writer: inout ByteWriter
+    ) -> StaticBytes {
+        guard let view = view(exchange) else { return body }
+        let decision = coded.rule.decide(
+            request: view, status: status, type: type.bytes, byteCount: UInt64(body.count))
+        guard let coding = decision.coding, let bytes = coded.body(in: coding) else {
+            decision.asItIs.writeAdded(&writer)
+            return body
+        }
+        decision.writeAdded(&writer)
+        return bytes
+    }
+
     /// The response to a failure: its status, `Proxy-Status` (RFC 9209), the request id, and a body in
     /// plain words.
     func answer(_ exchange: ExchangePointer, failure: Failure) {
         let reason = failure.reason
         if let kind = grpcKind(exchange) {
-            answerGRPC(exchange, reason, kind)
+            answerGRPC(exchange, failure, kind)
             return
         }
         let status = reason.status
@@ -47,6 +68,11 @@ extension Worker {
         writer.append("content-type: text/plain; charset=utf-8\r\n")
         if reason == .methodNotAllowed { writeAllow(exchange, &writer) }
         if reason == .fileMethodNotAllowed { writer.append("allow: GET, HEAD, OPTIONS\r\n") }
+        if reason == .requestCodingUnsupported {
+            writer.append("accept-encoding: ")
+            writer.append(RequestCoding.accepted)
+            writer.append("\r\n")
+        }
         if status == 503 { writer.append("retry-after: 1\r\n") }
 
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 512) { room in
@@ -57,7 +83,14 @@ extension Worker {
             body.append(reasonPhrase(status))
             body.append("\n")
             body.append(reason.name)
-            if failure.detail != 0, let violation = Violation(rawValue: failure.detail) {
+            if reason == .requestCodingMalformed || reason == .requestDecodedTooLarge {
+                if let error = DecodeError(rawValue: failure.detail) {
+                    body.append(": ")
+                    body.append(error.text)
+                }
+            } else if failure.detail != 0, reason != .internalLimit,
+                let violation = Violation(rawValue: failure.detail)
+            {
                 body.append(": ")
                 body.append(violation.text)
                 body.append(" (")

@@ -1,4 +1,5 @@
-// Compression on the way to the client: the third way a response body goes, beside relay and splice.
+// Compression on the way to the client: the third way a response body goes, beside relay and splice. Files
+// take it in Files/CodedFile.swift; fixed responses are coded when they are configured (CodedBodies.swift).
 //
 // Which response, and what its fields become, is judged in the Compression module. A body that is coded
 // keeps its reader and its trailers and gets another length: chunks, the end of a stream, or the
@@ -44,6 +45,11 @@ extension Worker {
                 exchange, encoder, bytes, count, prefixCount: prefixCount,
                 flush: exchange.pointee.flushesWhenIdle && !upstream.pointee.canRead)
         }
+        if exchange.pointee.web != nil,
+            let relayed = relayBridged(exchange, bytes, count, prefixCount: prefixCount)
+        {
+            return relayed
+        }
         return relay(
             &exchange.pointee.responseBody, bytes, count, chunked: exchange.pointee.clientChunked,
             prefixCount: prefixCount, to: &exchange.pointee.client.pointee.transport)
@@ -62,10 +68,12 @@ extension Worker {
     func dropEncoder(_ exchange: ExchangePointer) {
         guard let encoder = exchange.pointee.encoder else { return }
         exchange.pointee.encoder = nil
+        metrics.cell(worker: index).encoded(
+            encoder.coding, bytesIn: encoder.bytesIn, bytesOut: encoder.bytesOut)
         encoders.give(encoder)
     }
 
-    private func relayEncoded(
+    func relayEncoded(
         _ exchange: ExchangePointer, _ encoder: Encoder, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int,
         prefixCount: Int, flush: Bool
     ) -> Relayed {

@@ -4,6 +4,7 @@
 // Whoever calls stops while the receiving side's outbox holds anything. Bodies of known length with
 // much left to go are spliced through a pipe and never enter our memory.
 
+import Compression
 import Glibc
 import HTTP1
 import HTTPModel
@@ -21,6 +22,8 @@ struct Relayed {
     var violation: (Violation, Int)?
     /// No memory to code the body with.
     var encoderFailed = false
+    /// Why the body cannot be decoded.
+    var decodeError: DecodeError?
 }
 
 extension Worker {
@@ -28,6 +31,18 @@ extension Worker {
     static let spliceBytesMin: UInt64 = 64 << 10
     /// Bodies up to this size are copied behind their head and sent as one run.
     private static let copyBytesMax = 4 << 10
+
+    /// One block of the request body towards the endpoint, in the form its exchange has it sent.
+    func relayRequest(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
+        _ count: Int
+    ) -> Relayed {
+        if exchange.pointee.isDecoding { return relayDecoded(exchange, upstream, bytes, count) }
+        if exchange.pointee.web != nil { return relayCall(exchange, upstream, bytes, count) }
+        return relay(
+            &exchange.pointee.requestBody, bytes, count, chunked: exchange.pointee.upstreamChunked,
+            prefixCount: 0, to: &upstream.pointee.transport)
+    }
 
     /// Decodes `count` raw bytes with `reader` and sends the payload, behind `prefixCount` bytes that
     /// already stand at the start of `output`. chunked: frame it in chunks, and end them when it ends.
@@ -119,6 +134,9 @@ extension Worker {
             return (offset, fits)
         case .untilClose:
             let offset = result.consumed
+            if let pings = reader.pings {
+                return nextRun(&reader, besidesAnswersTo: pings, bytes, count, &result)
+            }
             reader.frames?.passed(bytes + offset, left)
             reader.count += UInt64(left)
             result.consumed = count

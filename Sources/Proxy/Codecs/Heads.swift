@@ -52,6 +52,8 @@ extension Worker {
         written.fieldsStart = writer.count
 
         let forwarding = exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { $0.forwarding }
+        let isCall = exchange.pointee.callDeadlineNs != 0 || exchange.pointee.web != nil
+        let decodes = exchange.pointee.decoding != .none
         for i in 0..<Int(request.fieldCount) {
             let field = view.fields[i]
             if field.isHopByHop { continue }
@@ -60,10 +62,13 @@ extension Worker {
             case .xForwardedFor, .xForwardedProto, .xForwardedHost: if forwarding.xForwarded { continue }
             case .forwarded: if forwarding.forwarded || !exchange.pointee.peerIsTrusted { continue }
             case .via: if forwarding.via { continue }
+            case .contentEncoding: if decodes { continue }
             default: break
             }
             let name = view.bytes + Int(field.nameOffset)
+            if decodes, RequestCoding.describesCodedBytes(name, Int(field.nameCount)) { continue }
             if let rules, rules.drops(name, Int(field.nameCount)) { continue }
+            if isCall && writeCallField(exchange, field, view.bytes, &writer) { continue }
             writer.appendField(field, view.bytes)
         }
         writeForwarding(exchange, view, forwarding, &writer)
@@ -145,12 +150,15 @@ extension Worker {
         _ compression: CompressionDecision, _ writer: inout ByteWriter
     ) {
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
-        if exchange.pointee.hasResponseRules || compression.changesFields {
+        if exchange.pointee.hasResponseRules || compression.changesFields || exchange.pointee.web != nil {
             let rules = exchange.pointee.route?.responseRules
             var compression = compression
             for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
                 let field = fieldScratch[i]
                 if let rules, rules.drops(base + Int(field.nameOffset), Int(field.nameCount)) { continue }
+                if exchange.pointee.web != nil && writeBridgedType(exchange, field, base, &writer) {
+                    continue
+                }
                 compression.write(field, base, &writer)
             }
             compression.writeAdded(&writer)

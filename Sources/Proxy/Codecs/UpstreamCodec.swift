@@ -11,6 +11,7 @@ import Reactor
 import Resilience
 import Routing
 import TLS
+import WebSocket
 
 /// Where the parts of a request head stand in `output`.
 struct WrittenRequest {
@@ -43,21 +44,26 @@ extension Worker {
         let request = view.head.pointee
         let isStream = upstream.pointee.transport.isStream
         exchange.pointee.upstreamChunked = false
-        switch request.framing {
+        // What is decoded has another length than it came with.
+        let framing = exchange.pointee.decoding == .none ? request.framing : .chunked
+        switch framing {
         case .none, .untilClose:
+            break
+        case _ where exchange.pointee.web != nil:
+            // Another length in another form: the stream's end tells.
             break
         case .length:
             writeContentLength(request.contentLength, &writer)
-        case .chunked where exchange.pointee.requestBody.isDone && !exchange.pointee.requestBody.hasTrailers:
+        case .chunked where exchange.pointee.requestIsComplete && !exchange.pointee.requestBody.hasTrailers:
             // Held whole, so its length is known now.
-            writeContentLength(exchange.pointee.requestBody.count, &writer)
+            writeContentLength(exchange.pointee.requestBytes, &writer)
         case .chunked:
             if !isStream {
                 exchange.pointee.upstreamChunked = true
                 writer.append("transfer-encoding: chunked\r\n")
             }
         }
-        if request.acceptsTrailers { writer.append("te: trailers\r\n") }
+        if request.acceptsTrailers || exchange.pointee.web != nil { writer.append("te: trailers\r\n") }
         if request.expectsContinue && !exchange.pointee.requestBody.isDone {
             writer.append("expect: 100-continue\r\n")
         }
@@ -81,7 +87,7 @@ extension Worker {
 
     private func writeWebSocketKey(_ writer: inout ByteWriter) {
         writer.append("sec-websocket-key: ")
-        writer.append(WebSocketKey.text(random.next(), random.next()))
+        writer.append(HandshakeKey.text(random.next(), random.next()))
         writer.append("\r\n")
     }
 
@@ -93,9 +99,8 @@ extension Worker {
         if let stream = upstream.pointee.transport.stream {
             return submitRequest(exchange, upstream, stream, written, &writer)
         }
-        let held = exchange.pointee.held.flatMap { $0.count > 0 ? $0 : nil }
-        guard let held else {
-            if exchange.pointee.upstreamChunked && exchange.pointee.requestBody.isDone {
+        guard let held = heldToSend(exchange) else {
+            if exchange.pointee.upstreamChunked && exchange.pointee.requestIsComplete {
                 writeLastChunk(exchange.pointee.requestBody, &writer)
             }
             return upstream.pointee.transport.send(output, writer.count, pool: &buffers, nowMs: nowMs)
@@ -116,14 +121,22 @@ extension Worker {
             parts, partCount, total: writer.count + held.count, pool: &buffers, nowMs: nowMs)
     }
 
+    /// What goes with the head: the held part of the body, unless it has to be decoded first.
+    private func heldToSend(_ exchange: ExchangePointer) -> BufferPointer? {
+        guard let held = exchange.pointee.held, held.count > 0, !exchange.pointee.isDecoding else {
+            return nil
+        }
+        return held
+    }
+
     private func submitRequest(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ stream: StreamPointer,
         _ written: WrittenRequest, _ writer: inout ByteWriter
     ) -> Int32 {
         guard let service = exchange.pointee.service else { return EPIPE }
-        let held = exchange.pointee.held.flatMap { $0.count > 0 ? $0 : nil }
+        let held = heldToSend(exchange)
         let isUpgrade = exchange.pointee.upgrade == .asked
-        let isDone = exchange.pointee.requestBody.isDone && !isUpgrade
+        let isDone = exchange.pointee.requestIsComplete && !isUpgrade
         let ends = isDone && held == nil && !exchange.pointee.requestBody.hasTrailers
         let submitted = stream.submitRequest(
             output, written, fieldsEnd: writer.count, scheme: service.tls == nil ? "http" : "https",

@@ -16,6 +16,7 @@ import Reactor
 import Resilience
 import Routing
 import Telemetry
+import WebSocket
 
 typealias ClientPointer = UnsafeMutablePointer<ClientConnection>
 typealias ExchangePointer = UnsafeMutablePointer<Exchange>
@@ -88,7 +89,9 @@ struct BodyReader {
     var count: UInt64 = 0
     var chunked = ChunkedDecoder()
     /// Follows WebSocket frames, so that we know where one of ours may stand.
-    var frames: WebSocketFrames?
+    var frames: FrameFollower?
+    /// A WebSocket client's direction: the answers to our Pings are taken out of it.
+    var pings: PingsPointer?
     /// Trailers that came with the end of a stream, as lines; the reader's to give back.
     var trailers: BufferPointer?
 
@@ -124,6 +127,8 @@ struct Exchange {
     var serviceID = -1
     var hasResponseRules = false
     var compresses = false
+    var bridgesWeb = false
+    var decompresses = false
     var headTimeoutMs: UInt64 = 0
     var idleTimeoutMs: UInt64 = 0
     /// The endpoint of the current (or last) attempt.
@@ -156,6 +161,10 @@ struct Exchange {
     var isReplayable = true
     /// As much of the body as will be held is held.
     var holdIsOver = false
+    /// Set while a gRPC-Web request is served (WebBridge).
+    var web: BufferPointer?
+    /// When a gRPC client stops waiting, as `nowNs` counts; 0 when it did not say.
+    var callDeadlineNs: UInt64 = 0
     var peerIsTrusted = false
     var clientAddress = IPAddress.unspecified
     var sequence: UInt64 = 0
@@ -177,6 +186,20 @@ struct Exchange {
     /// The upstream no longer takes the request's body; whatever the client still sends is thrown away.
     var discardsRequestBody = false
     var upstreamChunked = false
+
+    // A request body that is decoded (Bodies/Decompress.swift)
+    var requestCoding: DecodedCoding?
+    var decoding = RequestDecoding.none
+    /// Not all of the decoded body is held or sent.
+    var isDecoding = false
+    /// The decoder has more to say, or there is something in `held` for it.
+    var codedWaits = false
+    /// Goes on in the next turn of the loop.
+    var awaitsTurn = false
+    var decoder: Decoder?
+    /// Bytes of `held` the decoder has taken.
+    var codedTaken: UInt32 = 0
+    var decodedBytes: UInt64 = 0
 
     // The response
     var response = ResponseHead()
@@ -213,10 +236,15 @@ struct Exchange {
     var meter: ProgressMeter
 
     var headBytes: UnsafeMutablePointer<UInt8>? { head?.base }
+
+    /// All of the request's body is held or sent.
+    @inline(__always) var requestIsComplete: Bool { requestBody.isDone && !isDecoding }
+    /// Bytes of the body as the endpoint gets them.
+    var requestBytes: UInt64 { decoding == .none ? requestBody.count : decodedBytes }
 }
 
 enum ExchangeTimer: UInt8 {
-    case none, backoff, hold
+    case none, backoff, hold, ping
 }
 
 /// One connection to an endpoint.

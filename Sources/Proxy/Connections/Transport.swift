@@ -102,6 +102,15 @@ struct Transport {
     /// Bytes accepted and not yet taken.
     var waiting: Int { outbox.count }
 
+    /// The same, with those that the kernel, or the session that carries the stream, holds for the peer:
+    /// about what it has not acknowledged. For timers; asks the kernel.
+    var untaken: Int {
+        guard let stream else { return outbox.count + socket.unacknowledged }
+        let session = stream.pointee.session
+        return outbox.count + session.pointee.session.queuedBytes(stream.pointee.id)
+            + session.pointee.transport.pointee.untaken
+    }
+
     /// Sends parts behind what already waits; keeps what is not taken. Returns 0 or an errno.
     mutating func send(
         _ parts: UnsafeMutablePointer<iovec>, _ partCount: Int, total: Int, pool: inout BufferPool,

@@ -4,6 +4,7 @@
 // and asking for its size and time, on the worker's thread: microseconds when the kernel has the
 // folder in memory. The body goes out in FileBody.swift.
 
+import Compression
 import Files
 import Glibc
 import HTTP1
@@ -17,7 +18,7 @@ private struct FoundFile {
     var file: OpenFile
     /// Its path relative to the root, that of the original when it is a precompressed variant.
     var path: UnsafeBufferPointer<UInt8>
-    var coding: Precompressed?
+    var coding: ContentCoding?
 }
 
 /// What looking for a file came to.
@@ -164,26 +165,22 @@ extension Worker {
         let found = FoundFile(
             file: file, path: UnsafeBufferPointer(start: name, count: count), coding: nil)
         let rules = plan.rules
-        if rules.precompressedBits == 0 { return found }
-        var accepted = AcceptedCodings()
-        for i in 0..<Int(view.head.pointee.fieldCount) where view.fields[i].id == .acceptEncoding {
-            guard accepted.add(view.fields[i].value.bytes(in: view.bytes)) else { return found }
-        }
-        var offered = rules.precompressedBits
-        return rules.precompressed.withUnsafeBufferPointer { order in
-            while let coding = accepted.best(of: &offered, order: order) {
-                let suffix = coding.suffix
-                (name + count).update(from: suffix.utf8Start, count: suffix.utf8CodeUnitCount)
-                name[count + suffix.utf8CodeUnitCount] = 0
-                guard case .success(let sibling) = tree.open(name, links: plan.links) else { continue }
-                if sibling.kind == .file {
-                    file.close()
-                    return FoundFile(file: sibling, path: found.path, coding: coding)
-                }
-                sibling.close()
+        var wanted = rules.precompressed
+        if wanted.count == 0 { return found }
+        let accepted = AcceptedCodings(of: view)
+        while let coding = accepted.choice(among: wanted) {
+            wanted.remove(coding)
+            let suffix = coding.suffix
+            (name + count).update(from: suffix.utf8Start, count: suffix.utf8CodeUnitCount)
+            name[count + suffix.utf8CodeUnitCount] = 0
+            guard case .success(let sibling) = tree.open(name, links: plan.links) else { continue }
+            if sibling.kind == .file {
+                file.close()
+                return FoundFile(file: sibling, path: found.path, coding: coding)
             }
-            return found
+            sibling.close()
         }
+        return found
     }
 
     /// The path of the file below the root: the request's, or what the route rewrites it to.
@@ -279,13 +276,18 @@ extension Worker {
                 case .preconditionFailed: status = 412
                 case .unsatisfiable: status = 416
                 }
+                let fields = FieldFilter(rules: exchange.pointee.route?.responseRules)
+                let compression = compressFile(
+                    exchange, rules, view, found, status, response.type, fields)
                 var writer = ByteWriter(output, capacity: outputBytes)
                 beginAnswer(exchange, status, &writer)
-                let fields = FieldFilter(rules: exchange.pointee.route?.responseRules)
-                writeValidators(status, facts, tag, now, fields, &writer)
+                writeValidators(status, facts, tag, now, compression, fields, &writer)
                 writeCaching(rules, found, status, now, fields, &writer)
+                writeVary(rules, status, compression, fields, &writer)
                 if status == 200 || status == 206 {
-                    writeContent(response, facts.size, found.coding, status, fields, &writer)
+                    writeContent(
+                        response, facts.size, found.coding ?? compression.coding,
+                        isRanged: compression.coding == nil, status, fields, &writer)
                 } else if status == 416 {
                     writer.append("content-range: bytes */")
                     writer.append(decimal: facts.size)
@@ -294,7 +296,9 @@ extension Worker {
                 if let rules = exchange.pointee.route?.responseRules {
                     writeRules(rules, exchange, view, &writer)
                 }
-                if status == 200 || status == 206 {
+                if compression.coding != nil && status == 200 {
+                    beginCodedFile(exchange, response, &writer)
+                } else if status == 200 || status == 206 {
                     beginFileBody(exchange, response, &writer)
                 } else {
                     found.file.close()
@@ -306,11 +310,12 @@ extension Worker {
 
     private func writeValidators(
         _ status: UInt16, _ facts: FileFacts, _ tag: UnsafeBufferPointer<UInt8>, _ now: Int64,
-        _ fields: FieldFilter, _ writer: inout ByteWriter
+        _ compression: CompressionDecision, _ fields: FieldFilter, _ writer: inout ByteWriter
     ) {
         if status == 412 || status == 416 { return }
         if fields.passes("etag") {
-            writer.append("etag: ")
+            // Coded by us it is other bytes each time the library changes: the same meaning, no more.
+            writer.append(compression.coding == nil ? "etag: " : "etag: W/")
             writer.append(tag)
             writer.append("\r\n")
         }
@@ -339,14 +344,51 @@ extension Worker {
                 writer.append("\r\n")
             }
         }
-        if rules.precompressedBits != 0, fields.passes("vary") {
+    }
+
+    private func writeVary(
+        _ rules: FileRules, _ status: UInt16, _ compression: CompressionDecision, _ fields: FieldFilter,
+        _ writer: inout ByteWriter
+    ) {
+        if status == 412 || status == 416 { return }
+        if rules.precompressed.count > 0 || compression.needsVary, fields.passes("vary") {
             writer.append("vary: accept-encoding\r\n")
         }
     }
 
+    /// Whether a file that has no coded sibling is compressed on its way. Takes the encoder, for GET.
+    ///
+    /// A range is one of the file as it lies there, and its tag is the strong one: whoever holds part of a
+    /// coded response holds a weak tag, which makes no range (RFC 9110 §13.1.5).
+    private func compressFile(
+        _ exchange: ExchangePointer, _ rules: FileRules, _ view: RequestView, _ found: FoundFile,
+        _ status: UInt16, _ type: UnsafeBufferPointer<UInt8>, _ fields: FieldFilter
+    ) -> CompressionDecision {
+        guard exchange.pointee.compresses, found.coding == nil, status != 412, status != 416,
+            fields.passes("content-encoding"), let rule = exchange.pointee.route?.compression
+        else { return .pass }
+        let control = rules.cache.isEmpty ? nil : rules.cacheRule(found.path)?.control
+        let decision =
+            control.map {
+                $0.withUnsafeBufferPointer {
+                    rule.decide(
+                        request: view, status: 200, type: type, byteCount: found.file.size, cacheControl: $0)
+                }
+            } ?? rule.decide(request: view, status: 200, type: type, byteCount: found.file.size)
+        guard let coding = decision.coding else { return decision }
+        if status == 206 { return decision.asItIs }
+        if status == 304 || view.head.pointee.method == .head { return decision }
+        guard let encoder = encoders.take(coding, level: rule.level(of: coding), size: found.file.size) else {
+            return decision.asItIs
+        }
+        exchange.pointee.encoder = encoder
+        exchange.pointee.flushesWhenIdle = false
+        return decision
+    }
+
     private func writeContent(
-        _ response: FileResponse, _ size: UInt64, _ coding: Precompressed?, _ status: UInt16,
-        _ fields: FieldFilter, _ writer: inout ByteWriter
+        _ response: FileResponse, _ size: UInt64, _ coding: ContentCoding?, isRanged: Bool,
+        _ status: UInt16, _ fields: FieldFilter, _ writer: inout ByteWriter
     ) {
         if response.boundary != 0 {
             // The parts have the type of the file.
@@ -364,7 +406,7 @@ extension Worker {
             writer.append("\r\n")
         }
         if fields.passes("x-content-type-options") { writer.append("x-content-type-options: nosniff\r\n") }
-        if fields.passes("accept-ranges") { writer.append("accept-ranges: bytes\r\n") }
+        if isRanged, fields.passes("accept-ranges") { writer.append("accept-ranges: bytes\r\n") }
         if status == 206, response.boundary == 0 {
             writer.append("content-range: ")
             writer.append(response.spans[0], of: size)

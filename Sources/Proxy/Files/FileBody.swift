@@ -41,7 +41,7 @@ struct FileBody {
 }
 
 extension UnsafeMutablePointer where Pointee == Buffer {
-    fileprivate var body: UnsafeMutablePointer<FileBody> {
+    var body: UnsafeMutablePointer<FileBody> {
         UnsafeMutableRawPointer(base).assumingMemoryBound(to: FileBody.self)
     }
     fileprivate var spans: UnsafeMutablePointer<ByteSpan> {
@@ -101,7 +101,7 @@ extension Worker {
         if isComplete { fileSent(exchange) } else { pumpFile(exchange) }
     }
 
-    private func keep(_ exchange: ExchangePointer, _ response: FileResponse, sent: UInt64) {
+    func keep(_ exchange: ExchangePointer, _ response: FileResponse, sent: UInt64) {
         let buffer = buffers.take(FileBody.byteCount)
         buffer.body.initialize(
             to: FileBody(
@@ -114,8 +114,12 @@ extension Worker {
     /// Moves the body on, as far as the client takes it.
     func pumpFile(_ exchange: ExchangePointer) {
         guard let buffer = exchange.pointee.fileBody, !exchange.pointee.isOver,
-            !exchange.pointee.responseDone
+            !exchange.pointee.responseDone, !exchange.pointee.awaitsTurn
         else { return }
+        if exchange.pointee.encoder != nil {
+            pumpCodedFile(exchange, prefixCount: 0)
+            return
+        }
         let client = exchange.pointee.client
         let body = buffer.body
         exchange.pointee.fileIsBlocked = false
@@ -126,8 +130,7 @@ extension Worker {
                 return
             }
             if moved >= Self.turnBytesMax {
-                goOnNextTurn(Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
-                armDeadlines(exchange)
+                goOnNextTurn(exchange)
                 return
             }
             let span = buffer.spans[body.pointee.span]
@@ -161,7 +164,7 @@ extension Worker {
     }
 
     /// Everything is with the kernel or waits for the client.
-    private func fileSent(_ exchange: ExchangePointer) {
+    func fileSent(_ exchange: ExchangePointer) {
         closeFile(exchange)
         if exchange.pointee.client.pointee.transport.isBlocked {
             armDeadlines(exchange)

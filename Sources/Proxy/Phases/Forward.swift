@@ -19,6 +19,11 @@ extension Worker {
         guard let endpoint = exchange.pointee.lentEndpoint, let service = exchange.pointee.lentService else {
             return .finish
         }
+        if exchange.pointee.callDeadlineNs != 0 && nowNs >= exchange.pointee.callDeadlineNs {
+            // Nobody waits for the answer any more: the endpoint is not asked.
+            totalDeadlinePassed(exchange)
+            return .finish
+        }
         endpoint { endpoint in service { attempt(exchange, endpoint, $0) } }
         return .wait
     }
@@ -57,7 +62,7 @@ extension Worker {
             // Law 8: only what happened on the wire to the endpoint counts against it.
             endpoint.metrics.cell(worker: index).attemptEnded(
                 reason: reason.side == .upstream ? reason : .none,
-                bytesSent: exchange.pointee.requestBody.count,
+                bytesSent: exchange.pointee.requestBytes,
                 bytesReceived: exchange.pointee.responseBody.count)
         }
     }
@@ -201,6 +206,10 @@ extension Worker {
             openConnectTunnel(exchange, upstream, writer.count)
             return
         }
+        if exchange.pointee.decoding == .streamed && !beginDecoding(exchange) {
+            refuseCoding(exchange, .noMemory)
+            return
+        }
         guard let view = view(exchange), let written = writeRequestHead(exchange, view, &writer) else {
             return
         }
@@ -215,7 +224,7 @@ extension Worker {
             upstreamWriteBroke(exchange, upstream, error)
             return
         }
-        if exchange.pointee.requestBody.isDone {
+        if exchange.pointee.requestIsComplete {
             requestWritten(exchange, upstream)
         } else {
             pumpRequestBody(exchange)
@@ -277,7 +286,7 @@ extension Worker {
             return
         }
         exchange.pointee.requestIsBlocked = false
-        if exchange.pointee.requestBody.isDone && exchange.pointee.requestPipe.count == 0 {
+        if exchange.pointee.requestIsComplete && exchange.pointee.requestPipe.count == 0 {
             requestWritten(exchange, upstream)
         } else {
             pumpRequestBody(exchange)
@@ -287,10 +296,11 @@ extension Worker {
     /// Moves the request body on, as far as both sides let it.
     func pumpRequestBody(_ exchange: ExchangePointer) {
         guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy,
-            exchange.pointee.requestStarted
+            exchange.pointee.requestStarted, !exchange.pointee.awaitsTurn
         else { return }
         let client = exchange.pointee.client
-        while !exchange.pointee.requestBody.isDone || exchange.pointee.requestPipe.count > 0 {
+        var decoded = 0
+        while !exchange.pointee.requestIsComplete || exchange.pointee.requestPipe.count > 0 {
             if exchange.pointee.discardsRequestBody {
                 // The endpoint takes no more; its response says why. The client is drained after it.
                 armDeadlines(exchange)
@@ -300,15 +310,22 @@ extension Worker {
                 waitForUpstreamToTake(exchange)
                 return
             }
+            if exchange.pointee.isDecoding && decoded >= Self.codedTurnBytesMax {
+                goOnNextTurn(exchange)
+                return
+            }
             let relayed: Relayed
-            if let waiting = client.pointee.input {
+            if exchange.pointee.isDecoding
+                && (exchange.pointee.codedWaits || exchange.pointee.requestBody.isDone)
+            {
+                relayed = relayRequest(exchange, upstream, input, 0)
+            } else if let waiting = client.pointee.input {
                 giveUpReplay(exchange)
-                relayed = relay(
-                    &exchange.pointee.requestBody, waiting.readable, waiting.count,
-                    chunked: exchange.pointee.upstreamChunked, prefixCount: 0, to: &upstream.pointee.transport
-                )
+                relayed = relayRequest(exchange, upstream, waiting.readable, waiting.count)
                 consumeInput(client, relayed.consumed)
-            } else if hasPipe(&exchange.pointee.requestPipe, exchange.pointee.requestBody, exchange) {
+            } else if !exchange.pointee.isDecoding,
+                hasPipe(&exchange.pointee.requestPipe, exchange.pointee.requestBody, exchange)
+            {
                 switch spliceRequest(exchange, upstream) {
                 case .next: continue
                 case .wait, .finish: return
@@ -323,24 +340,37 @@ extension Worker {
                     exchange.pointee.requestBody.framing == .length
                     ? Int(min(UInt64(Self.inputBytes), exchange.pointee.requestBody.remaining))
                     : Self.inputBytes
-                let received = receive(client, into: input, wanted)
+                // What was held back of a WebSocket stands before what follows.
+                let held = exchange.pointee.requestBody.pings.map { $0.pointee.sieve.heldBytes } ?? 0
+                var received = receive(client, into: input + held, wanted - held)
                 if client.pointee.exchange != exchange || exchange.pointee.upstream != upstream { return }
                 if received <= 0 && !exchange.pointee.requestBody.isDone { continue }
+                if let pings = exchange.pointee.requestBody.pings, received > 0 {
+                    received += heard(exchange, pings)
+                }
                 giveUpReplay(exchange)
-                relayed = relay(
-                    &exchange.pointee.requestBody, input, max(received, 0),
-                    chunked: exchange.pointee.upstreamChunked,
-                    prefixCount: 0, to: &upstream.pointee.transport)
+                relayed = relayRequest(exchange, upstream, input, max(received, 0))
                 if relayed.consumed < received && relayed.violation == nil {
                     keepInput(client, input + relayed.consumed, received - relayed.consumed)
                 }
-                if !exchange.pointee.requestBody.isDone && !clientProgressed(exchange, received) { return }
+                // An answer to us is nothing the two said to each other.
+                let isTraffic = relayed.sent > 0 || exchange.pointee.requestBody.pings == nil
+                if !exchange.pointee.requestBody.isDone && isTraffic && !clientProgressed(exchange, received)
+                {
+                    return
+                }
             }
             exchange.pointee.bytesIn += UInt64(relayed.consumed)
             if let (violation, at) = relayed.violation {
                 _ = refuseBody(exchange, (violation, at))
                 return
             }
+            if exchange.pointee.web != nil && refuseBridged(exchange) { return }
+            if let error = relayed.decodeError {
+                refuseCoding(exchange, error)
+                return
+            }
+            decoded += relayed.sent + relayed.consumed
             if relayed.errno != 0 {
                 upstreamWriteBroke(exchange, upstream, relayed.errno)
                 return
@@ -390,7 +420,7 @@ extension Worker {
     }
 
     /// More is sent than is held: from here on the request cannot be repeated.
-    private func giveUpReplay(_ exchange: ExchangePointer) {
+    func giveUpReplay(_ exchange: ExchangePointer) {
         exchange.pointee.isReplayable = false
         if let held = exchange.pointee.held {
             buffers.give(held)

@@ -18,9 +18,10 @@ extension Worker {
         case .files:
             answerFile(exchange)
         case .redirect(let template, let status):
-            answer(exchange, status: status, location: template, contentType: nil, body: nil)
-        case .respond(let status, let contentType, let body):
-            answer(exchange, status: status, location: nil, contentType: contentType, body: body)
+            answer(exchange, status: status, location: template, contentType: nil, body: nil, coded: nil)
+        case .respond(let status, let contentType, let body, let coded):
+            answer(
+                exchange, status: status, location: nil, contentType: contentType, body: body, coded: coded)
         }
         return .finish
     }

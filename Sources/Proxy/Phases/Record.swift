@@ -17,7 +17,7 @@ extension Worker {
         dropUpstream(exchange)
         clearTimer(exchange)
         if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.reason.status == 0 {
-            end(exchange, failure)
+            if !endBridged(exchange, failure) { end(exchange, failure) }
             return
         }
         exchange.pointee.failure = failure
@@ -66,12 +66,15 @@ extension Worker {
         clearDeadline(client)
         if let head = exchange.pointee.head { buffers.give(head) }
         if let held = exchange.pointee.held { buffers.give(held) }
+        if let web = exchange.pointee.web { buffers.give(web) }
         if let trailers = exchange.pointee.requestBody.trailers { buffers.give(trailers) }
         if let trailers = exchange.pointee.responseBody.trailers { buffers.give(trailers) }
         dropEncoder(exchange)
+        dropDecoder(exchange)
         if exchange.pointee.responsePipe.exists { pipes.give(exchange.pointee.responsePipe) }
         if exchange.pointee.requestPipe.exists { pipes.give(exchange.pointee.requestPipe) }
         closeFile(exchange)
+        if exchange.pointee.upgrade == .open { closeWebSocket(exchange) }
         if exchange.pointee.timer >= 0 { timers.remove(exchange.pointee.timer) }
         if exchange.pointee.totalTimer >= 0 { timers.remove(exchange.pointee.totalTimer) }
         exchange.pointee.timer = -1

@@ -46,6 +46,8 @@ extension Worker {
         exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
         exchange.pointee.hasResponseRules = route.responseRules != nil
         exchange.pointee.compresses = route.compression != nil
+        exchange.pointee.bridgesWeb = route.bridgesWeb
+        if case .forward = route.action { exchange.pointee.decompresses = route.decompression != nil }
         switch route.action {
         case .forward(let serviceID), .files(let serviceID):
             exchange.pointee.lentService = snapshot.lentServices[serviceID]

@@ -6,8 +6,6 @@
 // Anything else is malformed, and a malformed field counts as no field: the client gets the response as
 // it is, which every client can read. The cost is linear in the value, whose length the head's limits bound.
 
-import HTTPModel
-
 /// What a client said about codings. Weights are parts per thousand. Plain data.
 public struct AcceptedCodings: Equatable, Sendable, BitwiseCopyable {
     private static let unsaid: UInt16 = .max
@@ -24,6 +22,13 @@ public struct AcceptedCodings: Equatable, Sendable, BitwiseCopyable {
 
     /// No field at all.
     public init() {}
+
+    /// What a request says in all its fields of this name.
+    public init(of request: RequestView) {
+        for i in 0..<Int(request.head.pointee.fieldCount) where request.fields[i].id == .acceptEncoding {
+            add(request.fields[i].value.bytes(in: request.bytes))
+        }
+    }
 
     /// Adds one field value. Several fields are one list (RFC 9110 §5.3); one malformed value spoils all.
     public mutating func add(_ value: UnsafeBufferPointer<UInt8>) {

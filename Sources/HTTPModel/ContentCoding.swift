@@ -1,9 +1,9 @@
-// The content codings Weir writes, and in which order a route prefers them.
+// The content codings Weir sends and reads, and orders of them: for responses it codes, for files that
+// lie around coded, for request bodies it decodes.
 //
-// RFC 9110 §8.4.1 (gzip), RFC 7932 (br), RFC 8878 and RFC 9659 (zstd). `deflate` is read in request
-// bodies (Decoder) and never written: half of its readers expect zlib's wrapper, the other half none.
-
-import HTTPModel
+// RFC 9110 §8.4.1 (gzip), RFC 7932 (br), RFC 8878 and RFC 9659 (zstd). Names only: what codes and
+// decodes is in Compression. `deflate` is read in request bodies and never sent: half of its readers
+// expect zlib's wrapper, the other half none.
 
 /// A content coding a response can be sent in.
 public enum ContentCoding: UInt8, Sendable, CaseIterable, BitwiseCopyable {
@@ -17,25 +17,6 @@ public enum ContentCoding: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .gzip: "gzip"
         case .br: "br"
         case .zstd: "zstd"
-        }
-    }
-
-    /// The levels a route may ask for. Those above take tens of MiB of memory and many times the CPU time
-    /// for a few percent: they are for files compressed once, not per request.
-    public var levels: ClosedRange<Int> {
-        switch self {
-        case .gzip: 1...9
-        case .br: 0...6
-        case .zstd: 1...9
-        }
-    }
-
-    /// Where more CPU time stops buying much size (docs/compression.md has the figures).
-    public var defaultLevel: Int {
-        switch self {
-        case .gzip: 5
-        case .br: 4
-        case .zstd: 3
         }
     }
 
@@ -62,6 +43,8 @@ public struct CodingOrder: Equatable, Sendable, BitwiseCopyable {
     /// What a route uses unless it says otherwise: the strongest at equal cost first.
     public static let standard = CodingOrder([.zstd, .br, .gzip])
 
+    private init() {}
+
     /// Later mentions of the same coding are left out.
     public init(_ codings: [ContentCoding]) {
         for coding in codings { append(coding) }
@@ -78,6 +61,13 @@ public struct CodingOrder: Equatable, Sendable, BitwiseCopyable {
         count += 1
     }
 
+    /// Takes a coding out; those behind it move up.
+    public mutating func remove(_ coding: ContentCoding) {
+        var rest = CodingOrder()
+        for i in 0..<count where self[i] != coding { rest.append(self[i]) }
+        self = rest
+    }
+
     /// The coding at a place; 0 is the preferred one. The place is below `count`.
     public subscript(place: Int) -> ContentCoding {
         precondition(place >= 0 && place < count)
@@ -87,5 +77,35 @@ public struct CodingOrder: Equatable, Sendable, BitwiseCopyable {
 
     public static func == (a: CodingOrder, b: CodingOrder) -> Bool {
         a.count == b.count && a.places == b.places
+    }
+}
+
+/// Codings a request body is decoded from.
+public enum DecodedCoding: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+    case gzip = 1
+    case br, zstd, deflate
+
+    public var name: StaticString {
+        switch self {
+        case .gzip: "gzip"
+        case .br: "br"
+        case .zstd: "zstd"
+        case .deflate: "deflate"
+        }
+    }
+
+    /// The one coding a `Content-Encoding` value names; nil for none, several or an unknown one.
+    public init?(_ value: UnsafeBufferPointer<UInt8>) {
+        if let coding = ContentCoding(value) {
+            switch coding {
+            case .gzip: self = .gzip
+            case .br: self = .br
+            case .zstd: self = .zstd
+            }
+        } else if let start = value.baseAddress, equals(start, value.count, lowercase: "deflate") {
+            self = .deflate
+        } else {
+            return nil
+        }
     }
 }

@@ -1,6 +1,6 @@
 // Accept-Encoding: what is well-formed, what it means, and what is chosen.
 
-import Compression
+import HTTPModel
 import Testing
 
 @Suite("Accept-Encoding")
@@ -75,6 +75,24 @@ struct AcceptEncodingTests {
         #expect(accepted.choice(among: choice.order) == choice.chosen, "\(choice.values)")
     }
 
+    @Test(
+        "what is not to be had is taken out of the order, and the next best remains",
+        arguments: [
+            ("gzip, br, zstd", "zstd br gzip"), ("*", "zstd br gzip"), ("br;q=0.5, gzip;q=0.8", "gzip br"),
+            ("br;q=0, gzip", "gzip"), ("*, br;q=0", "zstd gzip"), ("gzip;q=0.5, *;q=0.7", "zstd br"),
+            ("gzip, identity;q=0.5", "gzip"), ("gzip;q=0.5, identity", ""), ("", ""), ("*;q=0", ""),
+        ])
+    func nextBest(value: String, expected: String) {
+        let accepted = Self.accepted([value])
+        var order = CodingOrder.standard
+        var names: [String] = []
+        while let coding = accepted.choice(among: order) {
+            order.remove(coding)
+            names.append("\(coding.name)")
+        }
+        #expect(names.joined(separator: " ") == expected)
+    }
+
     @Test("weights are parts per thousand")
     func weights() {
         let accepted = Self.accepted(["gzip;q=0.123, br;q=1, identity;q=0.05"])
@@ -91,6 +109,14 @@ struct AcceptEncodingTests {
         #expect(order.count == 2)
         #expect(order[0] == .br && order[1] == .gzip)
         #expect(CodingOrder([]).count == 0)
+        var rest = CodingOrder([.zstd, .br, .gzip])
+        rest.remove(.br)
+        #expect(rest == CodingOrder([.zstd, .gzip]))
+        rest.remove(.br)
+        rest.remove(.zstd)
+        #expect(rest == CodingOrder([.gzip]))
+        rest.remove(.gzip)
+        #expect(rest.count == 0)
         #expect(Self.accepted(["*"]).choice(among: CodingOrder([])) == nil)
     }
 }
