@@ -5,14 +5,20 @@ import Resilience
 import Routing
 
 extension Worker {
+    @inline(__always)
+    private func match(_ exchange: ExchangePointer, _ view: RequestView, _ router: Router) -> Bool {
+        guard router.asksForCertificates else {
+            return router.match(view, scratch: routeScratch, into: &exchange.pointee.match)
+        }
+        return withClientCertificate(exchange) {
+            router.match(view, scratch: routeScratch, certificate: $0, into: &exchange.pointee.match)
+        }
+    }
+
     func route(_ exchange: ExchangePointer) -> PhaseResult {
         guard let view = view(exchange) else { return .finish }
         let plan = exchange.pointee.listener
-        let isMatched =
-            plan.router.asksForCertificates
-            ? matchWithCertificate(exchange, view)
-            : plan.router.match(view, scratch: routeScratch, into: &exchange.pointee.match)
-        guard isMatched else {
+        guard plan.lentRouter({ match(exchange, view, $0) }) else {
             if exchange.pointee.request.method == .connect {
                 return prepareConnect(exchange) ? .next : .finish
             }
@@ -30,14 +36,6 @@ extension Worker {
         }
         if exchange.pointee.request.method == .connect && !prepareConnect(exchange) { return .finish }
         return .next
-    }
-
-    @inline(never)
-    private func matchWithCertificate(_ exchange: ExchangePointer, _ view: RequestView) -> Bool {
-        withClientCertificate(exchange) {
-            exchange.pointee.listener.router.match(
-                view, scratch: routeScratch, certificate: $0, into: &exchange.pointee.match)
-        }
     }
 
     private func adopt(_ exchange: ExchangePointer, _ route: RoutePlan, _ snapshot: Snapshot) {
