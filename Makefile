@@ -57,12 +57,12 @@ test-tsan: ## unit tests and part of the integration suite under ThreadSanitizer
 	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/tsan/debug/weir \
 		$(PYTEST) $(SANITIZED)
 
-test-asan: ## the same under AddressSanitizer
+test-asan: ## the same under AddressSanitizer and, for the running program, LeakSanitizer
 	@swift build --build-tests --sanitize=address --scratch-path .build/asan
 	@ASAN_OPTIONS="detect_leaks=0:quarantine_size_mb=1" SWIFT_BACKTRACE=enable=no \
 		swift test --skip-build --sanitize=address --scratch-path .build/asan
-	@ASAN_OPTIONS="detect_leaks=0:quarantine_size_mb=1" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/asan/debug/weir \
-		$(PYTEST) $(SANITIZED)
+	@ASAN_OPTIONS="quarantine_size_mb=1" LSAN_OPTIONS="suppressions=$(CURDIR)/Tests/lsan.supp:print_suppressions=0" \
+		SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/asan/debug/weir $(PYTEST) $(SANITIZED)
 
 lint: ## fails on what the toolchain's formatter would change
 	@swift format lint -r --strict $(FORMATTED)

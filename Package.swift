@@ -32,6 +32,7 @@ let package = Package(
         .target(name: "HTTPModel"),
         .target(name: "HTTP1", dependencies: ["HTTPModel"]),
         .target(name: "HTTP2", dependencies: ["CNGHTTP2", "HTTPModel", "HTTP1"]),
+        .target(name: "WebSocket"),
         .target(name: "ProxyProtocol", dependencies: ["Reactor"]),
         .target(name: "TLS", dependencies: ["COpenSSL"]),
 
@@ -48,7 +49,8 @@ let package = Package(
         .target(
             name: "Proxy",
             dependencies: [
-                "CLinux", "Reactor", "HTTPModel", "HTTP1", "HTTP2", "ProxyProtocol", "TLS", "Balancing",
+                "CLinux", "Reactor", "HTTPModel", "HTTP1", "HTTP2", "WebSocket", "ProxyProtocol", "TLS",
+                "Balancing",
                 "Resilience", "Routing", "Telemetry", "Files", "Compression", "GRPC",
             ]),
 
@@ -75,6 +77,7 @@ let package = Package(
         .testTarget(name: "HTTPModelTests", dependencies: ["HTTPModel"]),
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTPModel"]),
         .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPModel", "HTTP1"]),
+        .testTarget(name: "WebSocketTests", dependencies: ["WebSocket"]),
         .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol", "Reactor"]),
         .testTarget(name: "TLSTests", dependencies: ["TLS", "COpenSSL"]),
         .testTarget(name: "BalancingTests", dependencies: ["Balancing"]),
@@ -88,7 +91,7 @@ let package = Package(
         .testTarget(
             name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel", "Reactor"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
-        .testTarget(name: "ControlTests", dependencies: ["Control", "Configuration", "Reactor"]),
+        .testTarget(name: "ControlTests", dependencies: ["Control", "Configuration", "Reactor", "TLS"]),
         .testTarget(
             name: "ProxyTests",
             dependencies: [

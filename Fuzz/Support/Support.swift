@@ -1,10 +1,13 @@
 // What every fuzz target uses.
 
+import Glibc
+
 /// Ends the program with a message the fuzzer shows when an invariant does not hold.
 @inline(never)
 func require(_ condition: Bool, _ message: @autoclosure () -> String, line: Int = #line) {
     if condition { return }
     print("invariant broken at line \(line): \(message())")
+    fflush(nil)
     fatalError("invariant")
 }
 

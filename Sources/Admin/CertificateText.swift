@@ -9,13 +9,13 @@ extension CertificateReport {
     public func text() -> String {
         if rows.isEmpty { return isOk ? "\(file): no listener has a certificate\n" : "" }
         return TextTable.render(
-            ["LISTENER", "CERTIFICATE", "STATE", "EXPIRES", "DAYS", "KEY", "CHAIN", "NAMES"],
+            ["LISTENER", "CERTIFICATE", "STATE", "EXPIRES", "DAYS", "KEY", "CHAIN", "OCSP", "NAMES"],
             rows.map { row in
                 [
                     row.listener, row.path, row.state.rawValue + (row.isDefault ? " (default)" : ""),
                     "\(CalendarDay(row.info.notAfter))", String(row.daysLeft),
                     "\(row.info.keyKind.rawValue) \(row.info.keyBits)", row.info.chain.rawValue,
-                    row.info.subjectAltNames.joined(separator: " "),
+                    row.staple?.text ?? "-", row.info.subjectAltNames.joined(separator: " "),
                 ]
             })
     }
@@ -43,10 +43,40 @@ extension CertificateReport {
                     $0.member("key-bits", row.info.keyBits)
                     $0.member("chain", row.info.chain.rawValue)
                     $0.member("sha256", row.info.fingerprintText)
+                    if let staple = row.staple {
+                        $0.key("ocsp")
+                        staple.write(&$0)
+                    }
                 }
             }
             $0.member("problems", problems) { $0.value($1.description) }
         }
         return json.bytes
+    }
+}
+
+extension CertificateReport.Staple {
+    /// One cell: "good until 2026-11-28", "asks http://ocsp.example/".
+    var text: String {
+        switch self {
+        case .file(let answer, let isExpired):
+            "\(isExpired ? "expired" : answer.word) \(isExpired ? "on" : "until") \(CalendarDay(answer.expiresSeconds))"
+        case .responder(let url): "asks \(url)"
+        case .obstacle(.noResponder): "no responder"
+        case .obstacle(.noIssuer): "no issuer"
+        }
+    }
+
+    func write(_ json: inout JSONWriter) {
+        json.object {
+            switch self {
+            case .file(let answer, let isExpired):
+                $0.member("status", isExpired ? "expired" : answer.word)
+                $0.member("this-update", answer.thisUpdate)
+                $0.member("next-update", answer.nextUpdate ?? answer.expiresSeconds)
+            case .responder(let url): $0.member("responder", url)
+            case .obstacle(let obstacle): $0.member("problem", obstacle.description)
+            }
+        }
     }
 }

@@ -132,6 +132,8 @@ extension RouteStatus {
             $0.member("bytes_in", metrics.bytesIn)
             $0.member("bytes_out", metrics.bytesOut)
             $0.member("retries", metrics.retries)
+            $0.member("websockets", metrics.webSockets)
+            $0.member("websockets_open", metrics.webSocketsOpen)
             $0.key("failures")
             metrics.failures.write(&$0)
             $0.key("duration")

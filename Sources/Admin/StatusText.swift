@@ -15,7 +15,7 @@ extension StatusSnapshot {
                 out += "  generation \(held.generation) still in use\n"
             }
             if let last = configuration.lastReload, !last.ok { out += "last " + last.text() }
-            out += "\n" + listenerTable() + datagramTable() + "\n" + routeTable()
+            out += "\n" + listenerTable() + datagramTable() + "\n" + routeTable() + webSocketTable()
         }
         for service in services where wanted == nil || wanted == service.name {
             out += out.isEmpty ? "" : "\n"
@@ -82,6 +82,21 @@ extension StatusSnapshot {
                     count(5), count(0), String(route.metrics.retries), Self.text(route.metrics.failures),
                 ]
             })
+    }
+
+    /// Empty where no WebSocket was ever opened.
+    private func webSocketTable() -> String {
+        let used = routes.filter { $0.metrics.webSockets > 0 }
+        if used.isEmpty { return "" }
+        return "\n"
+            + TextTable.render(
+                ["WEBSOCKETS", "SERVICE", "OPEN", "OPENED"],
+                used.map {
+                    [
+                        $0.metrics.route, $0.metrics.service, String($0.metrics.webSocketsOpen),
+                        String($0.metrics.webSockets),
+                    ]
+                })
     }
 
     private static func endpointTable(_ endpoints: [EndpointStatus]) -> String {

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/sockios.h>
 #include <netinet/udp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -64,6 +66,11 @@ int weir_open_folder(int folder, const char *path, int follow) {
 ssize_t weir_sendfile(int socket, int file, int64_t offset, size_t bytes) {
     off_t place = offset;
     return sendfile(socket, file, &place, bytes);
+}
+
+int weir_unacknowledged(int socket) {
+    int bytes = 0;
+    return ioctl(socket, SIOCOUTQ, &bytes) == 0 ? bytes : -1;
 }
 
 int weir_affinity_count(void) {

@@ -36,6 +36,7 @@ static inline void weir_ctx_set_status_arg(SSL_CTX *c, void *arg) { (void)SSL_CT
 static inline uint64_t weir_op_no_compression(void) { return SSL_OP_NO_COMPRESSION; }
 static inline uint64_t weir_op_no_renegotiation(void) { return SSL_OP_NO_RENEGOTIATION; }
 static inline uint64_t weir_op_no_ticket(void) { return SSL_OP_NO_TICKET; }
+static inline uint64_t weir_op_ignore_unexpected_eof(void) { return SSL_OP_IGNORE_UNEXPECTED_EOF; }
 static inline uint64_t weir_op_cipher_server_preference(void) { return SSL_OP_CIPHER_SERVER_PREFERENCE; }
 static inline uint64_t weir_op_prioritize_chacha(void) { return SSL_OP_PRIORITIZE_CHACHA; }
 static inline uint64_t weir_op_no_versions(void) {
@@ -102,6 +103,13 @@ static inline int weir_mac_init_hmac_sha256(EVP_MAC_CTX *mac, unsigned char *key
 }
 
 // Certificates
+
+static inline STACK_OF(OPENSSL_STRING) *weir_ocsp_urls(X509 *x) { return X509_get1_ocsp(x); }
+static inline int weir_ocsp_urls_count(const STACK_OF(OPENSSL_STRING) *urls) { return sk_OPENSSL_STRING_num(urls); }
+static inline const char *weir_ocsp_url_at(const STACK_OF(OPENSSL_STRING) *urls, int i) {
+    return sk_OPENSSL_STRING_value(urls, i);
+}
+static inline void weir_ocsp_urls_free(STACK_OF(OPENSSL_STRING) *urls) { X509_email_free(urls); }
 
 static inline unsigned long weir_name_flags(void) { return XN_FLAG_RFC2253; }
 static inline int weir_x509_fingerprint(const X509 *x, unsigned char *sha256) {

@@ -7,7 +7,10 @@ extension ConfigurationBuilder {
         if !isHTTP { result.alpn = [] }
         for element in node["certificates"]?.elements ?? [] {
             guard let cert = element["cert"]?.asText, let key = element["key"]?.asText else { continue }
-            result.certificates.append(.init(cert: cert, key: key, ocsp: element["ocsp"]?.asText))
+            let ocsp = element["ocsp"]?.asText.map { text -> Listener.TLS.Staple in
+                text.value == "responder" ? .responder(text.origin) : .file(text)
+            }
+            result.certificates.append(.init(cert: cert, key: key, ocsp: ocsp))
         }
         node["profile"]?.store(&result.profile, TLSProfileName.init(rawValue:))
         if let alpn = node["alpn"] { result.alpn = alpn.texts }

@@ -56,6 +56,10 @@ struct ConfigurationBuilder {
         result.addresses = node["address"]?.addresses(.listen) ?? []
         node["protocol"]?.store(&result.protocol) { .init(rawValue: $0) }
         result.service = node["service"]?.asText
+        for name in node["sni"]?.entries ?? [] {
+            guard let service = name.value.asText else { continue }
+            result.serverNames.append(.init(pattern: name.key, service: service))
+        }
         node["proxy-protocol"]?.store(&result.proxyProtocol, Listener.ProxyProtocol.init(rawValue:))
         if result.protocol == .tcp { result.timeout.idleMs = 3_600_000 }
         if result.protocol == .udp { result.timeout.idleMs = 60_000 }
@@ -81,6 +85,9 @@ struct ConfigurationBuilder {
             limits["requests-per-connection"]?.store(&result.limits.requestsPerConnection, Int.init)
             limits["sessions"]?.store(&result.limits.sessions, Int.init)
             limits["datagram"]?.storeSize(&result.limits.datagramBytes)
+        }
+        if let text = node["http2"]?["max-connection-age"]?.text {
+            result.connectionAgeMaxMs = try? Values.duration(text)
         }
         if let udp = node["udp"] {
             udp["per"]?.store(&result.udp.per, Listener.UDP.Per.init(rawValue:))
@@ -169,6 +176,7 @@ struct ConfigurationBuilder {
             result.match.headers = conditions(match["headers"])
             result.match.query = conditions(match["query"])
             result.match.cookies = conditions(match["cookies"])
+            result.match.certificate = certificate(match["client-certificate"])
         }
         if let path = node["rewrite"]?["path"]?.asText {
             result.rewrite = .path(path)
@@ -192,8 +200,13 @@ struct ConfigurationBuilder {
                 result.retry.on.append(condition)
             }
         }
+        if let text = node["websocket"]?["ping"]?.text {
+            result.webSocket.pingMs = try? Values.duration(text)
+        }
+        node["websocket"]?["pong-timeout"]?.store(&result.webSocket.pongTimeoutMs)
         node["hold"]?.storeSize(&result.holdBytes)
         result.compression = compression(node["compression"])
+        node["grpc-web"]?.bool.map { result.grpcWeb = $0 }
         result.decompression = decompression(node["decompress-requests"])
         if let upgrades = node["upgrades"] { result.upgrades = upgrades.texts.map { $0.value.lowercased() } }
         return result
@@ -218,20 +231,31 @@ struct ConfigurationBuilder {
 
     private func conditions(_ node: Node?) -> [Match.Named] {
         (node?.entries ?? []).compactMap { entry in
-            let value = entry.value
-            let condition: Match.Condition
-            if let text = value.asText {
-                condition = .equals(text)
-            } else if let text = value["prefix"]?.asText {
-                condition = .prefix(text)
-            } else if let text = value["regex"]?.asText {
-                condition = .regex(text)
-            } else if let present = value["present"]?.bool {
-                condition = .present(present)
-            } else {
-                return nil
+            condition(entry.value).map { Match.Named(name: entry.key, condition: $0) }
+        }
+    }
+
+    private func condition(_ value: Node) -> Match.Condition? {
+        if let text = value.asText { return .equals(text) }
+        if let text = value["prefix"]?.asText { return .prefix(text) }
+        if let text = value["regex"]?.asText { return .regex(text) }
+        return value["present"]?.bool.map { .present($0) }
+    }
+
+    private func certificate(_ node: Node?) -> [Match.OfCertificate] {
+        (node?.entries ?? []).compactMap { entry in
+            guard let part = Match.OfCertificate.Part(rawValue: entry.key.value) else { return nil }
+            switch part {
+            case .present:
+                return entry.value.bool.map { .init(part: part, condition: .present($0)) }
+            case .fingerprint:
+                return entry.value.asText.map {
+                    let digits = $0.value.lowercased().filter { $0 != ":" }
+                    return .init(part: part, condition: .equals(Text(digits, at: $0.origin)))
+                }
+            case .subject, .issuer, .san:
+                return condition(entry.value).map { .init(part: part, condition: $0) }
             }
-            return Match.Named(name: entry.key, condition: condition)
         }
     }
 

@@ -11,6 +11,7 @@ struct CrossCheck {
         routes(&check)
         services(&check)
         tls(&check)
+        clientCertificates(&check)
         let resolver = configuration.resolver
         if resolver.ttlMinMs > resolver.ttlMaxMs,
             let node = root["resolver"]?["ttl-min"] ?? root["resolver"]?["ttl-max"]
@@ -21,7 +22,7 @@ struct CrossCheck {
         }
     }
 
-    private func dangling(_ name: Text, _ what: String, _ known: [String], _ check: inout SchemaCheck) {
+    func dangling(_ name: Text, _ what: String, _ known: [String], _ check: inout SchemaCheck) {
         check.report(
             "there is no \(what) \"\(name.value.clipped(64))\"", name.origin,
             known.isEmpty
@@ -45,7 +46,9 @@ struct CrossCheck {
             if let address = node["address"], case .list(let list) = address.content, list.isEmpty {
                 check.report("\(place) has no address", address.origin, "expected at least one address")
             }
-            if listener.protocol != .http {
+            if listener.protocol == .tcp, node["sni"] != nil {
+                serverNames(listener, node, place, &check)
+            } else if listener.protocol != .http {
                 if let service = listener.service {
                     if !known.contains(service.value) { dangling(service, "service", services, &check) }
                     if configuration.services.contains(where: {
@@ -58,18 +61,28 @@ struct CrossCheck {
                 } else if node["service"] == nil, case .map = node.content {
                     check.report(
                         "\"service\" is missing in \(place)", listener.name.origin,
-                        "a listener with protocol: \(listener.protocol.rawValue) needs service: NAME",
+                        "a listener with protocol: \(listener.protocol.rawValue) needs service: NAME\(listener.protocol == .tcp ? ", or sni: { HOST: NAME }" : "")",
                         suggestion: services.count == 1 ? "service: \(services[0])" : nil)
                 }
-                httpOnly(node, place, listener.protocol, &check)
-                if listener.protocol == .udp { datagrams(listener, node, place, &check) }
             } else if node["service"] != nil {
                 let origin = node.entries.first { $0.key.value == "service" }?.key.origin ?? node.origin
                 check.report(
                     "\"service\" in \(place) needs protocol: tcp or udp", origin,
                     "requests on an HTTP listener are sent to services by routes")
             }
-            if listener.protocol != .udp { datagramsOnly(node, place, &check) }
+            if listener.protocol != .http { httpOnly(node, place, listener.protocol, &check) }
+            if listener.protocol == .udp {
+                datagrams(listener, node, place, &check)
+            } else {
+                datagramsOnly(node, place, &check)
+            }
+            if listener.protocol != .tcp, let key = node.key("sni") {
+                check.report(
+                    "\"sni\" in \(place) needs protocol: tcp", key,
+                    listener.protocol == .http
+                        ? "routes choose by host, and certificates by server name"
+                        : "a listener with protocol: udp has no ClientHello to read")
+            }
         }
     }
 
@@ -130,9 +143,11 @@ struct CrossCheck {
                     "a listener with protocol: \(`protocol`.rawValue) does not read requests")
             }
         }
-        refuse(node, ["min-body-rate"], place)
-        // With a PROXY header to wait for, there is a head after all.
-        let waitsForHeader = `protocol` == .tcp && node["proxy-protocol"]?.text == "required"
+        refuse(node, ["min-body-rate", "http2"], place)
+        // With a PROXY header, a handshake or a ClientHello to wait for, there is a head after all.
+        let waitsForHeader =
+            `protocol` == .tcp
+            && (node["proxy-protocol"]?.text == "required" || node["tls"] != nil || node["sni"] != nil)
         refuse(
             node["timeout"], waitsForHeader ? ["body", "write"] : ["head", "body", "write"],
             place + ".timeout")
@@ -199,6 +214,8 @@ struct CrossCheck {
         if case .list(let nodes)? = root["routes"]?.content {
             for node in nodes {
                 compression(node, &check)
+                grpcWeb(node, &check)
+                webSocket(node, &check)
                 guard let name = node["name"], let text = name.text else { continue }
                 if let line = names[text] {
                     check.report(
@@ -207,7 +224,7 @@ struct CrossCheck {
                 } else {
                     names[text] = name.origin.line
                 }
-                for key in ["rewrite", "retry", "timeout", "hold", "decompress-requests"]
+                for key in ["rewrite", "retry", "timeout", "hold", "websocket", "decompress-requests", "grpc-web"]
                 where node[key] != nil && node["service"] == nil
                     && (node["redirect"] != nil || node["respond"] != nil)
                 {
@@ -249,6 +266,42 @@ struct CrossCheck {
         }
     }
 
+    /// gRPC needs HTTP/2 all the way: the bridge is between forms, not between versions.
+    private func grpcWeb(_ route: Node, _ check: inout SchemaCheck) {
+        guard route["grpc-web"]?.bool == true, let name = route["service"]?.text,
+            let service = configuration.services.first(where: { $0.name.value == name }),
+            !service.speaksHTTP2
+        else { return }
+        let origin = route.entries.first { $0.key.value == "grpc-web" }?.key.origin ?? route.origin
+        check.report(
+            "\"grpc-web\" needs a service that speaks HTTP/2, and \"\(name.clipped(64))\" does not", origin,
+            service.files == nil
+                ? "set protocol: h2 in services.\(name.clipped(64))" : "files are not called with gRPC")
+    }
+
+    /// Pings that could never be sent.
+    private func webSocket(_ node: Node, _ check: inout SchemaCheck) {
+        guard let section = node["websocket"] else { return }
+        if let upgrades = node["upgrades"],
+            !upgrades.texts.contains(where: { $0.value.lowercased() == "websocket" })
+        {
+            let origin = node.entries.first { $0.key.value == "websocket" }?.key.origin ?? node.origin
+            check.report(
+                "\"websocket\" has no effect without WebSockets", origin,
+                "expected \"websocket\" among the route's upgrades")
+        }
+        let upgraded =
+            node["timeout"]?["upgraded"]?.text.flatMap { try? Values.duration($0) }
+            ?? Route.Timeout().upgradedMs
+        if let ping = section["ping"], let ms = ping.text.flatMap({ try? Values.duration($0) }),
+            ms >= upgraded
+        {
+            check.report(
+                "a connection silent for so long is closed, not pinged", ping.origin,
+                "expected less than timeout.upgraded, \(Units.duration(upgraded))")
+        }
+    }
+
     /// Keys that are about endpoints, on a service that has none.
     private func withoutEndpoints(_ node: Node, _ name: String, _ check: inout SchemaCheck) {
         for entry in node.entries where entry.key.value != "files" && Language.service[entry.key.value] != nil
@@ -268,7 +321,10 @@ struct CrossCheck {
 
     private func services(_ check: inout SchemaCheck) {
         var used: Set<String> = []
-        for listener in configuration.listeners { listener.service.map { _ = used.insert($0.value) } }
+        for listener in configuration.listeners {
+            listener.service.map { _ = used.insert($0.value) }
+            for name in listener.serverNames { used.insert(name.service.value) }
+        }
         for node in root["routes"]?.elements ?? [] { node["service"]?.text.map { _ = used.insert($0) } }
         for (service, entry) in zip(configuration.services, root["services"]?.entries ?? []) {
             let name = service.name.value

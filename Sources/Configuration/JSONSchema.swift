@@ -161,6 +161,8 @@ private struct SchemaWriter {
             case .logPath: "^(stdout|stderr|/.*)$"
             case .file: "^/"
             case .applicationProtocol: "^[!-~]{1,255}$"
+            case .serverNamePattern: "^([*]|([*][.])?[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*)$"
+            case .fingerprint: "^[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}$"
             default: nil
             }
         switch rule {

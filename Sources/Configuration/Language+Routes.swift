@@ -46,9 +46,16 @@ extension Language {
                 "Protocols a client may change to (the `Upgrade` field); `[]` allows none. `connect` stands for the CONNECT method: Weir connects to the service's endpoint and carries bytes both ways. HTTP/2's upgrade (`h2c`) is never passed on.",
                 example: "upgrades: [websocket, connect]"),
             Key(
+                "websocket", .section(webSocket), "Pings of Weir's own on WebSockets.",
+                example: "websocket: { ping: 30s, pong-timeout: 10s }"),
+            Key(
                 "compression", .either([.word("on"), .word("off"), .section(compression)]), default: "off",
                 "Compresses responses for clients that take it: of endpoints, of files, and of `respond`. `on` is all defaults.",
                 example: "compression: { encodings: [zstd, gzip], min-size: 2KiB }"),
+            Key(
+                "grpc-web", .bool, default: "false",
+                "Forwards gRPC-Web requests of browsers (`application/grpc-web` and `application/grpc-web-text`) as gRPC, and brings the answers back in the form that was asked for. Other requests of the route are not touched. The service needs `protocol: h2`. CORS is the route's own business: `headers`, and a route for OPTIONS.",
+                example: "grpc-web: true"),
             Key(
                 "decompress-requests", .section(decompression),
                 "Decodes request bodies in gzip, br, zstd or deflate before they go to the service; other codings are refused with 415. Without it they go as they are.",
@@ -84,6 +91,33 @@ extension Language {
             Key(
                 "cookies", .map(condition, of: .free), "Conditions on cookies.",
                 example: "cookies: { group: { regex: \"^(a|b)$\" } }"),
+            Key(
+                "client-certificate", .section(clientCertificate),
+                "Conditions on the certificate the client showed, which is verified by then. Only a listener with `tls: { client-certificates: … }` asks for one.",
+                example: "client-certificate: { san: \"URI:spiffe://example.org/batch\" }"),
+        ])
+
+    static let clientCertificate = Section(
+        name: "client-certificate",
+        keys: [
+            Key(
+                "present", .bool, "Whether there has to be one at all. `false`: the client showed none.",
+                example: "present: true"),
+            Key(
+                "subject", condition, "Its subject, in the form of RFC 4514: `CN=Ann,OU=Ops,O=Example`.",
+                example: "subject: { regex: \"(^|,)OU=Ops(,|$)\" }"),
+            Key(
+                "issuer", condition, "The subject of the CA that issued it.",
+                example: "issuer: \"CN=Example Clients CA\""),
+            Key(
+                "san", condition,
+                "Its alternative names, of which one has to agree: `DNS:`, `email:`, `URI:` or `IP:` and the name. DNS names are in lower case; control characters, commas, quotes, backslashes and what is not ASCII are written `\\2C`.",
+                example: "san: { prefix: \"URI:spiffe://example.org/\" }"),
+            Key(
+                "fingerprint", .text(.fingerprint),
+                "SHA-256 of the certificate: 64 hexadecimal digits, with or without colons.",
+                example:
+                    "fingerprint: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
         ])
 
     static let condition = Kind.either([
@@ -190,6 +224,19 @@ extension Language {
                 "upgraded", .duration(1...86_400_000), default: "1h",
                 "Without a byte in either direction after an upgrade (WebSocket, CONNECT). No other deadline runs then.",
                 example: "upgraded: 10m"),
+        ])
+
+    static let webSocket = Section(
+        name: "websocket",
+        keys: [
+            Key(
+                "ping", .either([.word("off"), .duration(100...86_400_000)]), default: "off",
+                "A client that has been silent for so long is sent a Ping; its Pong does not reach the endpoint. Shorter than `timeout.upgraded`.",
+                example: "ping: 30s"),
+            Key(
+                "pong-timeout", .duration(100...86_400_000), default: "10s",
+                "How long the client then has to send its Pong, or anything else, before the connection is closed.",
+                example: "pong-timeout: 5s"),
         ])
 
     static let retry = Section(

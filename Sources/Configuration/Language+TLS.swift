@@ -38,9 +38,9 @@ extension Language {
                 "PEM file of the private key, unencrypted. Refused when everybody on the machine can read it.",
                 example: "key: /etc/weir/a.key"),
             Key(
-                "ocsp", .text(.file),
-                "File with an OCSP response (DER) for the certificate, sent to clients that ask for it. Weir does not fetch it.",
-                example: "ocsp: /etc/weir/a.ocsp"),
+                "ocsp", .either([.word("responder"), .text(.file)]),
+                "The OCSP response sent to clients that ask for one. `responder`: Weir asks the responder that the certificate names, over plain HTTP, verifies what it says against the issuer in `cert`, and asks again at half of the answer's life. A file holds a response (DER) that some other tool renews.",
+                example: "ocsp: responder"),
         ])
 
     static let clientCertificates = Section(

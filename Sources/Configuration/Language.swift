@@ -65,12 +65,16 @@ enum Language {
             Key(
                 "protocol", .choice(["http", "tcp", "udp"], later: ["dns", "redis", "postgres"]),
                 default: "http",
-                "`http` reads HTTP/1.1 requests and routes each; `tcp` passes bytes to one service, `udp` datagrams.",
+                "`http` reads HTTP/1.1 requests and routes each; `tcp` passes bytes to one service (or, with `sni`, to one of several), `udp` datagrams.",
                 example: "protocol: tcp"),
             Key(
                 "service", .text(.name),
-                "The service connections or datagrams go to. Required with `protocol: tcp` and `udp`, not allowed with `http`.",
+                "The service connections or datagrams go to. Required with `protocol: udp`, and with `tcp` unless there is `sni`; not allowed with `http`.",
                 example: "service: postgres"),
+            Key(
+                "sni", .map(.text(.name), of: .serverNamePattern),
+                "Chooses the service of each TLS connection by the server name its ClientHello asks for, and passes its bytes on as they are: Weir needs no certificate. The most specific name wins: exact, then the longest wildcard (`*.example.com` is any name below example.com), then `*`, which also takes clients that name no server and bytes that are no TLS. Other connections are refused. TCP only, instead of `service`.",
+                example: "sni: { api.example.com: api, \"*.shop.example.com\": shop, \"*\": web }"),
             Key(
                 "proxy-protocol", .choice(["off", "required"]), default: "off",
                 "With `required` every connection has to start with a PROXY protocol header (version 1 or 2), which then gives the address of the client; other connections are closed. Anybody who can connect can claim any address: use it only behind a balancer. Not for UDP.",
@@ -92,10 +96,23 @@ enum Language {
                 example:
                     "tls:\n  certificates:\n    - { cert: /etc/weir/a.pem, key: /etc/weir/a.key }"),
             Key(
+                "http2", .section(listenerHTTP2), "HTTP/2 connections of clients. HTTP only.",
+                example: "http2: { max-connection-age: 1h }"),
+            Key(
                 "udp", .section(listenerUDP), "How datagrams become sessions. UDP only.",
                 example: "udp: { responses: 1 }"),
         ],
-        later: ["http2", "http3", "acme", "policies"])
+        later: ["http3", "acme", "policies"])
+
+    static let listenerHTTP2 = Section(
+        name: "http2",
+        keys: [
+            Key(
+                "max-connection-age", .either([.word("none"), .duration(1_000...604_800_000)]),
+                default: "none",
+                "Age, give or take 10 %, at which a connection is asked to end: the client is told to open no more streams on it, those open are finished, and its next request comes on a new connection, perhaps to another machine.",
+                example: "max-connection-age: 1h")
+        ])
 
     static let listenerUDP = Section(
         name: "udp",
@@ -115,7 +132,8 @@ enum Language {
         keys: [
             Key(
                 "head", .duration(anyTime), default: "10s",
-                "From the first byte of a request to the end of its head. HTTP only.", example: "head: 5s"),
+                "From the first byte of a request to the end of its head; also the deadline of a PROXY header, of a TLS handshake, and of a ClientHello for `sni`.",
+                example: "head: 5s"),
             Key(
                 "idle", .duration(anyTime), default: "75s",
                 "HTTP: a kept-alive connection without a request. TCP and UDP: no byte in either direction; the default is then 1h for TCP and 60s for UDP.",

@@ -16,14 +16,21 @@ extension Listener {
             public var cert: Text
             /// PEM of the private key.
             public var key: Text
-            /// DER of an OCSP response to staple.
-            public var ocsp: Text?
+            /// What is stapled; nil: nothing.
+            public var ocsp: Staple?
 
-            public init(cert: Text, key: Text, ocsp: Text? = nil) {
+            public init(cert: Text, key: Text, ocsp: Staple? = nil) {
                 self.cert = cert
                 self.key = key
                 self.ocsp = ocsp
             }
+        }
+        /// Where the OCSP response for a certificate comes from.
+        public enum Staple: Sendable, Equatable {
+            /// DER.
+            case file(Text)
+            /// The responder the certificate names.
+            case responder(Origin)
         }
         public struct ClientCertificates: Sendable, Equatable {
             /// PEM of the CAs that vouch for clients.

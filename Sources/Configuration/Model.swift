@@ -194,16 +194,32 @@ public struct Listener: Sendable, Equatable {
         public init() {}
     }
 
+    /// A server name and whose it is.
+    public struct ServerName: Sendable, Equatable {
+        /// "api.example.com", "*.example.com" (any name below it), or "*" (whatever is left).
+        public var pattern: Text
+        public var service: Text
+
+        public init(pattern: Text, service: Text) {
+            self.pattern = pattern
+            self.service = service
+        }
+    }
+
     public var name: Text
     public var addresses: [Address] = []
     public var `protocol` = Protocol.http
-    /// The service connections or datagrams go to: set if and only if `protocol` is tcp or udp.
+    /// The service connections or datagrams go to: set if `protocol` is udp, or tcp without `serverNames`.
     public var service: Text?
+    /// TCP: the services of connections by the server name their ClientHello asks for; TLS is passed on.
+    public var serverNames: [ServerName] = []
     public var proxyProtocol = ProxyProtocol.off
     public var timeout = Timeout()
     /// Least average rate of a request body, in bytes per second, once it is 10 s old; 0 is no minimum.
     public var bodyRateMin = 240
     public var limits = Limits()
+    /// Age at which a client's HTTP/2 connection is asked to end; nil is no limit.
+    public var connectionAgeMaxMs: Int64?
     /// nil: connections are not encrypted.
     public var tls: TLS?
     public var udp = UDP()
@@ -279,6 +295,15 @@ public struct Route: Sendable, Equatable {
 
         public init() {}
     }
+    /// What Weir does on WebSockets of its own accord.
+    public struct WebSocket: Sendable, Equatable {
+        /// A client silent for so long is sent a Ping; nil is never.
+        public var pingMs: Int64?
+        /// It has this long to answer, or to send anything else.
+        public var pongTimeoutMs: Int64 = 10_000
+
+        public init() {}
+    }
     public struct Retry: Sendable, Equatable {
         public enum Condition: Hashable, Sendable {
             /// No connection could be made.
@@ -311,8 +336,11 @@ public struct Route: Sendable, Equatable {
     public var holdBytes = 65_536
     /// Protocols a client may upgrade to, lower case; "connect" is the CONNECT method.
     public var upgrades = ["websocket"]
+    public var webSocket = WebSocket()
     /// Nil: responses go as they come.
     public var compression: Compression?
+    /// gRPC-Web requests are forwarded as gRPC.
+    public var grpcWeb = false
     /// Nil: request bodies go as they come.
     public var decompression: Decompression?
 
@@ -348,6 +376,23 @@ public struct Match: Sendable, Equatable {
     public var headers: [Named] = []
     public var query: [Named] = []
     public var cookies: [Named] = []
+    /// Conditions on the certificate the client showed.
+    public var certificate: [OfCertificate] = []
+
+    public struct OfCertificate: Sendable, Equatable {
+        public enum Part: String, Sendable, CaseIterable {
+            /// The certificate as such, with `Condition.present`.
+            case present
+            case subject, issuer, san, fingerprint
+        }
+        public var part: Part
+        public var condition: Condition
+
+        public init(part: Part, condition: Condition) {
+            self.part = part
+            self.condition = condition
+        }
+    }
 
     public init() {}
 }

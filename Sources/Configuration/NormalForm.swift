@@ -62,6 +62,9 @@ private struct Form {
         let timeout = listener.timeout
         put(at, "\(listener.protocol.rawValue) \(listener.addresses.map(\.normal).joined(separator: " "))")
         if let service = listener.service { put("\(at) service", service.value) }
+        for name in listener.serverNames {
+            put("\(at) sni \(name.pattern.value.lowercased())", name.service.value)
+        }
         put("\(at) proxy-protocol", listener.proxyProtocol.rawValue)
         put("\(at) timeout.idle", Units.duration(timeout.idleMs))
         if listener.protocol == .udp {
@@ -82,6 +85,9 @@ private struct Form {
             "\(at) timeout",
             "head=\(Units.duration(timeout.headMs)) body=\(Units.duration(timeout.bodyMs)) write=\(Units.duration(timeout.writeMs))"
         )
+        if let age = listener.connectionAgeMaxMs {
+            put("\(at) http2.max-connection-age", Units.duration(age))
+        }
         put(
             "\(at) min-body-rate",
             listener.bodyRateMin == 0 ? "off" : "\(Units.size(Int64(listener.bodyRateMin)))/s")
@@ -112,6 +118,9 @@ private struct Form {
         ] {
             for named in conditions { put("\(at) \(kind) \(named.name.value)", named.condition.normal) }
         }
+        for named in route.match.certificate {
+            put("\(at) client-certificate \(named.part.rawValue)", named.condition.normal)
+        }
         switch route.rewrite {
         case .path(let path)?: put("\(at) rewrite", "path \(JSONText.quoted(path.value))")
         case .prefix(let from, let to)?: put("\(at) rewrite", "prefix \(from.value) -> \(to.value)")
@@ -135,7 +144,13 @@ private struct Form {
             "\(at) retry",
             "attempts=\(route.retry.attempts) on=\(route.retry.on.map(\.text).joined(separator: ","))")
         put("\(at) hold", Units.size(Int64(route.holdBytes)))
+        if let ping = route.webSocket.pingMs {
+            put(
+                "\(at) websocket",
+                "ping=\(Units.duration(ping)) pong-timeout=\(Units.duration(route.webSocket.pongTimeoutMs))")
+        }
         if let compression = route.compression { put("\(at) compression", compression.text) }
+        if route.grpcWeb { put("\(at) grpc-web", "true") }
         if let decompression = route.decompression { put("\(at) decompress-requests", decompression.text) }
     }
 
@@ -193,7 +208,12 @@ private struct Form {
         let tickets = tls.ticketLifetimeMs == 0 ? "off" : Units.duration(tls.ticketLifetimeMs)
         put("\(at) tls", "\(tls.profile.rawValue) tickets=\(tickets)")
         for certificate in tls.certificates {
-            let ocsp = certificate.ocsp.map { " ocsp=\($0.value)" } ?? ""
+            let ocsp =
+                switch certificate.ocsp {
+                case .file(let file): " ocsp=\(file.value)"
+                case .responder: " ocsp=responder"
+                case nil: ""
+                }
             put("\(at) tls.certificate", "\(certificate.cert.value) key=\(certificate.key.value)\(ocsp)")
         }
         list("\(at) tls.alpn", tls.alpn.map(\.value))

@@ -40,6 +40,7 @@ enum TextRule: Sendable {
     case file, applicationProtocol, serverName
     case folder, fileName, filePath, filePattern, fileExtension
     case mediaType
+    case serverNamePattern, fingerprint
 
     /// How the syntax line of the manual writes it.
     var placeholder: String {
@@ -67,6 +68,8 @@ enum TextRule: Sendable {
         case .filePattern: "PATTERN"
         case .fileExtension: "EXTENSION"
         case .mediaType: "TYPE"
+        case .serverNamePattern: "HOST"
+        case .fingerprint: "SHA256"
         }
     }
 }
@@ -194,6 +197,7 @@ extension TextRule {
         switch self {
         case .fieldName: "the name of a field"
         case .fileExtension: "an extension"
+        case .serverNamePattern: "a server name"
         default: "a name"
         }
     }
@@ -226,6 +230,8 @@ extension TextRule {
         case .filePattern: "a pattern such as \"*.css\" or /assets/*"
         case .fileExtension: "an extension such as html, or \"*\""
         case .mediaType: "a content type such as text/html, text/*, application/*+json or */*"
+        case .serverNamePattern: "a server name such as api.example.com, \"*.example.com\", or \"*\""
+        case .fingerprint: "a SHA-256 of 64 hexadecimal digits"
         }
     }
 }

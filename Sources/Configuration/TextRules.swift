@@ -141,6 +141,12 @@ extension TextRule {
                     suggestion: value.hasPrefix(".") && value.count > 1 ? String(value.dropFirst()) : nil)
             }
         case .mediaType: try Self.checkMediaType(value)
+        case .serverNamePattern: try Self.checkServerName(value)
+        case .fingerprint:
+            let digits = value.utf8.filter { $0 != UInt8(ascii: ":") }
+            guard digits.count == 64, digits.allSatisfy({ $0 &- 48 < 10 || ($0 | 32) &- 97 < 6 }) else {
+                throw problem("\(quoted) is not a SHA-256 fingerprint")
+            }
         case .retryCondition:
             guard Route.Retry.Condition(value) != nil else {
                 throw problem(
@@ -177,6 +183,42 @@ extension TextRule {
         let isWild = parts[1] == "*" || (parts[1].hasPrefix("*+") && !parts[1].dropFirst().contains("*"))
         guard text == "*/*" || (!parts[0].contains("*") && (isWild || !parts[1].contains("*"))) else {
             throw ValueProblem(message: "\(quoted) has \"*\" where it cannot be", expectation: expectation)
+        }
+    }
+
+    /// "*", "name" or "*.name"; a name as clients send it in SNI, which has no addresses (RFC 6066 §3).
+    private static func checkServerName(_ text: String) throws(ValueProblem) {
+        let expectation = "expected \(TextRule.serverNamePattern.expectation)"
+        let quoted = "\"\(text.clipped(60))\""
+        if text == "*" { return }
+        guard !Address.isIP(text[...], AF_INET), !text.hasPrefix("[") else {
+            throw ValueProblem(
+                message: "\(quoted) is an address: clients name no server when they connect to one",
+                expectation: expectation, suggestion: "*")
+        }
+        let name = text.hasPrefix("*.") ? text.dropFirst(2) : text[...]
+        let labels = name.split(separator: ".", omittingEmptySubsequences: false)
+        let isRight =
+            name.utf8.count <= 253
+            && labels.allSatisfy { label in
+                (1...63).contains(label.utf8.count)
+                    && label.utf8.allSatisfy {
+                        $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || $0 == UInt8(ascii: "-")
+                            || $0 == UInt8(ascii: "_")
+                    }
+            }
+        guard isRight else {
+            // What people write besides: a port, a dot at the end, an address of a page.
+            var bare = text
+            for scheme in ["https://", "http://"] where bare.hasPrefix(scheme) {
+                bare.removeFirst(scheme.count)
+            }
+            bare = String(bare.prefix { $0 != ":" && $0 != "/" })
+            if bare.hasSuffix(".") { bare.removeLast() }
+            let isBetter = bare != text && !bare.isEmpty && (try? checkServerName(bare)) != nil
+            throw ValueProblem(
+                message: "\(quoted) is not a server name", expectation: expectation,
+                suggestion: isBetter ? bare : nil)
         }
     }
 

@@ -13,6 +13,15 @@ public struct CertificateReport: Sendable, Equatable {
         case expired
         case notYetValid = "not yet valid"
     }
+    /// What is stapled, as far as the files tell.
+    public enum Staple: Sendable, Equatable {
+        /// What the response given as a file says.
+        case file(OCSPAnswer, isExpired: Bool)
+        /// A running Weir asks this responder.
+        case responder(String)
+        /// It would, but cannot.
+        case obstacle(OCSPObstacle)
+    }
     public struct Row: Sendable, Equatable {
         public var listener: String
         /// The file.
@@ -23,6 +32,8 @@ public struct CertificateReport: Sendable, Equatable {
         public var isDefault: Bool
         /// Whole days from now until it expires; negative afterwards.
         public var daysLeft: Int
+        /// nil: the configuration asks for none.
+        public var staple: Staple?
     }
 
     public var file: String
@@ -76,7 +87,19 @@ public struct CertificateReport: Sendable, Equatable {
             rows.append(
                 Row(
                     listener: listener, path: path, state: state, info: info, isDefault: isDefault,
-                    daysLeft: Int(((info.notAfter - nowSeconds) / 86_400))))
+                    daysLeft: Int(((info.notAfter - nowSeconds) / 86_400)),
+                    staple: Self.staple(certificate, nowSeconds)))
+        }
+    }
+
+    private static func staple(_ certificate: ServerCertificate, _ nowSeconds: Int64) -> Staple? {
+        if let answer = certificate.statusGiven {
+            return .file(answer, isExpired: answer.expiresSeconds <= nowSeconds)
+        }
+        switch certificate.question {
+        case .success(let question): return .responder(question.responder)
+        case .failure(let obstacle): return .obstacle(obstacle)
+        case nil: return nil
         }
     }
 }

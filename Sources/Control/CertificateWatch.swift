@@ -1,7 +1,7 @@
 // When certificate files are looked at again, and what was said about them last.
 
 import Configuration
-import Telemetry
+import TLS
 
 /// Remembers between ticks. Plain data, time is a parameter.
 struct CertificateWatch {
@@ -28,12 +28,19 @@ struct CertificateWatch {
 }
 
 extension CertificateSet {
-    /// For the expiry metric, in a fixed order.
-    var values: [CertificateValues] {
+    /// One certificate of a listener.
+    struct Row: Sendable {
+        let listener: String
+        /// The file as the configuration names it.
+        let path: String
+        let certificate: ServerCertificate
+    }
+
+    /// All of them, in a fixed order.
+    var rows: [Row] {
         listeners.sorted { $0.key < $1.key }.flatMap { name, entry in
             zip(entry.context.certificates, entry.settings.certificates).map { certificate, text in
-                CertificateValues(
-                    listener: name, certificate: text.cert.value, notAfter: certificate.info.notAfter)
+                Row(listener: name, path: text.cert.value, certificate: certificate)
             }
         }
     }

@@ -133,7 +133,7 @@ private struct CertificateLoader {
     mutating func context(_ settings: Listener.TLS, listener: String) -> TLSServerContext? {
         let before = problems.count
         let certificates = settings.certificates.compactMap {
-            certificate(cert: $0.cert, key: $0.key, ocsp: $0.ocsp)
+            certificate(cert: $0.cert, key: $0.key, staple: $0.ocsp)
         }
         var wanted = TLSServerContext.Settings()
         wanted.profile = TLSProfile(settings.profile)
@@ -169,7 +169,7 @@ private struct CertificateLoader {
         wanted.alpn = alpn
         if let ca = settings.ca { wanted.authorities = authorities(ca) }
         if let cert = settings.cert, let key = settings.key {
-            wanted.certificate = certificate(cert: cert, key: key, ocsp: nil)
+            wanted.certificate = certificate(cert: cert, key: key, staple: nil)
         }
         guard problems.count == before else { return nil }
         do throws(TLSSetupError) {
@@ -180,13 +180,23 @@ private struct CertificateLoader {
         }
     }
 
-    private mutating func certificate(cert: Text, key: Text, ocsp: Text?) -> ServerCertificate? {
+    private mutating func certificate(
+        cert: Text, key: Text, staple: Listener.TLS.Staple?
+    ) -> ServerCertificate? {
+        var ocsp: Text?
+        var asksResponder = false
+        switch staple {
+        case .file(let file): ocsp = file
+        case .responder: asksResponder = true
+        case nil: break
+        }
         let chainFile = open(cert)
         let keyFile = open(key)
         let statusFile = ocsp.flatMap { open($0) }
         guard let chainFile, let keyFile, ocsp == nil || statusFile != nil else { return nil }
         do throws(CertificateError) {
-            return try ServerCertificate(chain: chainFile, key: keyFile, status: statusFile)
+            return try ServerCertificate(
+                chain: chainFile, key: keyFile, status: statusFile, asksResponder: asksResponder)
         } catch {
             let place: Text =
                 switch error.subject {
@@ -234,20 +244,27 @@ private struct CertificateLoader {
         problems.append(ConfigurationError(message, at: origin, file: file))
     }
 
-    /// What does not stop Weir, but will stop clients.
+    /// What does not stop Weir, but will stop clients or leaves them with less than was asked for.
     mutating func warn(_ certificates: [ServerCertificate], _ settings: Listener.TLS) {
         for (certificate, text) in zip(certificates, settings.certificates) {
             let info = certificate.info
-            guard !info.isValid(atSeconds: nowSeconds) else { continue }
-            var problem = ConfigurationError(
-                nowSeconds > info.notAfter
-                    ? "the certificate expired on \(CalendarDay(info.notAfter))"
-                    : "the certificate is not valid before \(CalendarDay(info.notBefore))",
-                at: text.cert.origin,
-                file: file)
-            problem.severity = .warning
-            problems.append(problem)
+            if !info.isValid(atSeconds: nowSeconds) {
+                warn(
+                    nowSeconds > info.notAfter
+                        ? "the certificate expired on \(CalendarDay(info.notAfter))"
+                        : "the certificate is not valid before \(CalendarDay(info.notBefore))",
+                    text.cert.origin)
+            }
+            if case .responder(let origin) = text.ocsp, case .failure(let obstacle) = certificate.question {
+                warn("nothing is stapled: \(obstacle)", origin)
+            }
         }
+    }
+
+    private mutating func warn(_ message: String, _ origin: Origin) {
+        var problem = ConfigurationError(message, at: origin, file: file)
+        problem.severity = .warning
+        problems.append(problem)
     }
 }
 

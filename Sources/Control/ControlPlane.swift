@@ -65,6 +65,7 @@ public final class ControlPlane: Sendable {
     private let source: any ConfigurationSource
     private let accessLog: Telemetry.AccessLog?
     private let resolver: Resolver
+    private let staples: StapleKeeper
     private let threads = Locked<[RunningThread]>([])
     private let state: Locked<State>
     private let reloading = Locked<Void>(())
@@ -93,6 +94,9 @@ public final class ControlPlane: Sendable {
         resolverSettings.servers = configuration.resolver.servers.map(\.text.value)
         resolverSettings.timeoutMs = Int(configuration.resolver.timeoutMs)
         resolver = Resolver(settings: resolverSettings)
+        staples = StapleKeeper(resolver: resolver, log: log, metrics: metrics.certificates) {
+            Double.random(in: 0..<1)
+        }
 
         var objects = LongLivedObjects()
         let socketErrors = ListenerSockets.open(configuration, workers: count, file: source.name, &objects)
@@ -115,7 +119,7 @@ public final class ControlPlane: Sendable {
             State(
                 configuration: configuration, compiled: compiled, certificates: loaded.certificates,
                 objects: objects, generation: 1, names: names, snapshot: snapshot))
-        metrics.certificates.set(loaded.certificates.values)
+        staples.adopt(loaded.certificates)
         metrics.control.reloaded(generation: 1)
     }
 
@@ -182,6 +186,7 @@ public final class ControlPlane: Sendable {
     /// Waits for the workers' threads and closes the access log.
     public func join() {
         for thread in threads.withLock({ $0 }) { thread.join() }
+        staples.stop()
         if let accessLog { _ = accessLog.close() }
     }
 
@@ -307,11 +312,11 @@ public final class ControlPlane: Sendable {
             // A reload in the meantime has read the files itself.
             guard state.configuration == configuration else { return false }
             state.certificates = new
+            staples.adopt(new)
             publish(&state)
             return true
         }
         if isPublished {
-            metrics.certificates.set(new.values)
             log.info("certificates taken up", ["of": new.changes(from: old).joined(separator: ",")])
         }
         return min(nextMs, rotationMs)
@@ -379,7 +384,7 @@ public final class ControlPlane: Sendable {
             state.configuration = configuration
             state.compiled = loaded.compiled
             state.certificates = loaded.certificates
-            metrics.certificates.set(loaded.certificates.values)
+            staples.adopt(loaded.certificates)
             state.names = Self.track(configuration, keeping: state.names)
             publish(&state)
             return .applied(generation: state.generation, warnings: loaded.warnings)

@@ -359,6 +359,7 @@ private enum Settings {
             one("retry.on", route.retry.on, usual.retry.on) { $0.map(text).joined(separator: ", ") },
             one("hold", route.holdBytes, usual.holdBytes, size),
             one("compression", route.compression, usual.compression) { $0?.text ?? "off" },
+            one("grpc-web", route.grpcWeb, usual.grpcWeb) { "\($0)" },
             one("decompress-requests", route.decompression, usual.decompression) { $0?.text ?? "off" },
         ]
     }

@@ -97,9 +97,18 @@ private struct RouteCompiler {
         rule.methods = route.match.methods.map { $0.value.uppercased() }
         // Whoever may GET may HEAD (RFC 9110 §9.3.2).
         if rule.methods.contains("GET") && !rule.methods.contains("HEAD") { rule.methods.append("HEAD") }
-        for named in route.match.headers { condition(.field(named.name.value), named, &rule, &errors) }
-        for named in route.match.query { condition(.query(named.name.value), named, &rule, &errors) }
-        for named in route.match.cookies { condition(.cookie(named.name.value), named, &rule, &errors) }
+        for named in route.match.headers {
+            condition(.field(named.name.value), named.condition, &rule, &errors)
+        }
+        for named in route.match.query {
+            condition(.query(named.name.value), named.condition, &rule, &errors)
+        }
+        for named in route.match.cookies {
+            condition(.cookie(named.name.value), named.condition, &rule, &errors)
+        }
+        for named in route.match.certificate {
+            condition(.certificate(CertificatePart(named.part)), named.condition, &rule, &errors)
+        }
 
         var compiled = CompiledRoutes.Compiled(rule: rule, action: .service(""))
         switch route.action {
@@ -125,13 +134,13 @@ private struct RouteCompiler {
     }
 
     private func condition(
-        _ source: Condition.Source, _ named: Match.Named, _ rule: inout RouteRule,
+        _ source: Condition.Source, _ wanted: Match.Condition, _ rule: inout RouteRule,
         _ errors: inout [ConfigurationError]
     ) {
-        switch named.condition {
+        switch wanted {
         case .present(let wanted): rule.conditions.append(Condition(source, .present, isNegated: !wanted))
-        case .equals(let text): rule.conditions.append(Condition(source, .equals(text.value)))
-        case .prefix(let text): rule.conditions.append(Condition(source, .prefix(text.value)))
+        case .equals(let text): rule.conditions.append(Condition(source, .equals(Self.value(text, source))))
+        case .prefix(let text): rule.conditions.append(Condition(source, .prefix(Self.value(text, source))))
         case .regex(let text):
             if let expression = checked(
                 text, &errors, { text throws(PatternError) in try RegularExpression(text) })
@@ -139,6 +148,12 @@ private struct RouteCompiler {
                 rule.conditions.append(Condition(source, .expression(expression)))
             }
         }
+    }
+
+    /// A text to compare with; DNS names in certificates are compared in lower case.
+    private static func value(_ text: Text, _ source: Condition.Source) -> String {
+        source == .certificate(.san) && text.value.hasPrefix("DNS:")
+            ? "DNS:" + text.value.dropFirst(4).lowercased() : text.value
     }
 
     private func rules(_ changes: Route.Changes, _ errors: inout [ConfigurationError]) -> FieldRules? {
@@ -302,7 +317,10 @@ struct SnapshotBuilder {
             retry: RetryPolicy(
                 attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
             holdBytes: route.holdBytes, upgrades: route.upgrades,
-            compression: compression,
+            pings: route.webSocket.pingMs.map {
+                PingPlan(intervalMs: UInt64($0), patienceMs: UInt64(route.webSocket.pongTimeoutMs))
+            },
+            compression: compression, bridgesWeb: route.grpcWeb,
             decompression: route.decompression.map { DecoderLimits($0) },
             metrics: metrics.route(route.name.value, service: serviceName))
     }
@@ -314,6 +332,8 @@ struct SnapshotBuilder {
         let (router, indexes) = compiled.router(for: name, configuration)
         var traffic = ListenerPlan.Traffic.http
         switch (listener.protocol, listener.service) {
+        case (.tcp, _) where !listener.serverNames.isEmpty:
+            traffic = .tcpByName(plan(listener.serverNames, &objects))
         case (.tcp, let service?):
             traffic = .tcp(serviceID: objects.serviceID(service.value))
         case (.udp, let service?):
@@ -337,7 +357,8 @@ struct SnapshotBuilder {
         return ListenerPlan(
             id: objects.listenerID(name), name: name, traffic: traffic, sockets: sockets, router: router,
             routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, tls: tls,
-            http2: Self.http2(listener), headLimits: Self.headLimits(listener),
+            http2: Self.http2(listener), sessionAgeMaxMs: UInt64(listener.connectionAgeMaxMs ?? 0),
+            headLimits: Self.headLimits(listener),
             headTimeoutMs: UInt64(listener.timeout.headMs), idleTimeoutMs: UInt64(listener.timeout.idleMs),
             bodyTimeoutMs: UInt64(listener.timeout.bodyMs), writeTimeoutMs: UInt64(listener.timeout.writeMs),
             bytesPerSecondMin: UInt64(listener.bodyRateMin),
@@ -345,6 +366,21 @@ struct SnapshotBuilder {
             requestsPerConnectionMax: UInt32(clamping: listener.limits.requestsPerConnection),
             metrics: metrics.listener(name),
             unrouted: metrics.route("-", service: listener.service?.value ?? "-"))
+    }
+
+    private func plan(_ names: [Listener.ServerName], _ objects: inout LongLivedObjects) -> ServerNamePlan {
+        var table = ServerNames()
+        var targets: [ServerNamePlan.Target] = []
+        for name in names {
+            // Checked when the file was read: a name that is one is one here too.
+            guard let pattern = try? HostPattern.parse(name.pattern.value) else { continue }
+            table.add(pattern, choice: targets.count)
+            targets.append(
+                ServerNamePlan.Target(
+                    serviceID: objects.serviceID(name.service.value),
+                    counters: metrics.route("-", service: name.service.value)))
+        }
+        return ServerNamePlan(names: table, targets: targets)
     }
 
     /// The bounds of an HTTP/2 connection on a listener.
@@ -362,5 +398,17 @@ struct SnapshotBuilder {
         limits.fieldsMax = min(listener.limits.fields, Worker.fieldsMax)
         limits.targetBytesMax = listener.limits.targetBytes
         return limits
+    }
+}
+
+extension CertificatePart {
+    init(_ part: Match.OfCertificate.Part) {
+        switch part {
+        case .present: self = .whole
+        case .subject: self = .subject
+        case .issuer: self = .issuer
+        case .san: self = .san
+        case .fingerprint: self = .fingerprint
+        }
     }
 }

@@ -73,13 +73,14 @@ extension Reason {
         case .none: .ok
 
         // The client's doing
-        case .requestMalformed, .requestBodyMalformed, .proxyHeaderMalformed: .internal
+        case .requestMalformed, .requestBodyMalformed, .grpcWebMalformed, .proxyHeaderMalformed: .internal
         case .requestCodingMalformed: .internal
         case .requestCodingUnsupported: .unimplemented
         case .requestHeadTooLarge, .requestTargetTooLong, .requestDecodedTooLarge: .resourceExhausted
         case .requestHeadTimeout, .requestBodyTimeout: .deadlineExceeded
         case .requestVersionUnsupported, .requestExpectationUnknown: .unimplemented
-        case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow: .cancelled
+        case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow, .pongTimeout:
+            .cancelled
 
         case .sessionViolation: .internal
 
@@ -88,6 +89,7 @@ extension Reason {
         case .tlsClientCertificateMissing, .tlsClientCertificateUntrusted: .unauthenticated
         case .tlsClientCertificateExpired, .tlsCertificateRefused, .tlsPlainHTTP: .unauthenticated
         case .tlsClosedDuringHandshake, .tlsHandshakeMalformed, .tlsHandshakeTimeout: .unauthenticated
+        case .sniUnknown: .unauthenticated
 
         // Weir's decisions
         case .routeNotFound, .methodNotAllowed, .fileNotFound, .fileMethodNotAllowed: .unimplemented

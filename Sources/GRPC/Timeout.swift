@@ -18,7 +18,7 @@ public struct GRPCTimeout: Equatable, Sendable, BitwiseCopyable {
     public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
     /// The timeout a field value says; nil when it is malformed. A malformed deadline is not a missing one:
-    /// the caller answers with `internal` and does not wait forever for somebody who does not.
+    /// it goes on as it came, for the endpoint to refuse.
     public init?(_ value: UnsafeBufferPointer<UInt8>) {
         guard (2...Self.textBytesMax).contains(value.count) else { return nil }
         var amount: UInt64 = 0

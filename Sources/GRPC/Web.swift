@@ -19,6 +19,15 @@ public enum GRPCWebError: UInt8, Error, Sendable, CaseIterable, BitwiseCopyable 
     /// The body ends within a message.
     case truncated
 
+    /// The number in logs and in docs/reasons.md: behind those of HTTP's violations, so that one field serves
+    /// all.
+    public var number: UInt8 { 200 + rawValue }
+
+    public init?(number: UInt8) {
+        guard number > 200 else { return nil }
+        self.init(rawValue: number - 200)
+    }
+
     public var text: StaticString {
         switch self {
         case .base64Malformed: "the body is not base64"
@@ -112,19 +121,11 @@ public struct GRPCWebResponseEncoder: Sendable, BitwiseCopyable {
         return UnsafeBufferPointer(start: output, count: produced)
     }
 
-    /// Writes the frame that ends a response, from the trailers of the endpoint: `name: value` lines, names
-    /// in lower case. Fields marked hop-by-hop are left out.
-    public mutating func writeTrailers(
-        _ fields: UnsafeBufferPointer<Field>, _ base: UnsafePointer<UInt8>, _ writer: inout ByteWriter
-    ) {
-        writeFrame(&writer) { writer in
-            for field in fields where !field.isHopByHop {
-                for byte in field.name.bytes(in: base) { writer.append(asciiLowercased(byte)) }
-                writer.append(": ")
-                writer.append(field.value.bytes(in: base))
-                writer.append("\r\n")
-            }
-        }
+    /// Writes the frame that ends a response, from the trailers of the endpoint.
+    ///
+    /// - Parameter lines: `name: value` CR LF each, names in lower case, as HTTP/2 has them.
+    public mutating func writeTrailers(_ lines: UnsafeBufferPointer<UInt8>, _ writer: inout ByteWriter) {
+        writeFrame(&writer) { $0.append(lines) }
     }
 
     /// Writes the frame that ends a response of which the endpoint left no trailers.

@@ -24,6 +24,10 @@ func setCallbacks(_ callbacks: OpaquePointer) {
         guard let s = session(user), let header else { return CallbackResult.fatal }
         return frameBegins(s, header.pointee) ? 0 : CallbackResult.fatal
     }
+    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks) { _, _, _, _ in
+        // Of an unknown type: counted when it began, and of no further interest.
+        CallbackResult.cancel
+    }
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { _, frame, user in
         guard let s = session(user), let frame else { return CallbackResult.fatal }
         headersBegin(s, part(frame, nghttp2_headers.self))
@@ -121,6 +125,7 @@ private func frameBegins(_ s: SessionPointer, _ header: nghttp2_frame_hd) -> Boo
     case FrameType.priority, FrameType.priorityUpdate:
         return charge(s, .priorityFlood)
     default:
+        // Types nobody knows among them: whatever they hold, nothing comes of it.
         return charge(s, .emptyFrameFlood)
     }
 }
@@ -143,7 +148,20 @@ private func headersBegin(_ s: SessionPointer, _ headers: UnsafePointer<nghttp2_
     let record = s.pointee.context.pointee.takeStream()
     record.pointee.id = id
     s.pointee.streams.insert(record)
+    if s.pointee.peerStreams >= Int(s.pointee.configuration.streamsMax) {
+        refuseStream(s, record)
+        return
+    }
+    record.pointee.flags.insert(.counts)
+    s.pointee.peerStreams &+= 1
     beginHead(s, .request, record)
+}
+
+/// One stream too many (RFC 9113 §5.1.2): the peer may try it again, but not for ever.
+private func refuseStream(_ s: SessionPointer, _ record: StreamPointer) {
+    record.pointee.flags.formUnion([.discards, .resetIsOurs])
+    beginHead(s, .ignored, record)
+    if charge(s, .provokedResetFlood) { resetStream(s, record, .refusedStream) }
 }
 
 private func frameReceived(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_frame>) {
@@ -157,7 +175,10 @@ private func frameReceived(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_f
     case FrameType.headers:
         finishHead(s, endsStream: header.pointee.flags & FrameFlag.endStream != 0)
     case FrameType.resetStream:
-        guard let record = s.pointee.streams.find(header.pointee.stream_id) else { return }
+        // One that is closed stays until its last event is taken, and says nothing more.
+        guard let record = s.pointee.streams.find(header.pointee.stream_id),
+            !record.pointee.flags.contains(.isClosed)
+        else { return }
         var event = HTTP2Event(.reset)
         event.stream = record.pointee.id
         event.record = record
@@ -167,7 +188,10 @@ private func frameReceived(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_f
         let increment = part(frame, nghttp2_window_update.self).pointee.window_size_increment
         if increment < Int32(FloodBudget.tinyIncrementBytes) { _ = charge(s, .windowUpdateFlood) }
     case FrameType.settings:
-        guard header.pointee.flags & FrameFlag.acknowledgement == 0 else { return }
+        guard header.pointee.flags & FrameFlag.acknowledgement == 0 else {
+            s.pointee.settingsAcknowledged = true
+            return
+        }
         s.pointee.settingsReceived = true
         enqueue(s, HTTP2Event(.settings))
     case FrameType.ping:
@@ -190,7 +214,8 @@ private func frameReceived(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_f
 /// The library has changed its own order already (RFC 9218 §7.1).
 private func priorityUpdated(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_extension>) {
     guard let payload = frame.pointee.payload?.assumingMemoryBound(to: nghttp2_ext_priority_update.self),
-        let record = s.pointee.streams.find(payload.pointee.stream_id)
+        let record = s.pointee.streams.find(payload.pointee.stream_id),
+        !record.pointee.flags.contains(.isClosed)
     else { return }
     var priority = StreamPriority()
     if let text = payload.pointee.field_value {
@@ -331,7 +356,6 @@ extension HTTP2Violation {
         case Int(NGHTTP2_ERR_STREAM_CLOSED.rawValue), Int(NGHTTP2_ERR_STREAM_CLOSING.rawValue):
             self = .streamState
         case Int(NGHTTP2_ERR_TOO_MANY_SETTINGS.rawValue): self = .settingsFlood
-        case Int(NGHTTP2_ERR_REFUSED_STREAM.rawValue): self = .streamsExceeded
         case Int(NGHTTP2_ERR_PROTO.rawValue): self = .frameInvalid
         default: self = .libraryFailure
         }

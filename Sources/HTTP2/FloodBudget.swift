@@ -5,8 +5,7 @@
 // Defends against rapid reset (CVE-2023-44487), resets that the peer provokes instead of sending them
 // (CVE-2025-8671), floods of PING, SETTINGS, empty frames, PRIORITY and tiny WINDOW_UPDATE frames
 // (CVE-2019-9511 to 9518, RFC 9113 §10.5). Pure: now is a parameter. Does not bound heads and
-// CONTINUATION frames (HeadBuilder), acknowledgements that the peer
-// does not read (the library does), nor frames of unknown types, which the library skips unseen.
+// CONTINUATION frames (HeadBuilder) and acknowledgements that the peer does not read (the library does).
 
 /// A bucket of tokens that fills with time.
 public struct TokenBucket: Sendable, BitwiseCopyable, Equatable {
@@ -52,14 +51,16 @@ public struct FloodBudget: Sendable, BitwiseCopyable {
     public struct Limits: Sendable, BitwiseCopyable {
         /// Streams that the peer resets before they are done. A stream that ends well gives one back.
         public var resets = TokenBucket(burst: 256, perSecond: 32)
-        /// Streams that we reset because of what the peer sent on them.
+        /// Streams that we reset because of what the peer sent on them, or refuse because it has too many.
         public var provokedResets = TokenBucket(burst: 100, perSecond: 10)
         /// PING frames that want an answer. A DATA frame that we send gives one back: peers measure
         /// the bandwidth-delay product that way.
         public var pings = TokenBucket(burst: 100, perSecond: 10)
         /// SETTINGS frames that want an acknowledgement.
         public var settings = TokenBucket(burst: 32, perSecond: 1)
-        /// DATA without data and without the end of the stream, and header frames without a fragment.
+        /// DATA without data and without the end of the stream, header frames without a fragment, and
+        /// frames of unknown types. A stream that ends well gives one back: some clients send a frame of
+        /// a reserved type beside each request.
         public var emptyFrames = TokenBucket(burst: 128, perSecond: 16)
         /// PRIORITY and PRIORITY_UPDATE frames. A stream that ends well gives one back.
         public var priorities = TokenBucket(burst: 256, perSecond: 32)
@@ -96,6 +97,7 @@ public struct FloodBudget: Sendable, BitwiseCopyable {
     public mutating func streamCompleted() {
         left.resets.credit(1)
         left.priorities.credit(1)
+        left.emptyFrames.credit(1)
     }
 
     /// We sent a DATA frame.

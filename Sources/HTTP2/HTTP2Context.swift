@@ -44,6 +44,11 @@ public struct HTTP2Context: BitwiseCopyable {
         nghttp2_option_set_max_settings(options, 32)
         nghttp2_option_set_max_send_header_block_length(options, 1 << 18)
         nghttp2_option_set_builtin_recv_extension_type(options, FrameType.priorityUpdate)
+        // Frames of unknown types are to be passed over (RFC 9113 §5.5), and still to be counted: only
+        // types it was told of does the library show us.
+        for type in FrameType.firstUnknown...UInt8.max where type != FrameType.priorityUpdate {
+            nghttp2_option_set_user_recv_extension_type(options, type)
+        }
     }
 }
 

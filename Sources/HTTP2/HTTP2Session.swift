@@ -53,7 +53,9 @@ public struct HTTP2Session: BitwiseCopyable {
                 count &+= 1
             }
             if s.pointee.role == .server {
-                set(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, configuration.streamsMax)
+                // The library ends the connection at one stream too many; refusing that stream is ours, and
+                // so is telling the peer the real number (`announceStreamsMax`).
+                set(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, UInt32(Int32.max))
                 if configuration.offersExtendedConnect { set(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1) }
             } else {
                 set(NGHTTP2_SETTINGS_ENABLE_PUSH, 0)
@@ -211,6 +213,9 @@ public struct HTTP2Session: BitwiseCopyable {
 
     /// Streams whose `closed` has not been delivered.
     public var streamsOpen: Int { s.pointee.streams.count }
+
+    /// Whether the peer has acknowledged our settings; it has to in reasonable time (RFC 9113 §6.5.3).
+    public var settingsAreAcknowledged: Bool { s.pointee.settingsAcknowledged }
 
     /// Client: streams that may be opened now; more would wait inside.
     public var streamsFree: Int {

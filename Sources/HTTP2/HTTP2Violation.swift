@@ -32,7 +32,7 @@ public enum HTTP2Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
 
     // The connection
     case prefaceInvalid, frameInvalid, frameSize, flowControl, compression, streamState, settingsInvalid
-    case streamsExceeded, libraryFailure
+    case settingsTimeout, libraryFailure
 
     // Floods
     case headFlood, continuationFlood, resetFlood, provokedResetFlood, pingFlood, settingsFlood
@@ -102,7 +102,7 @@ public enum HTTP2Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
         case .compression: "a field section that cannot be decompressed"
         case .streamState: "a frame that the state of its stream does not allow"
         case .settingsInvalid: "an invalid setting"
-        case .streamsExceeded: "more concurrent streams than allowed"
+        case .settingsTimeout: "SETTINGS not acknowledged in time"
         case .libraryFailure: "a failure inside of the HTTP/2 library"
         case .headFlood: "a field section of several times the allowed size"
         case .continuationFlood: "too many CONTINUATION frames for one field section"
@@ -151,7 +151,7 @@ public enum HTTP2Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
         case .compression: "RFC 9113 §4.3"
         case .streamState: "RFC 9113 §5.1"
         case .settingsInvalid: "RFC 9113 §6.5.2"
-        case .streamsExceeded: "RFC 9113 §5.1.2"
+        case .settingsTimeout: "RFC 9113 §6.5.3"
         case .libraryFailure: "RFC 9113 §5.4.1"
         case .headFlood, .continuationFlood: "RFC 9113 §10.5.1"
         case .resetFlood, .provokedResetFlood, .pingFlood, .settingsFlood, .emptyFrameFlood,

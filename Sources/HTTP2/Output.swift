@@ -26,7 +26,9 @@ extension HTTP2Session {
         s.pointee.outCount = 0
         while !s.pointee.isDead {
             if s.pointee.restCount > 0 {
+                let start = s.pointee.outCount
                 copyRest()
+                if !s.pointee.limitIsAnnounced { announceStreamsMax(start) }
                 if s.pointee.restCount > 0 { break }
             }
             var frame: UnsafePointer<UInt8>?
@@ -41,6 +43,25 @@ extension HTTP2Session {
             s.pointee.restCount = count
         }
         return s.pointee.outCount
+    }
+
+    /// Puts the number of streams we allow into our first SETTINGS frame, which has just been copied: what
+    /// the library was told is that any number may be open (`submitSettings`).
+    private func announceStreamsMax(_ start: Int) {
+        s.pointee.limitIsAnnounced = true
+        let frame = s.pointee.out + start
+        let count = s.pointee.outCount &- start
+        guard s.pointee.role == .server, count >= 9, frame[3] == FrameType.settings else { return }
+        var at = 9
+        while at &+ 6 <= count {
+            if frame[at] == 0, UInt32(frame[at &+ 1]) == NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue {
+                let value = s.pointee.configuration.streamsMax
+                for i in 0..<4 {
+                    frame[at &+ 2 &+ i] = UInt8(truncatingIfNeeded: value &>> UInt32(24 - 8 * i))
+                }
+            }
+            at &+= 6
+        }
     }
 
     private func copyRest() {

@@ -47,6 +47,12 @@ struct SessionState {
     var isDead = false
     var goawayReceived = false
     var settingsReceived = false
+    /// The peer has acknowledged our SETTINGS.
+    var settingsAcknowledged = false
+    /// Server: our first SETTINGS frame has been written, with the number of streams we allow.
+    var limitIsAnnounced = false
+    /// Server: streams of the peer that count towards that number.
+    var peerStreams = 0
 }
 
 /// Numbers of frame types (RFC 9113 §6, RFC 9218 §7.1).
@@ -61,6 +67,8 @@ enum FrameType {
     static var windowUpdate: UInt8 { 8 }
     static var continuation: UInt8 { 9 }
     static var priorityUpdate: UInt8 { 0x10 }
+    /// From here on types are of extensions.
+    static var firstUnknown: UInt8 { 10 }
 }
 
 enum FrameFlag {
@@ -75,6 +83,7 @@ enum CallbackResult {
     static var pause: CInt { CInt(NGHTTP2_ERR_PAUSE.rawValue) }
     static var wouldBlock: CInt { CInt(NGHTTP2_ERR_WOULDBLOCK.rawValue) }
     static var deferred: Int { Int(NGHTTP2_ERR_DEFERRED.rawValue) }
+    static var cancel: CInt { CInt(NGHTTP2_ERR_CANCEL.rawValue) }
 }
 
 // MARK: - Events
@@ -155,6 +164,7 @@ func closeRecord(_ s: SessionPointer, _ record: StreamPointer, _ code: HTTP2Erro
     if record.pointee.flags.contains(.isClosed) { return }
     let flags = record.pointee.flags
     record.pointee.flags.insert(.isClosed)
+    if flags.contains(.counts) { s.pointee.peerStreams &-= 1 }
     dropQueue(s, record)
     if record.pointee.unconsumed > 0 {
         // Nobody will say so any more, and the connection's window must not shrink for it.
@@ -203,6 +213,7 @@ extension HTTP2Violation {
         case .flowControl: .flowControlError
         case .compression: .compressionError
         case .streamState: .streamClosed
+        case .settingsTimeout: .settingsTimeout
         case .libraryFailure: .internalError
         default: .protocolError
         }

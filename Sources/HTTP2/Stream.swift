@@ -43,6 +43,8 @@ struct StreamRecord {
         /// END_STREAM has been sent.
         static var endSent: Flags { Flags(rawValue: 32768) }
         static var wasReset: Flags { Flags(rawValue: 65536) }
+        /// Opened by the peer within its limit.
+        static var counts: Flags { Flags(rawValue: 131072) }
     }
 
     var id: Int32 = 0

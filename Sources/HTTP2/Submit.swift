@@ -185,6 +185,11 @@ extension HTTP2Session {
         HTTP2.terminate(s, code)
     }
 
+    /// The peer left our settings unacknowledged for too long: ends the connection, as any violation does.
+    public func settingsTimedOut() {
+        violate(s, .settingsTimeout)
+    }
+
     // MARK: - Inner
 
     /// The record of a stream on which something can still be sent.

@@ -50,7 +50,7 @@ extension Worker {
         }
     }
 
-    /// The exchange's own timer: back-off before another attempt, or the hold's patience.
+    /// The exchange's own timer: back-off before another attempt, the hold's patience, or a WebSocket's Pings.
     func setTimer(_ exchange: ExchangePointer, _ purpose: ExchangeTimer, afterMs: UInt64) {
         if exchange.pointee.timer < 0 {
             exchange.pointee.timer = timers.create(
@@ -75,6 +75,7 @@ extension Worker {
         case .hold:
             exchange.pointee.holdIsOver = true
             run(exchange, from: .lookup)
+        case .ping: pingClockRang(exchange)
         }
     }
 

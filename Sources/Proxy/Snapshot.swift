@@ -110,6 +110,8 @@ public final class ListenerPlan: Sendable {
         case http
         /// L4: every connection goes to one service.
         case tcp(serviceID: Int)
+        /// L4: the server name in its ClientHello says to which.
+        case tcpByName(ServerNamePlan)
         /// L4: so does every datagram.
         case udp(serviceID: Int, DatagramPlan)
     }
@@ -126,6 +128,8 @@ public final class ListenerPlan: Sendable {
     /// nil: connections are not encrypted.
     public let tls: TLSServerContext?
     public let http2: HTTP2Configuration
+    /// An HTTP/2 connection is asked to end at about this age; 0: at none.
+    public let sessionAgeMaxMs: UInt64
     public let parser: RequestParser
     public let headBytesMax: Int
     public let headTimeoutMs: UInt64
@@ -146,7 +150,8 @@ public final class ListenerPlan: Sendable {
     public init(
         id: Int, name: String, traffic: Traffic, sockets: [ListeningSockets], router: Router,
         routeIndexes: [Int32], requiresProxyHeader: Bool, tls: TLSServerContext? = nil,
-        http2: HTTP2Configuration, headLimits: HeadLimits, headTimeoutMs: UInt64, idleTimeoutMs: UInt64,
+        http2: HTTP2Configuration, sessionAgeMaxMs: UInt64 = 0, headLimits: HeadLimits, headTimeoutMs: UInt64,
+        idleTimeoutMs: UInt64,
         bodyTimeoutMs: UInt64,
         writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64,
         connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics,
@@ -161,6 +166,7 @@ public final class ListenerPlan: Sendable {
         self.requiresProxyHeader = requiresProxyHeader
         self.tls = tls
         self.http2 = http2
+        self.sessionAgeMaxMs = sessionAgeMaxMs
         self.parser = RequestParser(limits: headLimits)
         self.headBytesMax = headLimits.bytesMax
         self.headTimeoutMs = headTimeoutMs
@@ -172,6 +178,28 @@ public final class ListenerPlan: Sendable {
         self.requestsPerConnectionMax = requestsPerConnectionMax
         self.metrics = metrics
         self.unrouted = unrouted
+    }
+}
+
+/// The services of a TCP listener that passes TLS on by server name.
+public struct ServerNamePlan: Sendable {
+    public struct Target: Sendable {
+        public let serviceID: Int
+        /// Where its connections are counted.
+        public let counters: RouteMetrics
+
+        public init(serviceID: Int, counters: RouteMetrics) {
+            self.serviceID = serviceID
+            self.counters = counters
+        }
+    }
+    /// Its choices are places in `targets`.
+    public let names: ServerNames
+    public let targets: [Target]
+
+    public init(names: ServerNames, targets: [Target]) {
+        self.names = names
+        self.targets = targets
     }
 }
 
@@ -253,8 +281,12 @@ public final class RoutePlan: Sendable {
     public let holdBytes: Int
     /// Protocols a client may change to, lower case; "connect" stands for CONNECT.
     public let upgrades: [StaticBytes]
+    /// Pings of our own on WebSockets; nil: none.
+    public let pings: PingPlan?
     /// Which responses are compressed; nil: none.
     public let compression: CompressionRule?
+    /// gRPC-Web requests are forwarded as gRPC.
+    public let bridgesWeb: Bool
     /// Bounds of request bodies that are decoded; nil: they go as they come.
     public let decompression: DecoderLimits?
     public let metrics: RouteMetrics
@@ -263,7 +295,8 @@ public final class RoutePlan: Sendable {
         name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
         upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String],
-        compression: CompressionRule? = nil, decompression: DecoderLimits? = nil, metrics: RouteMetrics
+        pings: PingPlan? = nil, compression: CompressionRule? = nil, bridgesWeb: Bool = false,
+        decompression: DecoderLimits? = nil, metrics: RouteMetrics
     ) {
         self.name = StaticBytes(name)
         self.action = action
@@ -277,7 +310,9 @@ public final class RoutePlan: Sendable {
         self.retry = retry
         self.holdBytes = holdBytes
         self.upgrades = upgrades.map { StaticBytes($0) }
+        self.pings = pings
         self.compression = compression
+        self.bridgesWeb = bridgesWeb
         self.decompression = decompression
         self.metrics = metrics
     }
@@ -286,6 +321,19 @@ public final class RoutePlan: Sendable {
     public func allowsUpgrade(to token: UnsafeBufferPointer<UInt8>) -> Bool {
         guard let base = token.baseAddress else { return false }
         return upgrades.contains { equalIgnoringASCIICase(base, token.count, $0.base, $0.count) }
+    }
+}
+
+/// When WebSocket clients are sent a Ping.
+public struct PingPlan: Sendable, BitwiseCopyable {
+    /// Silence before it.
+    public var intervalMs: UInt64
+    /// Silence after it that ends the connection.
+    public var patienceMs: UInt64
+
+    public init(intervalMs: UInt64, patienceMs: UInt64) {
+        self.intervalMs = intervalMs
+        self.patienceMs = patienceMs
     }
 }
 

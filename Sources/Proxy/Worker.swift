@@ -70,6 +70,7 @@ enum TokenKind {
     static let acceptPause: UInt8 = 7
     static let tick: UInt8 = 8
     static let exchangeTotal: UInt8 = 9
+    static let session: UInt8 = 10
     static let datagramListener: UInt8 = 14
     static let datagramSession: UInt8 = 15
 }
@@ -335,6 +336,8 @@ public final class Worker: @unchecked Sendable {
             if let exchange = exchanges.pointer(token.handle) { exchangeTimerFired(exchange) }
         case TokenKind.exchangeTotal:
             if let exchange = exchanges.pointer(token.handle) { totalDeadlinePassed(exchange) }
+        case TokenKind.session:
+            if let record = sessions.pointer(token.handle) { sessionClockRang(record) }
         case TokenKind.acceptPause:
             resumeAccepting()
         case TokenKind.tick:

@@ -69,6 +69,9 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
         return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno
     }
 
+    /// Bytes sent that the peer's side has not acknowledged, 0 where the kernel does not say.
+    public var unacknowledged: Int { max(0, Int(weir_unacknowledged(fd))) }
+
     @inline(__always)
     public func close() { _ = Glibc.close(fd) }
 

@@ -62,6 +62,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case requestTargetTooLong
     case requestHeadTimeout
     case requestBodyMalformed
+    case grpcWebMalformed
     case requestBodyTimeout
     case requestCodingMalformed
     case requestCodingUnsupported
@@ -71,6 +72,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case clientClosedDuringRequest
     case clientClosedDuringResponse
     case clientTooSlow
+    case pongTimeout
     case proxyHeaderMalformed
     case sessionViolation
 
@@ -88,6 +90,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case tlsHandshakeTimeout
 
     // Weir's decisions
+    case sniUnknown
     case routeNotFound
     case methodNotAllowed
     case upgradeNotAllowed
@@ -156,6 +159,7 @@ extension Reason {
         case .requestTargetTooLong: ("request-target-too-long", .client, 414, "http_request_error", .never)
         case .requestHeadTimeout: ("request-head-timeout", .client, 408, "http_request_error", .never)
         case .requestBodyMalformed: ("request-body-malformed", .client, 400, "http_request_error", .never)
+        case .grpcWebMalformed: ("grpc-web-malformed", .client, 400, "http_request_error", .never)
         case .requestBodyTimeout: ("request-body-timeout", .client, 408, "http_request_error", .never)
         case .requestCodingMalformed:
             ("request-coding-malformed", .client, 400, "http_request_error", .never)
@@ -170,6 +174,7 @@ extension Reason {
         case .clientClosedDuringRequest: ("client-closed-during-request", .client, 0, "", .never)
         case .clientClosedDuringResponse: ("client-closed-during-response", .client, 0, "", .never)
         case .clientTooSlow: ("client-too-slow", .client, 0, "", .never)
+        case .pongTimeout: ("pong-timeout", .client, 0, "", .never)
         case .proxyHeaderMalformed: ("proxy-header-malformed", .client, 0, "", .never)
         case .sessionViolation: ("session-violation", .client, 0, "", .never)
         case .tlsNoSharedCipher: ("tls-no-shared-cipher", .client, 0, "", .never)
@@ -184,6 +189,7 @@ extension Reason {
         case .tlsHandshakeMalformed: ("tls-handshake-malformed", .client, 0, "", .never)
         case .tlsHandshakeTimeout: ("tls-handshake-timeout", .client, 0, "", .never)
 
+        case .sniUnknown: ("sni-unknown", .weir, 0, "", .never)
         case .routeNotFound: ("route-not-found", .weir, 404, "destination_not_found", .never)
         case .methodNotAllowed: ("method-not-allowed", .weir, 405, "http_request_denied", .never)
         case .upgradeNotAllowed: ("upgrade-not-allowed", .weir, 403, "http_request_denied", .never)
@@ -254,7 +260,8 @@ public struct Failure: Error, Sendable, BitwiseCopyable {
     public var errno: Int32
     /// Position of the offending byte for malformed input, counted from the start of the head or body; -1 when unknown.
     public var position: Int32
-    /// For malformed input, the codec's closed number for what was wrong (HTTP1.Violation); 0 when none.
+    /// For malformed input, the codec's closed number for what was wrong (HTTP1.Violation, GRPC.GRPCWebError);
+    /// 0 when none.
     public var detail: UInt8
 
     @inlinable

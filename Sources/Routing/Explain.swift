@@ -53,8 +53,10 @@ private struct Recorder: TrialObserver {
 extension Router {
     /// Every route in the order it is tried and why it lost; then those whose host or path do not fit,
     /// in order of declaration. Allocates.
-    public func explain(_ request: RequestView) -> [RouteTrial] {
-        var walk = RouteWalk(tables, request, RouteScratch(), Recorder())
+    public func explain(_ request: RequestView, certificate: UnsafePointer<CertificateView>? = nil)
+        -> [RouteTrial]
+    {
+        var walk = RouteWalk(tables, request, RouteScratch(), certificate, Recorder())
         _ = walk.run()
         let patterns = Dictionary(uniqueKeysWithValues: hostIndexes.map { ($0.value, $0.key) })
         var hasWon = false
@@ -89,9 +91,11 @@ extension Router {
 
     /// The methods of the routes that match a request in everything but the method: the `Allow` field of
     /// a 405 (RFC 9110 §15.5.6). In the order of specificity, without duplicates. Allocates.
-    public func allowedMethods(_ request: RequestView) -> [String] {
+    public func allowedMethods(_ request: RequestView, certificate: UnsafePointer<CertificateView>? = nil)
+        -> [String]
+    {
         var result: [String] = []
-        for trial in explain(request) where trial.outcome == .method {
+        for trial in explain(request, certificate: certificate) where trial.outcome == .method {
             for method in rules[trial.route].methods where !result.contains(method) { result.append(method) }
         }
         return result

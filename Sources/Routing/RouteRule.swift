@@ -2,7 +2,7 @@
 
 import HTTPModel
 
-/// A condition on a header field, a query parameter or a cookie.
+/// A condition on a header field, a query parameter, a cookie or the client's certificate.
 public struct Condition: Sendable {
     public enum Source: Sendable, Hashable {
         /// Name in any case. True when any field line of that name fits; values are not split at commas.
@@ -11,6 +11,8 @@ public struct Condition: Sendable {
         case query(String)
         /// Name compared exactly.
         case cookie(String)
+        /// Of the alternative names one has to fit. Without a certificate nothing is there.
+        case certificate(CertificatePart)
     }
 
     public enum Test: Sendable {
@@ -31,12 +33,14 @@ public struct Condition: Sendable {
         self.isNegated = isNegated
     }
 
-    /// "header x-tenant", "query page", "cookie session".
+    /// "header x-tenant", "query page", "cookie session", "client certificate subject".
     public var subject: String {
         switch source {
         case .field(let name): "header \(name)"
         case .query(let name): "query \(name)"
         case .cookie(let name): "cookie \(name)"
+        case .certificate(.whole): "client certificate"
+        case .certificate(let part): "client certificate \(part)"
         }
     }
 

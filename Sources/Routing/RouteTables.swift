@@ -63,13 +63,15 @@ struct RouteChecks: BitwiseCopyable {
 }
 
 struct ConditionEntry: BitwiseCopyable {
-    enum Source: UInt8 { case field, query, cookie }
+    enum Source: UInt8 { case field, query, cookie, certificate }
     enum Test: UInt8 { case present, equals, prefix, expression }
 
     var source: Source
     var test: Test
     var isNegated: Bool
     var id: FieldID
+    /// For `.certificate`.
+    var part = CertificatePart.whole
     var name: ByteRange
     var value: ByteRange
     var code: OpaquePointer?

@@ -271,6 +271,9 @@ struct RouteTablesBuilder {
             case .cookie(let name):
                 entry.source = .cookie
                 entry.name = store(Array(name.utf8))
+            case .certificate(let part):
+                entry.source = .certificate
+                entry.part = part
             }
             switch condition.test {
             case .present: break

@@ -39,6 +39,8 @@ struct RouteWalk<Observer: TrialObserver> {
     let tables: RouteTables
     let request: RequestView
     unowned(unsafe) let scratch: RouteScratch
+    /// The client's; nil: it showed none.
+    let certificate: UnsafePointer<CertificateView>?
     /// Path in normal form.
     let path: UnsafePointer<UInt8>
     let count: Int
@@ -50,10 +52,14 @@ struct RouteWalk<Observer: TrialObserver> {
     private var ends = InlineArray<8, Int32>(repeating: 0)
     private var depth = 0
 
-    init(_ tables: RouteTables, _ request: RequestView, _ scratch: RouteScratch, _ observer: Observer) {
+    init(
+        _ tables: RouteTables, _ request: RequestView, _ scratch: RouteScratch,
+        _ certificate: UnsafePointer<CertificateView>?, _ observer: Observer
+    ) {
         self.tables = tables
         self.request = request
         self.scratch = scratch
+        self.certificate = certificate
         self.observer = observer
         let range = request.head.pointee.path
         var path = request.bytes + Int(range.offset)
@@ -248,6 +254,7 @@ struct RouteWalk<Observer: TrialObserver> {
             let query = request.head.pointee.query
             found = testPairs(condition, query, separator: 0x26)
         case .cookie: found = testFields(condition)
+        case .certificate: found = testCertificate(condition)
         }
         switch found {
         case .matched: return condition.isNegated ? .unmatched : .matched
@@ -303,6 +310,21 @@ struct RouteWalk<Observer: TrialObserver> {
             if outcome != .unmatched { return outcome }
         }
         return .unmatched
+    }
+
+    private func testCertificate(_ condition: ConditionEntry) -> RouteScratch.Outcome {
+        guard let certificate else { return .unmatched }
+        if condition.part == .whole { return .matched }
+        if condition.part == .san {
+            var names = AlternativeNames(certificate.pointee.san)
+            while let name = names.next() {
+                let outcome = test(condition, name)
+                if outcome != .unmatched { return outcome }
+            }
+            return .unmatched
+        }
+        let value = certificate.pointee[condition.part]
+        return value.isEmpty ? .unmatched : test(condition, value)
     }
 
     private func test(

@@ -12,6 +12,8 @@ import HTTPModel
 public final class Router: @unchecked Sendable {
     /// The rules in the order given; `RouteMatch.route` is an index into them.
     public let rules: [RouteRule]
+    /// Whether any rule has a condition on the client's certificate: only then `match` needs it.
+    public let asksForCertificates: Bool
     /// Routes that can never win: an error of the configuration.
     public let unreachable: [UnreachableRoute]
     let tables: RouteTables
@@ -19,6 +21,9 @@ public final class Router: @unchecked Sendable {
 
     public init(_ rules: [RouteRule]) {
         self.rules = rules
+        asksForCertificates = rules.contains { rule in
+            rule.conditions.contains { if case .certificate = $0.source { true } else { false } }
+        }
         var builder = RouteTablesBuilder(rules)
         tables = builder.build()
         unreachable = builder.unreachable
@@ -30,9 +35,13 @@ public final class Router: @unchecked Sendable {
     /// Finds the route of a request. Allocates nothing, except that `scratch` grows to the longest
     /// percent-encoded path or parameter it has seen.
     ///
+    /// - Parameter certificate: the client's, verified; nil: it showed none.
     /// - Returns: whether a route matched. `match` is overwritten either way.
-    public func match(_ request: RequestView, scratch: RouteScratch, into match: inout RouteMatch) -> Bool {
-        var walk = RouteWalk(tables, request, scratch, NoTrials())
+    public func match(
+        _ request: RequestView, scratch: RouteScratch, certificate: UnsafePointer<CertificateView>? = nil,
+        into match: inout RouteMatch
+    ) -> Bool {
+        var walk = RouteWalk(tables, request, scratch, certificate, NoTrials())
         let found = walk.run()
         match = walk.match
         return found

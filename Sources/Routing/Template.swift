@@ -10,6 +10,8 @@ import HTTPModel
 public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case method, host, path, query, uri, scheme, requestID
     case clientIP, clientPort, route, service, endpoint, timeISO
+    case certificateVerified, certificateSubject, certificateIssuer, certificateSAN
+    case certificateFingerprint, certificateSerial
     /// With a name after the last dot.
     case header, queryParameter, cookie, capture
 
@@ -29,6 +31,12 @@ public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .service: "service"
         case .endpoint: "endpoint"
         case .timeISO: "time.iso"
+        case .certificateVerified: "client.certificate.verified"
+        case .certificateSubject: "client.certificate.subject"
+        case .certificateIssuer: "client.certificate.issuer"
+        case .certificateSAN: "client.certificate.san"
+        case .certificateFingerprint: "client.certificate.fingerprint"
+        case .certificateSerial: "client.certificate.serial"
         case .header: "request.header."
         case .queryParameter: "query."
         case .cookie: "cookie."
@@ -37,6 +45,19 @@ public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     }
 
     var isNamed: Bool { text.hasSuffix(".") }
+
+    /// A value of the client's certificate; nil for other variables.
+    var certificatePart: CertificatePart? {
+        switch self {
+        case .certificateVerified: .whole
+        case .certificateSubject: .subject
+        case .certificateIssuer: .issuer
+        case .certificateSAN: .san
+        case .certificateFingerprint: .fingerprint
+        case .certificateSerial: .serial
+        default: nil
+        }
+    }
 }
 
 /// A parsed text. Immutable; rendered without allocation.
@@ -57,12 +78,22 @@ public struct Template: Sendable {
     /// Variables used, so that a caller computes only what is needed.
     public var variables: [TemplateVariable] { pieces.compactMap { $0.variable } }
     /// Whether `{time.iso}` occurs: only then has the text of the time to be made.
-    public var usesTime: Bool { pieces.contains { $0.variable == .timeISO } }
+    public let usesTime: Bool
+    /// Whether a value of the client's certificate occurs: only then has it to be read.
+    public let usesCertificate: Bool
     /// Names used as `{path.NAME}`, to be checked against the captures of the route.
     public var captureNames: [String] {
         pieces.filter { $0.variable == .capture }.map { piece in
             String(decoding: bytes[Int(piece.text.offset)..<Int(piece.text.end)], as: UTF8.self)
         }
+    }
+
+    init(source: String, pieces: [Piece], bytes: [UInt8]) {
+        self.source = source
+        self.pieces = pieces
+        self.bytes = bytes
+        usesTime = pieces.contains { $0.variable == .timeISO }
+        usesCertificate = pieces.contains { $0.variable?.certificatePart != nil }
     }
 
     public static func parse(_ text: String) throws(PatternError) -> Template {

@@ -23,6 +23,9 @@ public struct TemplateContext {
     /// For example 2026-01-31T12:00:00Z.
     public var timeISO = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
 
+    /// nil: the client showed none.
+    public var certificate: UnsafePointer<CertificateView>?
+
     public init(request: RequestView) { self.request = request }
 }
 
@@ -78,6 +81,15 @@ extension Template {
         case .service: return put(context.service, &writer)
         case .endpoint: return put(context.endpoint, &writer)
         case .timeISO: return put(context.timeISO, &writer)
+        case .certificateVerified:
+            writer.append(context.certificate == nil ? "false" : "true")
+            return true
+        case .certificateSubject, .certificateIssuer, .certificateSAN, .certificateFingerprint,
+            .certificateSerial:
+            guard let certificate = context.certificate, let part = variable.certificatePart else {
+                return true
+            }
+            return put(certificate.pointee[part], &writer)
         case .header, .queryParameter, .cookie, .capture:
             return bytes.withUnsafeBufferPointer { all in
                 guard let base = all.baseAddress else { return true }

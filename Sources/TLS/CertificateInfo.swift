@@ -131,7 +131,7 @@ extension CertificateInfo {
         return String(decoding: text, as: UTF8.self)
     }
 
-    private static func serial(_ x509: OpaquePointer) -> String {
+    static func serial(_ x509: OpaquePointer) -> String {
         guard let number = X509_get0_serialNumber(x509), let big = ASN1_INTEGER_to_BN(number, nil) else {
             return ""
         }
@@ -185,7 +185,7 @@ extension CertificateInfo {
         return text.isEmpty ? nil : String(decoding: text, as: UTF8.self)
     }
 
-    private static func address(_ bytes: UnsafeBufferPointer<UInt8>) -> String? {
+    static func address(_ bytes: UnsafeBufferPointer<UInt8>) -> String? {
         if bytes.count == 4 { return bytes.map(String.init).joined(separator: ".") }
         guard bytes.count == 16 else { return nil }
         return stride(from: 0, to: 16, by: 2).map {
@@ -194,7 +194,7 @@ extension CertificateInfo {
     }
 
     /// Seconds since 1970.
-    private static func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64? {
+    static func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64? {
         guard let time, let epoch = ASN1_TIME_set(nil, 0) else { return nil }
         defer { ASN1_TIME_free(epoch) }
         var days: Int32 = 0

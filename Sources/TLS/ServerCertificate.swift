@@ -12,21 +12,36 @@ public final class ServerCertificate: @unchecked Sendable {
     /// The leaf first, then its issuers as far as the file has them.
     let chain: [Certificate]
     let key: OpaquePointer
-    /// DER of an OCSP response to staple, as given.
-    let status: [UInt8]
+    /// Where the OCSP response to staple stands; nil: none is wanted.
+    public let staple: StapleSlot?
+    /// What the response given as a file says; nil: none was given.
+    public let statusGiven: OCSPAnswer?
+    /// How the responder is asked for the response to staple; nil: it is not to be asked.
+    public let question: Result<OCSPQuestion, OCSPObstacle>?
 
     /// Checks a chain and a key against each other.
     /// - Parameters:
     ///   - chain: PEM, the server's certificate first.
     ///   - key: PEM of an unencrypted private key; refused when its mode lets everybody read it.
     ///   - status: an OCSP response in DER (RFC 6960) for the first certificate, or nil.
-    public init(chain chainFile: PEMFile, key keyFile: PEMFile, status: PEMFile? = nil)
-        throws(CertificateError)
-    {
+    ///   - asksResponder: staple what the certificate's responder says, instead of a file. That it cannot be
+    ///     asked is no error: a renewal must not fail because the CA has done away with its responder.
+    public init(
+        chain chainFile: PEMFile, key keyFile: PEMFile, status: PEMFile? = nil, asksResponder: Bool = false
+    ) throws(CertificateError) {
         chain = try Certificate.parse(chainFile)
         if keyFile.isWorldReadable { throw .keyWorldReadable(keyFile.path, mode: keyFile.mode) }
         for i in 1..<max(1, chain.count) where !chain[i - 1].isIssued(by: chain[i]) {
             throw .chainOutOfOrder(chainFile.path, index: i)
+        }
+        var statusGiven: OCSPAnswer?
+        if let status {
+            // Its signature and age are the client's to judge; what is wrong altogether would only harm.
+            do throws(OCSPRefusal) {
+                statusGiven = try OCSPAnswer(unverified: status.bytes, for: chain[0])
+            } catch {
+                throw .statusMalformed(status.path)
+            }
         }
         let key = try Self.readKey(keyFile)
         if X509_check_private_key(chain[0].x509, key) != 1 {
@@ -35,9 +50,12 @@ public final class ServerCertificate: @unchecked Sendable {
             throw .keyMismatch(chainFile.path, key: keyFile.path)
         }
         self.key = key
+        self.statusGiven = statusGiven
+        let chain = chain
+        question =
+            asksResponder ? Result { () throws(OCSPObstacle) in try OCSPQuestion(chain) } : nil
+        staple = status.map { StapleSlot($0.bytes) } ?? (asksResponder ? StapleSlot() : nil)
         info = CertificateInfo(chain)
-        self.status = status?.bytes ?? []
-        if let status, !Self.isStatus(status.bytes, for: chain) { throw .statusMalformed(status.path) }
     }
 
     deinit { EVP_PKEY_free(key) }
@@ -68,34 +86,6 @@ public final class ServerCertificate: @unchecked Sendable {
             EVP_PKEY_free(key)
             throw .keyUnsupported(file.path)
         default: return key
-        }
-    }
-
-    /// Whether bytes are an OCSP response about the leaf of a chain. Its signature and age are the
-    /// client's to judge; what is wrong altogether would only harm.
-    private static func isStatus(_ der: [UInt8], for chain: [Certificate]) -> Bool {
-        guard !der.isEmpty else { return false }
-        var cursor: UnsafePointer<UInt8>?
-        return der.withUnsafeBufferPointer { bytes in
-            cursor = bytes.baseAddress
-            guard let response = d2i_OCSP_RESPONSE(nil, &cursor, bytes.count) else {
-                ERR_clear_error()
-                return false
-            }
-            defer { OCSP_RESPONSE_free(response) }
-            guard OCSP_response_status(response) == OCSP_RESPONSE_STATUS_SUCCESSFUL,
-                let basic = OCSP_response_get1_basic(response)
-            else { return false }
-            defer { OCSP_BASICRESP_free(basic) }
-            for i in 0..<OCSP_resp_count(basic) {
-                guard let id = OCSP_SINGLERESP_get0_id(OCSP_resp_get0(basic, i)) else { continue }
-                var serial: UnsafeMutablePointer<ASN1_INTEGER>?
-                OCSP_id_get0_info(nil, nil, nil, &serial, id)
-                if let serial, ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(chain[0].x509)) == 0 {
-                    return true
-                }
-            }
-            return false
         }
     }
 }

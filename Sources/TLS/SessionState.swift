@@ -53,6 +53,10 @@ struct SessionState {
     let thread: Unmanaged<TLSThread>
     /// TLSServerContext or TLSClientContext, retained.
     let context: Unmanaged<AnyObject>
+    /// A server that asks for certificates, and its client may have shown one.
+    var mayHaveCertificate = false
+    /// Read when first asked for.
+    var certificate: UnsafeMutablePointer<ClientCertificate>?
     /// Where sessions are saved (client), and for which settings.
     var endpoint = -1
     var contextID: UInt64 = 0

@@ -57,6 +57,10 @@ public final class TLSClientContext: @unchecked Sendable {
             SSL_CTX_free(context)
             throw error
         }
+        // Otherwise OpenSSL takes an end without close_notify for a fatal error, and the session that was just
+        // saved can no longer be resumed. Many servers end that way; what it means for the bytes that came
+        // is decided in TLSSession, and says nothing about the session's keys (RFC 5246 §7.2.1).
+        SSL_CTX_set_options(context, weir_op_ignore_unexpected_eof())
         weir_ctx_set_session_cache_mode(
             context, Int(SSL_SESS_CACHE_CLIENT) | Int(SSL_SESS_CACHE_NO_INTERNAL))
         SSL_CTX_sess_set_new_cb(context) { ssl, session in

@@ -166,7 +166,7 @@ public final class TLSServerContext: @unchecked Sendable {
                             offered, Int(offeredCount), chosen, chosenCount)
                 }, unretained)
         }
-        if certificates.contains(where: { !$0.status.isEmpty }) {
+        if certificates.contains(where: { $0.staple != nil }) {
             weir_ctx_set_status_arg(context, unretained)
             weir_ctx_set_status_callback(context) { ssl, argument in
                 guard let ssl, let argument else { return SSL_TLSEXT_ERR_NOACK }
@@ -247,12 +247,8 @@ public final class TLSServerContext: @unchecked Sendable {
     private func staple(_ ssl: OpaquePointer) -> Int32 {
         guard let shown = SSL_get_certificate(ssl),
             let certificate = certificates.first(where: { $0.chain[0].x509 == shown }),
-            !certificate.status.isEmpty,
-            let copy = CRYPTO_malloc(certificate.status.count, nil, 0)
+            let slot = certificate.staple
         else { return SSL_TLSEXT_ERR_NOACK }
-        memcpy(copy, certificate.status, certificate.status.count)
-        // OpenSSL frees it.
-        weir_ssl_set_status_response(ssl, copy, certificate.status.count)
-        return SSL_TLSEXT_ERR_OK
+        return slot.staple(ssl)
     }
 }

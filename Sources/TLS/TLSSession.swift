@@ -31,6 +31,7 @@ public struct TLSSession: BitwiseCopyable {
             return nil
         }
         SSL_set_accept_state(session.state.pointee.ssl)
+        session.state.pointee.mayHaveCertificate = context.settings.clientCertificates != nil
         return session
     }
 
@@ -82,13 +83,20 @@ public struct TLSSession: BitwiseCopyable {
     /// Frees the connection's memory. Sends nothing and does not close the socket; the handle and its
     /// copies are invalid afterwards.
     public func free() {
-        // Without this OpenSSL makes the session unusable for resumption when close_notify is missing.
-        if !state.pointee.hasFailed {
+        // Without this OpenSSL makes the session unusable for resumption when close_notify is missing. A
+        // cut connection is no fault of the session; anything else may be.
+        let wasCut =
+            state.pointee.failure.reason == .truncated || state.pointee.failure.reason == .socketFailed
+        if !state.pointee.hasFailed || state.pointee.isEstablished && wasCut {
             SSL_set_shutdown(state.pointee.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         }
         SSL_free(state.pointee.ssl)
         state.pointee.dropUnsent()
         state.pointee.dropFed()
+        if let certificate = state.pointee.certificate {
+            certificate.pointee.deallocate()
+            certificate.deallocate()
+        }
         state.pointee.context.release()
         state.deinitialize(count: 1)
         state.deallocate()

@@ -53,7 +53,12 @@ public final class TLSThread {
             forget(endpoint)
             return nil
         }
-        guard let session = entry.sessions.last else { return nil }
+        // Its connection may have failed after it was saved.
+        while let session = saved[endpoint]?.sessions.last, SSL_SESSION_is_resumable(session) != 1 {
+            SSL_SESSION_free(session)
+            saved[endpoint]?.sessions.removeLast()
+        }
+        guard let session = saved[endpoint]?.sessions.last else { return nil }
         if SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION {
             saved[endpoint]?.sessions.removeLast()
         } else {

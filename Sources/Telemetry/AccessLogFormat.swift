@@ -5,8 +5,9 @@
 // (Limits), so a line has a maximum length and always fits an empty buffer.
 //
 // JSON: one object per line, members always in this order, absent ones left out:
-//   time (RFC 3339, UTC, microseconds) · id · listener · worker · client · client_port · protocol ·
-//   method · host · target · status (0: none sent) · route · service · endpoint · attempts · reused ·
+//   time (RFC 3339, UTC, microseconds) · id · listener · worker · client · client_port ·
+//   client_certificate_subject, …_san, …_fingerprint, …_serial (only with one) · protocol ·
+//   server_name (only for TCP) · method · host · target · status (0: none sent) · route · service · endpoint · attempts · reused ·
 //   phase and reason, side, errno, position, detail (only for failures) · bytes_in · bytes_out ·
 //   datagrams_in · datagrams_out (only for UDP) · total_us · first_byte_us · connect_us · queue_us · user_agent · referer
 // Bytes that are not UTF-8 are read as Latin-1, as RFC 9110 §5.5 has it for old field values: 0xE9
@@ -16,7 +17,8 @@
 //   2026-11-21T04:30:00.123456Z 192.0.2.7:51234 "GET example.com /a?b HTTP/1.1" 200 in=120 out=4096
 //   total=1.234ms first-byte=1.100ms connect=0.200ms queue=0.000ms route=api service=api
 //   endpoint=10.0.0.1:80 attempts=1 reused=yes listener=web worker=0 id=… agent="…" referer="…"
-// and for failures: phase=forward reason=connect-refused errno=111. Bytes outside printable ASCII,
+// for failures: phase=forward reason=connect-refused errno=111; with a certificate of the client:
+// certificate="…" san="…" fingerprint="…" serial="…"; for TCP with a server name: server-name="…". Bytes outside printable ASCII,
 // quotes and backslashes appear as \xHH.
 
 import HTTPModel
@@ -35,10 +37,17 @@ enum AccessLogLimits {
     static var target: Int { 4096 }
     static var userAgent: Int { 512 }
     static var referer: Int { 1024 }
+    static var serverName: Int { 255 }
+    static var certificateSubject: Int { 512 }
+    static var certificateSAN: Int { 1024 }
+    /// Fingerprint, serial.
+    static var certificateNumber: Int { 64 }
     /// Names from the configuration.
     static var name: Int { 255 }
     /// Six bytes for one at worst, and the fixed parts: below AccessLog.bufferBytes.
-    static var lineBytesMax: Int { 6 * (32 + 255 + 4096 + 512 + 1024 + 4 * 255) + 1024 }
+    static var lineBytesMax: Int {
+        6 * (32 + 255 + 4096 + 512 + 1024 + 255 + 512 + 1024 + 2 * 64 + 4 * 255) + 1536
+    }
 }
 
 /// Writes records as lines. Holds the text of the last second, so that most lines do no calendar
@@ -70,9 +79,11 @@ struct AccessLogLine {
         Self.append(address: r.clientIP, to: &w)
         w.append("\"")
         Self.number(",\"client_port\":", UInt64(r.clientPort), &w)
+        if !r.certificateFingerprint.isEmpty { Self.certificate(r, &w) }
         w.append(",\"protocol\":\"")
         w.append(r.proto)
         w.append("\"")
+        Self.member(",\"server_name\":\"", r.serverName, AccessLogLimits.serverName, &w)
         Self.member(",\"method\":\"", r.method, AccessLogLimits.method, &w)
         Self.member(",\"host\":\"", r.host, AccessLogLimits.host, &w)
         Self.member(",\"target\":\"", r.target, AccessLogLimits.target, &w)
@@ -111,6 +122,16 @@ struct AccessLogLine {
         Self.member(",\"user_agent\":\"", r.userAgent, AccessLogLimits.userAgent, &w)
         Self.member(",\"referer\":\"", r.referer, AccessLogLimits.referer, &w)
         w.append("}\n")
+    }
+
+    private static func certificate(_ r: borrowing RequestRecord, _ w: inout ByteWriter) {
+        let number = AccessLogLimits.certificateNumber
+        member(
+            ",\"client_certificate_subject\":\"", r.certificateSubject, AccessLogLimits.certificateSubject, &w
+        )
+        member(",\"client_certificate_san\":\"", r.certificateSAN, AccessLogLimits.certificateSAN, &w)
+        member(",\"client_certificate_fingerprint\":\"", r.certificateFingerprint, number, &w)
+        member(",\"client_certificate_serial\":\"", r.certificateSerial, number, &w)
     }
 
     private mutating func writeText(_ r: borrowing RequestRecord, to w: inout ByteWriter) {
@@ -155,6 +176,15 @@ struct AccessLogLine {
         if r.id != .none {
             w.append(" id=")
             Self.append(id: r.id, to: &w)
+        }
+        Self.quoted(" server-name=\"", r.serverName, AccessLogLimits.serverName, &w)
+        if !r.certificateFingerprint.isEmpty {
+            let number = AccessLogLimits.certificateNumber
+            Self.quoted(
+                " certificate=\"", r.certificateSubject, AccessLogLimits.certificateSubject, &w)
+            Self.quoted(" san=\"", r.certificateSAN, AccessLogLimits.certificateSAN, &w)
+            Self.quoted(" fingerprint=\"", r.certificateFingerprint, number, &w)
+            Self.quoted(" serial=\"", r.certificateSerial, number, &w)
         }
         Self.quoted(" agent=\"", r.userAgent, AccessLogLimits.userAgent, &w)
         Self.quoted(" referer=\"", r.referer, AccessLogLimits.referer, &w)

@@ -23,18 +23,47 @@ extension MetricsSnapshot {
         writeWorkers(&page)
         writeCoding(&page)
         writeControl(&page)
+        writeCertificates(&page)
+        writeProcess(&page)
+        return page.bytes
+    }
+
+    private func writeCertificates(_ page: inout ExpositionPage) {
+        func labels(_ values: CertificateValues) -> ExpositionPage.Labels {
+            [("listener", values.listener), ("certificate", values.certificate)]
+        }
         page.family(
             "weir_certificate_not_after_seconds", "gauge",
             "When a certificate expires, seconds since 1970."
         ) {
+            for certificate in certificates { $0.series(labels(certificate), certificate.notAfter) }
+        }
+        page.family(
+            "weir_certificate_staple_not_after_seconds", "gauge",
+            "When the OCSP response stapled to a certificate expires, seconds since 1970; 0: none is stapled."
+        ) {
             for certificate in certificates {
-                $0.series(
-                    [("listener", certificate.listener), ("certificate", certificate.certificate)],
-                    certificate.notAfter)
+                if let staple = certificate.staple { $0.series(labels(certificate), staple.notAfter) }
             }
         }
-        writeProcess(&page)
-        return page.bytes
+        page.family(
+            "weir_certificate_revoked", "gauge",
+            "1 when the OCSP response stapled to a certificate says that it is revoked."
+        ) {
+            for certificate in certificates {
+                if let staple = certificate.staple {
+                    $0.series(labels(certificate), staple.isRevoked ? 1 : 0)
+                }
+            }
+        }
+        page.family(
+            "weir_ocsp_requests_total", "counter", "Questions to OCSP responders, by what came of them."
+        ) {
+            if certificates.contains(where: { $0.staple != nil }) {
+                $0.series([("outcome", "taken")], responders.taken)
+                $0.series([("outcome", "failed")], responders.failed)
+            }
+        }
     }
 
     private func writeRoutes(_ page: inout ExpositionPage) {
@@ -75,6 +104,12 @@ extension MetricsSnapshot {
         }
         page.family("weir_retries_total", "counter", "Attempts beyond the first.") {
             for route in routes { $0.series(labels(route), route.retries) }
+        }
+        page.family("weir_websockets_total", "counter", "WebSockets opened.") {
+            for route in routes where route.webSockets > 0 { $0.series(labels(route), route.webSockets) }
+        }
+        page.family("weir_websockets_open", "gauge", "WebSockets open now.") {
+            for route in routes where route.webSockets > 0 { $0.series(labels(route), route.webSocketsOpen) }
         }
     }
 

@@ -103,8 +103,8 @@ public final class MetricsRegistry: Sendable {
             },
             listeners: listeners.map { $0.values() }.sorted { $0.listener < $1.listener },
             workers: workers.values(), coding: workers.coding(), accessLog: accessLog.values(),
-            control: control.values(),
-            process: .read(), certificates: certificates.values())
+            control: control.values(), process: .read(), certificates: certificates.values(),
+            responders: certificates.responderValues())
     }
 }
 
@@ -133,4 +133,5 @@ public struct MetricsSnapshot: Sendable, Equatable {
     public var control: ControlValues
     public var process: ProcessValues
     public var certificates: [CertificateValues] = []
+    public var responders = ResponderValues()
 }

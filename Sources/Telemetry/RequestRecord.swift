@@ -78,6 +78,14 @@ public struct RequestRecord: BitwiseCopyable {
     public var userAgent = Bytes(start: nil, count: 0)
     public var referer = Bytes(start: nil, count: 0)
 
+    /// The server name (SNI) of an L4 connection; empty when there was none.
+    public var serverName = Bytes(start: nil, count: 0)
+    /// What the client's certificate says, as templates have it; empty without one.
+    public var certificateSubject = Bytes(start: nil, count: 0)
+    public var certificateSAN = Bytes(start: nil, count: 0)
+    public var certificateFingerprint = Bytes(start: nil, count: 0)
+    public var certificateSerial = Bytes(start: nil, count: 0)
+
     /// Names from the configuration; empty when the request did not come that far.
     public var listener = Bytes(start: nil, count: 0)
     public var route = Bytes(start: nil, count: 0)

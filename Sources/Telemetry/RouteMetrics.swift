@@ -34,7 +34,9 @@ public final class RouteMetrics: Sendable {
             bytesIn: block.sum(RouteCell.bytesIn), bytesOut: block.sum(RouteCell.bytesOut),
             duration: HistogramValues(block, at: RouteCell.duration),
             timeToFirstByte: HistogramValues(block, at: RouteCell.firstByte),
-            failures: block.failures(at: RouteCell.reasons), retries: block.sum(RouteCell.retries))
+            failures: block.failures(at: RouteCell.reasons), retries: block.sum(RouteCell.retries),
+            webSockets: block.sum(RouteCell.webSockets),
+            webSocketsOpen: block.gauge(RouteCell.webSocketsOpen))
     }
 }
 
@@ -57,7 +59,9 @@ public struct RouteCell: CounterCell {
     static var bytesIn: Int { 6 }
     static var bytesOut: Int { 7 }
     static var retries: Int { 8 }
-    static var duration: Int { 9 }
+    static var webSockets: Int { 9 }
+    static var webSocketsOpen: Int { 10 }
+    static var duration: Int { 11 }
     static var firstByte: Int { duration + HistogramWords.wordCount }
     static var reasons: Int { firstByte + HistogramWords.wordCount }
     public static var wordCount: Int { reasons + Reason.allCases.count }
@@ -94,6 +98,15 @@ public struct RouteCell: CounterCell {
             bytesIn: record.bytesIn, bytesOut: record.bytesOut, reason: record.failure.reason,
             attempts: record.attempts)
     }
+
+    /// Counts a WebSocket that was agreed on.
+    public func webSocketOpened() {
+        words.increment(Self.webSockets)
+        words.increment(Self.webSocketsOpen)
+    }
+
+    /// Counts the end of one.
+    public func webSocketEnded() { words.decrement(Self.webSocketsOpen) }
 }
 
 /// What RouteMetrics held at one moment.
@@ -109,6 +122,8 @@ public struct RouteValues: Sendable, Equatable {
     /// Only reasons that occurred.
     public var failures: [FailureCount]
     public var retries: UInt64
+    public var webSockets: UInt64 = 0
+    public var webSocketsOpen: Int64 = 0
 }
 
 /// How often one reason occurred.

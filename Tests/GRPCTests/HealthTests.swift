@@ -41,6 +41,30 @@ struct HealthTests {
         #expect(made.withUnsafeBufferPointer { GRPCHealth.readResponse($0) } == status)
     }
 
+    @Test(
+        "the bytes of grpcio-health-checking 1.51.1 with protobuf 4.25.9",
+        arguments: [
+            ("", [], [0x08, 1], .serving),
+            (
+                "shop.Orders",
+                [0x0A, 0x0B, 0x73, 0x68, 0x6F, 0x70, 0x2E, 0x4F, 0x72, 0x64, 0x65, 0x72, 0x73],
+                [0x08, 2], .notServing
+            ),
+            ("new", [0x0A, 0x03, 0x6E, 0x65, 0x77], [], .unknown),
+            ("\u{FC}", [0x0A, 0x02, 0xC3, 0xBC], [0x08, 3], .serviceUnknown),
+        ] as [(String, [UInt8], [UInt8], GRPCHealth.ServingStatus)])
+    func library(name: String, request: [UInt8], response: [UInt8], status: GRPCHealth.ServingStatus) throws {
+        let asked = Self.make { writer in bytes(name) { GRPCHealth.writeRequest(service: $0, &writer) } }
+        #expect(asked == message(request))
+        let read = try message(request).withUnsafeBufferPointer { body in
+            let range = try #require(GRPCHealth.readRequest(body))
+            return range.text(in: try #require(body.baseAddress))
+        }
+        #expect(read == name)
+        #expect(Self.make { GRPCHealth.writeResponse(status, &$0) } == message(response))
+        #expect(Self.status(response) == status)
+    }
+
     @Test("what a peer may send")
     func tolerated() {
         #expect(Self.status([]) == .unknown)

@@ -179,6 +179,14 @@ struct WebRequestTests {
         #expect(Self.bridge(Array(encode(Self.body).utf8), .web, blocks: 9).1 == .frameInvalid)
     }
 
+    @Test("numbers of their own, and back")
+    func numbers() {
+        for error in GRPCWebError.allCases {
+            #expect(error.number > 200 && GRPCWebError(number: error.number) == error)
+        }
+        for number in [UInt8(0), 1, 200, 204, 255] { #expect(GRPCWebError(number: number) == nil) }
+    }
+
     @Test("a length of 4 GiB is only counted")
     func hugeLength() {
         let result = Self.bridge([0, 255, 255, 255, 255, 1, 2], .web, blocks: 2)
@@ -188,29 +196,6 @@ struct WebRequestTests {
 
 @Suite("gRPC-Web responses")
 struct WebResponseTests {
-    /// Trailers as the proxy has them.
-    private static func withTrailers(
-        _ lines: [(String, String, Bool)],
-        _ body: (UnsafeBufferPointer<Field>, UnsafePointer<UInt8>) -> Void
-    ) {
-        var bytes: [UInt8] = []
-        var fields: [Field] = []
-        for (name, value, isHopByHop) in lines {
-            var field = Field(
-                nameOffset: UInt32(bytes.count), nameCount: UInt16(name.utf8.count),
-                valueOffset: UInt32(bytes.count + name.utf8.count), valueCount: UInt32(value.utf8.count),
-                id: .other)
-            field.isHopByHop = isHopByHop
-            bytes += Array((name + value).utf8)
-            fields.append(field)
-        }
-        bytes.withUnsafeBufferPointer { bytes in
-            fields.withUnsafeBufferPointer { fields in
-                if let base = bytes.baseAddress { body(fields, base) }
-            }
-        }
-    }
-
     @Test("messages pass, and the trailers follow in a frame")
     func binary() {
         var encoder = GRPCWebResponseEncoder(.web)
@@ -220,15 +205,12 @@ struct WebResponseTests {
             from.baseAddress.map { Array(encoder.encode($0, body.count, into: &room, flush: true)) }
         }
         #expect(passed == body)
-        Self.withTrailers([("Grpc-Status", "0", false), ("connection", "x", true), ("X-A", "b c", false)]) {
-            fields, base in
-            let made = written { writer in
-                writer.append(">")
-                encoder.writeTrailers(fields, base, &writer)
-            }
-            let lines = "grpc-status: 0\r\nx-a: b c\r\n"
-            #expect(made == ">\u{FFFD}\0\0\0\u{1A}" + lines && lines.utf8.count == 0x1A)
+        let lines = "grpc-status: 0\r\nx-a: b c\r\n"
+        let made = written { writer in
+            writer.append(">")
+            bytes(lines) { encoder.writeTrailers($0, &writer) }
         }
+        #expect(made == ">\u{FFFD}\0\0\0\u{1A}" + lines && lines.utf8.count == 0x1A)
     }
 
     @Test("in text it is the base64 of the same, however it is cut and flushed", arguments: 1...8)

@@ -70,6 +70,28 @@ final class Pair {
         #expect(plain.client.session.streamsFree == 5)
     }
 
+    @Test func numberOfStreamsIsAnnounced() throws {
+        let settings = try #require(Peer(.server) { $0.streamsMax = 300 }.frames().first)
+        let entries = stride(from: 0, to: settings.payload.count, by: 6).map {
+            Array(settings.payload[$0..<$0 + 6])
+        }
+        #expect(settings.type == 4 && entries.contains([0, 3, 0, 0, 1, 44]))
+    }
+
+    @Test func settingsThatAreNotAcknowledged() {
+        let peer = Peer(.server)
+        _ = peer.output()
+        peer.feed(Frame.preface + Frame.settings())
+        #expect(!peer.session.settingsAreAcknowledged)
+        peer.feed(Frame.settingsAck)
+        #expect(peer.session.settingsAreAcknowledged)
+        peer.session.settingsTimedOut()
+        #expect(peer.events().map(\.event.violation) == [.settingsTimeout])
+        let frames = peer.frames()
+        #expect(frames.last?.type == 7 && frames.last?.code == 4)
+        #expect(peer.session.isFinished)
+    }
+
     @Test func requestAndResponse() throws {
         let pair = Pair()
         let stream = try #require(

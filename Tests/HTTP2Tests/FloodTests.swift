@@ -160,14 +160,6 @@ import Testing
         expectCalm(peer, .continuationFlood)
     }
 
-    // RFC 9113 §5.5: frames of unknown types are skipped without being looked at, whatever their number.
-    @Test func unknownFramesCostNothing() {
-        let peer = Peer.server()
-        #expect(flood(peer, most: 1_000) { _ in Frame.frame(0xAB, 0, 0, [1, 2, 3]) } == 1_000)
-        #expect(!peer.session.wantsOutput)
-        #expect(peer.feed(Frame.headers(1, get)).map(\.kind) == [.head])
-    }
-
     @Test func priorityFlood() {
         let peer = Peer.server()
         #expect(flood(peer) { _ in Frame.frame(2, 0, 5, [0, 0, 0, 3, 10]) } == 256)
@@ -206,11 +198,58 @@ import Testing
     @Test func streamsOverTheLimit() {
         let peer = Peer.server { $0.streamsMax = 10 }
         var heads = 0
-        for index in 0..<11 {
+        for index in 0..<12 {
             heads += peer.feed(Frame.headers(2 * index + 1, get)).filter { $0.kind == .head }.count
         }
         #expect(heads == 10)
-        #expect(peer.frames().contains { ($0.type == 3 && $0.code == 7) || $0.type == 7 })
+        let refused = peer.frames()
+        #expect(refused.map(\.type) == [3, 3] && refused.map(\.code) == [7, 7])
+        #expect(refused.map(\.stream) == [21, 23])
+        peer.events()
+        // A place that is free again is taken; what comes late for a refused stream harms nobody.
+        peer.feed(Frame.reset(1))
+        #expect(peer.feed(Frame.headers(25, get)).map(\.kind) == [.head])
+        peer.feed(Frame.data(21, "late", end: true))
+        #expect(peer.session.violation == .none)
+    }
+
+    @Test func refusalsAreNotForEver() {
+        let peer = Peer.server { $0.streamsMax = 10 }
+        let rounds = flood(peer) { Frame.headers(2 * $0 + 1, get) }
+        #expect(rounds == 110)
+        expectCalm(peer, .provokedResetFlood)
+    }
+
+    // All of it in one block: nothing is sent in between, and no more is kept than the budget allows.
+    @Test func refusalsInOneBlock() {
+        let peer = Peer.server { $0.streamsMax = 10 }
+        var bytes: [UInt8] = []
+        for index in 0..<2_000 { bytes += Frame.headers(2 * index + 1, get) }
+        let seen = peer.feed(bytes)
+        #expect(seen.filter { $0.kind == .head }.count == 10)
+        #expect(seen.contains { $0.kind == .violation })
+        #expect(peer.session.streamsOpen <= 111)
+        expectCalm(peer, .provokedResetFlood)
+    }
+
+    @Test(arguments: [0, 1], [0, 5, 300])
+    func framesOfUnknownTypes(stream: Int, length: Int) {
+        let peer = Peer.server()
+        let payload = [UInt8](repeating: 7, count: length)
+        let rounds = flood(peer) { Frame.frame(UInt8(11 + $0 % 5), 0xff, stream, payload) }
+        #expect(rounds == 128)
+        expectCalm(peer, .emptyFrameFlood)
+    }
+
+    @Test func framesOfUnknownTypesBesideRequestsAreNoFlood() {
+        let peer = Peer.server()
+        for round in 0..<5_000 {
+            peer.feed(Frame.frame(0x2b, 0, 0, [1, 2, 3]) + Frame.headers(2 * round + 1, get))
+            peer.respond(Int32(2 * round + 1), 200)
+            _ = peer.output()
+            peer.events()
+        }
+        #expect(peer.session.violation == .none)
     }
 }
 

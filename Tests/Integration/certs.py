@@ -11,7 +11,7 @@ import ssl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 DAY = datetime.timedelta(days=1)
 _rsa_keys = []
@@ -43,6 +43,8 @@ def write(path, content: bytes, mode=0o600) -> str:
 
 
 def alternative(name):
+    if isinstance(name, x509.GeneralName):
+        return name
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -86,25 +88,34 @@ class CA:
         self.pem = self.certificate.public_bytes(serialization.Encoding.PEM)
         self.path = write(os.path.join(self.folder, name.replace(" ", "-") + ".pem"), self.pem, 0o644)
 
-    def issue(self, *names, kind="ecdsa", name=None, common=None, start=-10, end=20, client=False, key=None) -> Issued:
-        """A certificate for these names, valid from `start` to `end` days from now, as NAME.pem and NAME.key."""
+    def issue(self, *names, kind="ecdsa", name=None, common=None, start=-10, end=20, client=False, key=None,
+              responder=None, usage=None, unit=None) -> Issued:
+        """A certificate for these names, valid from `start` to `end` days from now, as NAME.pem and NAME.key.
+
+        `responder` is the URL of its OCSP responder.
+        """
         names = names or ("a.example",)
         name = name or names[0].replace("*", "_") + "-" + kind
         key = key or new_key(kind)
         now = datetime.datetime.utcnow()
-        usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
-        certificate = (
+        usage = usage or (ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH)
+        builder = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Weir Tests"),
-                                     x509.NameAttribute(NameOID.COMMON_NAME, common or names[0])]))
+            .subject_name(x509.Name([
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Weir Tests"),
+                *([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []),
+                x509.NameAttribute(NameOID.COMMON_NAME, common or names[0])]))
             .issuer_name(self.subject).public_key(key.public_key()).serial_number(x509.random_serial_number())
             .not_valid_before(now + start * DAY).not_valid_after(now + end * DAY)
             .add_extension(x509.SubjectAlternativeName([alternative(n) for n in names]), False)
             .add_extension(x509.BasicConstraints(False, None), True)
             .add_extension(x509.KeyUsage(True, False, kind == "rsa", False, False, False, False, False, False), True)
             .add_extension(x509.ExtendedKeyUsage([usage]), False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False)
-            .sign(self.key, hashes.SHA256()))
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False))
+        if responder:
+            builder = builder.add_extension(x509.AuthorityInformationAccess([x509.AccessDescription(
+                AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(responder))]), False)
+        certificate = builder.sign(self.key, hashes.SHA256())
         cert_bytes = certificate.public_bytes(serialization.Encoding.PEM)
         above = self
         while above.issuer:

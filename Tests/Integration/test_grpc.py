@@ -1,12 +1,11 @@
-"""gRPC through Weir: grpcio's own client and server in all four modes, statuses, deadlines, gRPC-Web.
+"""gRPC through Weir: grpcio's own client and server in all four modes, statuses, deadlines.
 
 Messages are plain bytes (no protobuf compiler is needed); each call is made direct as well where what
 is right is in doubt. Client and server speak HTTP/2 with Weir, in cleartext by prior knowledge or TLS.
 """
 
-import base64
 import concurrent.futures
-import struct
+import re
 import threading
 import time
 
@@ -16,14 +15,10 @@ import pytest
 import certs
 import h2wire
 import harness
-import wire
 from backends import closed_port, fixed, hang
 from harness import proxy_to
 from test_http2_responses import Origin
-from wire import eventually, head_bytes
-
-# The bridge is written and tested as values (Sources/GRPC); the data plane does not use it yet.
-WEB = pytest.mark.skip(reason="gRPC-Web is not bridged in this version")
+from wire import eventually
 
 CODE = grpc.StatusCode
 
@@ -260,7 +255,92 @@ def test_deadline_is_kept_by_weir_itself(weir):
             assert 0.2 < time.monotonic() - begin < 3
             assert status_of(state) == CODE.DEADLINE_EXCEEDED
         eventually(lambda: origin.seen and origin.seen[0][2].reset, "the call is cancelled upstream")
-        assert "grpc-timeout" in origin.seen[0][2].head
+
+
+CALL = [("content-type", "application/grpc"), ("te", "trailers")]
+NANOSECONDS = {"n": 1, "u": 1_000, "m": 10**6, "S": 10**9, "M": 60 * 10**9, "H": 3600 * 10**9}
+
+
+def told(state):
+    """The deadline an endpoint was told, in seconds."""
+    text = state.head.get("grpc-timeout")
+    assert re.fullmatch(r"\d{1,8}[HMSmun]", text), text
+    return int(text[:-1]) * NANOSECONDS[text[-1]] / 1e9
+
+
+def ok(session, number, state):
+    session.send(h2wire.headers(number, [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "0")]))
+
+
+def call(session, timeout, **options):
+    return session.fetch("/t.S/Unary", method="POST", body=b"\0\0\0\0\0", fields=CALL + [("grpc-timeout", timeout)],
+                         **options)
+
+
+def test_deadline_is_lowered_by_the_time_that_has_passed(weir):
+    """The body of a call comes late and is waited for: the endpoint is told what is left."""
+    with Origin(answer=ok) as origin:
+        w = weir(grpc_to(origin))
+        with h2wire.connect(w.address) as s:
+            state = s.request("/t.S/Unary", method="POST", end_stream=False, fields=CALL + [
+                ("grpc-timeout", "20S"), ("content-length", "5")])
+            begin = time.monotonic()
+            assert s.ping(), "the head is on its way"
+            time.sleep(0.3)
+            late = time.monotonic() - begin
+            s.send_body(state.number, b"\0\0\0\0\0")
+            s.until(lambda: state.over, "the answer")
+        assert 1 < told(origin.seen[0][2]) <= 20 - late
+
+
+def test_deadline_is_lowered_to_that_of_the_route(weir):
+    with Origin(answer=ok) as origin:
+        w = weir(grpc_to(origin, routes=[
+            {"name": "all", "match": {"path": "/*"}, "service": "origin", "timeout": {"total": "15s"}}]))
+        with h2wire.connect(w.address) as s:
+            for timeout, most in (("1H", 15), ("99999999H", 15), ("10S", 10), ("9000m", 9)):
+                assert status_of(call(s, timeout)) == CODE.OK
+                assert most - 5 < told(origin.seen[-1][2]) <= most
+            assert s.fetch("/t.S/Unary", method="POST", body=b"\0\0\0\0\0", fields=CALL).status == 200
+            assert "grpc-timeout" not in origin.seen[-1][2].head, "a client that said nothing"
+            call(s, "1s")
+            assert origin.seen[-1][2].head.get("grpc-timeout") == "1s", "malformed: the endpoint's to refuse"
+
+
+def test_deadline_without_a_limit_of_the_route(weir):
+    with Origin(answer=ok) as origin:
+        w = weir(grpc_to(origin))
+        with h2wire.connect(w.address) as s:
+            for timeout, least in (("99999999H", 1e9), ("1000000M", 5e7), ("100S", 90)):
+                call(s, timeout)
+                assert told(origin.seen[-1][2]) > least
+
+
+def test_deadline_is_lowered_for_each_attempt(weir):
+    """The endpoint refuses the first attempt after a while: the second has less time."""
+    def late_refusal(session, number, state):
+        if len(origin.seen) > 1:
+            ok(session, number, state)
+        else:
+            time.sleep(0.3)
+            session.send(h2wire.frame("RST_STREAM", 0, number, h2wire.CODES["REFUSED_STREAM"].to_bytes(4, "big")))
+    with Origin(answer=late_refusal) as origin:
+        w = weir(grpc_to(origin))
+        with h2wire.connect(w.address) as s:
+            assert status_of(call(s, "20S")) == CODE.OK
+        first, second = (told(seen[2]) for seen in origin.seen)
+        assert second <= first - 0.29
+
+
+@pytest.mark.parametrize("timeout", ["0S", "0n", "00000000H"])
+def test_deadline_that_is_over_asks_no_endpoint(weir, timeout):
+    with Origin(answer=ok) as origin:
+        w = weir(grpc_to(origin))
+        with h2wire.connect(w.address) as s:
+            assert status_of(call(s, timeout)) == CODE.DEADLINE_EXCEEDED
+            line = w.wait_reason("total-timeout")
+            assert line["attempts"] == 0 and not origin.seen
+            assert status_of(call(s, "20S")) == CODE.OK
 
 
 def test_cancellation_reaches_the_server(client):
@@ -382,112 +462,3 @@ def test_http_failures_of_the_endpoint_are_left_alone(weir, backend):
     with Client(w.address) as c:
         assert code_of(lambda: c.Unary(b"x", timeout=10)).code() == CODE.UNAVAILABLE
 
-
-# gRPC-Web
-
-def message(payload: bytes, flags=0) -> bytes:
-    return struct.pack(">BI", flags, len(payload)) + payload
-
-
-def web_frames(body: bytes):
-    """(messages, trailers) of a gRPC-Web body."""
-    messages, trailers = [], None
-    while body:
-        flags, size = struct.unpack(">BI", body[:5])
-        payload, body = body[5:5 + size], body[5 + size:]
-        assert len(payload) == size, "a cut frame"
-        if flags & 0x80:
-            trailers = dict(line.split(":", 1) for line in payload.decode().strip().split("\r\n"))
-            trailers = {name.strip().lower(): value.strip() for name, value in trailers.items()}
-        else:
-            messages.append(payload)
-    return messages, trailers
-
-
-def web(address, method, payload, kind="application/grpc-web+proto", fields=()):
-    text = "text" in kind
-    body = base64.b64encode(message(payload)) if text else message(payload)
-    response = wire.get(address, f"/t.S/{method}", [("Content-Type", kind), ("X-Grpc-Web", "1"), *fields],
-                        method="POST", body=body)
-    return response, response.body
-
-
-def decoded(body: bytes) -> bytes:
-    """Base64 that may be padded at the end of each piece."""
-    out, at = b"", 0
-    while at < len(body):
-        end = body.find(b"=", at)
-        end = len(body) if end < 0 else end + (2 if body[end:end + 2] == b"==" else 1)
-        out += base64.b64decode(body[at:end])
-        at = end
-    return out
-
-
-@pytest.mark.parametrize("kind", ["application/grpc-web+proto", "application/grpc-web", "application/grpc-web-text",
-                                  "application/grpc-web-text+proto"])
-@WEB
-def test_grpc_web(client, kind):
-    response, body = web(client.weir.address, "Unary", b"hello", kind)
-    assert response.status == 200
-    assert response.get("Content-Type").startswith(kind.partition("+")[0])
-    messages, trailers = web_frames(decoded(body) if "text" in kind else body)
-    assert messages == [b"hello"] and trailers["grpc-status"] == "0" and trailers["x-last"] == "2"
-    assert response.get("x-first") == "1"
-    assert client.service.calls[0][0] == "unary"
-
-
-@pytest.mark.parametrize("kind", ["application/grpc-web+proto", "application/grpc-web-text"])
-@WEB
-def test_grpc_web_server_streaming(client, kind):
-    response, body = web(client.weir.address, "Down", b"50 1001", kind)
-    messages, trailers = web_frames(decoded(body) if "text" in kind else body)
-    assert [len(m) for m in messages] == [1001] * 50 and trailers["grpc-status"] == "0"
-
-
-@WEB
-def test_grpc_web_streams_without_waiting(client):
-    stream = client.weir.connect()
-    body = message(b"")
-    stream.send(head_bytes("POST /t.S/Slowly HTTP/1.1", [
-        ("Content-Type", "application/grpc-web"), ("Content-Length", len(body))]) + body)
-    begin = time.monotonic()
-    stream.until(b"\0\0\0\0\x010")
-    assert time.monotonic() - begin < 2
-    stream.close()
-    assert client.service.cancelled.wait(5), "a browser that leaves cancels the call"
-
-
-@WEB
-def test_grpc_web_status(client):
-    response, body = web(client.weir.address, "Status", b"5 gone")
-    messages, trailers = web_frames(body) if body else ([], {n.lower(): v for n, v in response.fields})
-    assert not messages and trailers["grpc-status"] == "5" and trailers["grpc-message"] == "gone"
-
-
-@WEB
-def test_grpc_web_failure_of_weir(weir):
-    w = weir(grpc_to(closed_port()))
-    response, body = web(w.address, "Unary", b"x")
-    assert response.status == 200
-    _, trailers = web_frames(body) if body else ([], {n.lower(): v for n, v in response.fields})
-    assert trailers["grpc-status"] == str(CODE.UNAVAILABLE.value[0])
-
-
-@pytest.mark.parametrize("body", [b"!!!!", b"AAAA=AAA", b"\xff\xff"])
-@WEB
-def test_grpc_web_text_that_is_not_base64(client, body):
-    response = wire.get(client.weir.address, "/t.S/Unary", [("Content-Type", "application/grpc-web-text")],
-                        method="POST", body=body)
-    assert response.status in (200, 400)
-    if response.status == 200:
-        assert "grpc-status" in response.fields or b"grpc-status" in decoded(response.body).lower()
-    assert ("unary", {}) not in client.service.calls
-
-
-@WEB
-def test_grpc_web_over_h2(client):
-    with h2wire.connect(client.weir.address) as s:
-        state = s.fetch("/t.S/Unary", method="POST", body=message(b"hello"), fields=[
-            ("content-type", "application/grpc-web+proto")])
-        messages, trailers = web_frames(bytes(state.body))
-        assert messages == [b"hello"] and trailers["grpc-status"] == "0" and not state.trailers

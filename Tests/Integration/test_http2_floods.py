@@ -57,11 +57,16 @@ class Canary:
 
 
 def flood(w, pieces, warm=True, most=None, **options):
-    """Send `pieces` (an iterator of bytes) until Weir ends the connection; how many it took."""
+    """Send `pieces` (an iterator of bytes) until Weir ends the connection; how many could be sent.
+
+    That says little of how many Weir took: a fast client fills buffers ahead of a slow build. What is judged
+    is that an end comes at all before the pieces run out, and, with `most`, how many frames Weir sent in
+    answer until then. Budgets refill by a few dozen a second, so `most` leaves room for a minute.
+    """
     for _ in range(3 if warm else 0):
         with h2wire.connect(w.address) as s:
             s.fetch("/warm")
-    before, sent = w.rss_kib(), 0
+    before, sent, answers = w.rss_kib(), 0, 0
     with Canary(w) as canary, h2wire.connect(w.address, **options) as s:
         s.until(lambda: s.acks, "the first exchange of SETTINGS")
         for piece in pieces:
@@ -69,16 +74,18 @@ def flood(w, pieces, warm=True, most=None, **options):
                 break
             sent += 1
             s.drain()
+            answers += len(s.frames)
             s.frames.clear()
-            assert most is None or sent <= most, f"{sent} frames and Weir has not had enough: {s.goaway}"
-        s.until(lambda: s.goaway or s.closed, f"an end after {sent} pieces", 5)
+        s.until(lambda: s.goaway or s.closed, f"an end after {sent} pieces")
         growth = w.rss_kib() - before
         ended = s.goaway and s.goaway[1]
-        assert s.until_closed(5), "closed, not only told"
+        assert s.until_closed(), "closed, not only told"
+        answers += len(s.frames)
         eventually(lambda: canary.done >= 3, "canaries")
     assert ended != "NO_ERROR", "the client is told that it did something wrong"
     assert growth < GROWTH, f"{growth} KiB"
-    assert not canary.wrong and canary.slowest < 2, (canary.wrong[:3], canary.slowest)
+    assert most is None or answers <= most, f"{answers} frames in answer to {sent} pieces"
+    assert not canary.wrong and canary.slowest < wire.PATIENCE / 2, (canary.wrong[:3], canary.slowest)
     seen(w)
     return sent
 
@@ -104,17 +111,17 @@ def site(weir, backend):
     return lambda script=None, **options: weir(proxy_to(backend(script or fixed(answer(b"ok"))), **options))
 
 
-# How soon is counted in frames, and budgets refill with time: not for a slow build.
+# How soon is counted in frames sent: not for a slow build.
 @pytest.mark.slow
 def test_rapid_reset(site):
     """10,000 requests, each cancelled at once: over long before the last."""
     w = site()
     cancel = b"\0\0\0\x08"
     pieces = (headers(n, pseudo()) + frame("RST_STREAM", 0, n, cancel) for n, _ in zip(streams(), range(10_000)))
-    assert flood(w, pieces, most=2_000) < 2_000
+    assert flood(w, pieces) < 2_000
 
 
-# How soon is counted in frames, and budgets refill with time: not for a slow build.
+# How soon is counted in frames sent: not for a slow build.
 @pytest.mark.slow
 def test_rapid_reset_with_requests_that_hang(site):
     """The endpoint never answers: what was cancelled must not stay open there either."""
@@ -122,7 +129,7 @@ def test_rapid_reset_with_requests_that_hang(site):
     descriptors = w.descriptors()
     pieces = (headers(n, pseudo(path="/hang")) + frame("RST_STREAM", 0, n, b"\0\0\0\x08")
               for n, _ in zip(streams(), range(10_000)))
-    assert flood(w, pieces, most=2_000) < 2_000
+    assert flood(w, pieces) < 2_000
     eventually(lambda: w.descriptors() <= descriptors + 16, "connections to the endpoint are given back")
 
 
@@ -136,13 +143,13 @@ def test_provoked_resets(site, how):
         "malformed": lambda n: headers(n, pseudo() + [("connection", "close")]),
         "overflow": lambda n: headers(n, pseudo()) + h2wire.window_update(n, (1 << 31) - 1),
     }[how]
-    assert flood(w, (provoke(n) for n, _ in zip(streams(), range(10_000))), most=2_000) < 2_000
+    flood(w, (provoke(n) for n, _ in zip(streams(), range(10_000))), most=4_000)
 
 
 def test_streams_beyond_the_limit_again_and_again(site):
     """REFUSED_STREAM is cheap, and still not for ever."""
     w = site(hang, routes=HANG)
-    flood(w, (headers(n, pseudo(path="/hang")) for n, _ in zip(streams(), range(20_000))), most=10_000)
+    flood(w, (headers(n, pseudo(path="/hang")) for n, _ in zip(streams(), range(20_000))), most=4_000)
 
 
 @pytest.mark.parametrize("size", [0, 1, 16_384])
@@ -155,7 +162,7 @@ def test_continuation_flood(site, size):
         fields = h2wire.literal("x-a", "a" * (size - 9)) if size > 20 else b""
         for n in range(100_000):
             yield frame("CONTINUATION", 0, 1, fields if size > 20 else b"\0" * size)
-    assert flood(w, pieces(), most=3_000) < 3_000
+    flood(w, pieces(), most=100)
 
 
 FLOODS = {
@@ -165,13 +172,25 @@ FLOODS = {
     "priority": lambda n: frame("PRIORITY", 0, 2 * n + 1, b"\0\0\0\0\x0f"),
     "priority-update": lambda n: frame("PRIORITY_UPDATE", 0, 0, (2 * n + 1).to_bytes(4, "big") + b"u=1"),
     "window-update": lambda n: h2wire.window_update(0, 1),
+    "unknown": lambda n: frame(0x77, 0, 0),
+    "unknown-on-a-stream": lambda n: frame(0xfa, 0xff, 2 * n + 1),
+    "unknown-with-payload": lambda n: frame(0x0b, 0, 0, b"grease"),
 }
 
 
 @pytest.mark.parametrize("kind", sorted(FLOODS))
 def test_control_frames(site, kind):
     w = site()
-    assert flood(w, (FLOODS[kind](n) * 10 for n in range(10_000)), most=5_000)
+    flood(w, (FLOODS[kind](n) * 10 for n in range(10_000)), most=4_000)
+
+
+def test_a_frame_of_unknown_type_beside_each_request(site):
+    """Some clients send one, so that nobody comes to rely on there being none (RFC 9113 §5.5)."""
+    w = site()
+    with h2wire.connect(w.address) as s:
+        for n in range(600):
+            s.send(frame(0x0b + 31 * (n % 7), 0, 0, b"x" * (n % 3)))
+            assert s.fetch(f"/{n}").status == 200, s.goaway
 
 
 @pytest.mark.parametrize("kind", ["ping", "settings"])
@@ -201,7 +220,7 @@ def test_empty_data(site):
         yield headers(1, pseudo("POST"), False)
         for _ in range(10_000):
             yield h2wire.data(1) * 10
-    flood(w, pieces(), most=5_000)
+    flood(w, pieces(), most=100)
 
 
 def test_empty_padded_data(site):
@@ -212,7 +231,7 @@ def test_empty_padded_data(site):
         yield headers(1, pseudo("POST"), False)
         for _ in range(10_000):
             yield h2wire.data(1, pad=0) * 10
-    flood(w, pieces(), most=6_000)
+    flood(w, pieces(), most=4_000)
 
 
 def test_empty_headers(site):
@@ -223,13 +242,13 @@ def test_empty_headers(site):
         yield frame("HEADERS", 1, 1)
         for _ in range(10_000):
             yield frame("CONTINUATION", 0, 1) * 10
-    flood(w, pieces(), most=2_000)
+    flood(w, pieces(), most=100)
 
 
 def test_malformed_requests_one_after_another(site):
     """Complete, refused requests cost an answer each; a client that sends nothing else is cut off."""
     w = site()
-    flood(w, (headers(n, []) for n, _ in zip(streams(), range(10_000))), most=5_000)
+    flood(w, (headers(n, []) for n, _ in zip(streams(), range(10_000))), most=4_000)
 
 
 def test_hpack_bomb(site):

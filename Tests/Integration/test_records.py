@@ -20,6 +20,7 @@ import pytest
 import certs
 import h2wire
 import wire
+import wswire
 from backends import Blackhole, UDPBackend, answer, closed_port, drop, fixed, hang, once, serve, silent
 from harness import ROOT, Load, assert_made_by_weir, merge, proxy_to, tcp_to, udp_to
 from test_http2_responses import Origin
@@ -87,6 +88,14 @@ def client_too_slow(weir, backend):
     stream = w.connect()
     stream.send(head_bytes("GET / HTTP/1.1"))
     w.wait_reason("client-too-slow")
+    return w, None
+
+
+def pong_timeout(weir, backend):
+    w = weir(proxy_to(backend(wswire.echo), route={"websocket": {"ping": "100ms", "pong-timeout": "100ms"}}))
+    stream = w.connect()
+    wswire.opened(stream)
+    stream.rest()
     return w, None
 
 
@@ -240,6 +249,13 @@ def rsa_only(p):
     return context
 
 
+def sni_unknown(weir, backend):
+    w = weir(tcp_to(backend(), listeners={"tcp": {"service": None, "sni": {"a.example": "origin"}}}))
+    with wire.connect(w.address).sock as sock, pytest.raises(ssl.SSLError):
+        papers().ca.context().wrap_socket(sock, server_hostname="b.example")
+    return w, None
+
+
 def instead_of_tls(data, then=lambda stream: stream.rest(), **listener):
     def provoke(weir, backend):
         w = secure(weir, backend, **listener)
@@ -281,6 +297,14 @@ def session_violation(weir, backend):
         session.until_closed()
         assert session.goaway and session.goaway[1] == "PROTOCOL_ERROR", session.goaway
     return w, None
+
+
+def grpc_web_malformed(weir, backend):
+    w = weir(proxy_to(backend(), route={"grpc-web": True}, service={"protocol": "h2"}))
+    fields = [("Content-Type", "application/grpc-web-text"), ("Content-Length", 4)]
+    response = ask(w, head_bytes("POST /a.B/C HTTP/1.1", fields) + b"????")
+    assert response.get("Grpc-Status") == "13" and response.get("X-Request-Id")
+    return w, response
 
 
 def stream_refused(weir, backend):
@@ -364,6 +388,7 @@ PROVOKE = {
     "request-head-timeout": request(b"GET / HTTP/1.1\r\nHost:", listener={"timeout": {"head": "200ms"}}),
     "request-body-malformed": request(
         head_bytes("POST / HTTP/1.1", [("Transfer-Encoding", "chunked")]) + b"zz\r\n"),
+    "grpc-web-malformed": grpc_web_malformed,
     "request-coding-malformed": request(coded("gzip", b"plain"), route=DECODES),
     "request-coding-unsupported": request(coded("compress", b"plain"), route=DECODES),
     "request-decoded-too-large": request(coded("gzip", gzip.compress(bytes(1025))), route=DECODES),
@@ -374,6 +399,7 @@ PROVOKE = {
     "client-closed-during-request": client_closes_during_request,
     "client-closed-during-response": client_closes_during_response,
     "client-too-slow": client_too_slow,
+    "pong-timeout": pong_timeout,
     "proxy-header-malformed": proxy_header_malformed,
     "session-violation": session_violation,
     "tls-no-shared-cipher": handshake(rsa_only),
@@ -390,6 +416,7 @@ PROVOKE = {
     "tls-closed-during-handshake": instead_of_tls(b"\x16\x03\x01\x02", lambda stream: stream.close()),
     "tls-handshake-malformed": instead_of_tls(b"\xff" * 300),
     "tls-handshake-timeout": instead_of_tls(b"\x16\x03\x01\x02", timeout={"head": "200ms"}),
+    "sni-unknown": sni_unknown,
     "route-not-found": route_not_found,
     "method-not-allowed": method_not_allowed,
     "upgrade-not-allowed": request(

@@ -26,7 +26,7 @@ from backends import answer, fixed, recorder, serve
 from harness import BINARY, proxy_to
 from wire import eventually, head_bytes
 
-# The template variable and the log field for the client certificate's subject.
+# What templates call the client certificate's subject; more of it in test_client_certificates.py.
 SUBJECT_VARIABLE = "{client.certificate.subject}"
 
 
@@ -268,10 +268,6 @@ def test_client_certificates(weir, backend, pki, people, required, who, served, 
     assert reason
 
 
-SUBJECT = pytest.mark.skip(reason="the client's certificate is no template variable in this version")
-
-
-@SUBJECT
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 def test_subject_of_the_client_is_known(weir, backend, pki, people, version):
     """Templates and the log have the subject; a client without a certificate has an empty one."""
@@ -287,7 +283,6 @@ def test_subject_of_the_client_is_known(weir, backend, pki, people, version):
     b.stop()
 
 
-@SUBJECT
 def test_client_cannot_set_the_subject_itself(weir, backend, pki):
     b = backend()
     w = weir(tls_to(b, pki.ecdsa, tls=mutual(pki, False), route={

@@ -91,15 +91,20 @@ final class TestAuthority: @unchecked Sendable {
     /// A certificate in PEM: names are DNS names, addresses those with only digits and dots or a colon.
     func issue(
         _ names: [String], key: TestKey = TestKey.shared.ecdsa, notBefore: Int64 = nowSeconds - day,
-        notAfter: Int64 = nowSeconds + 90 * day, isClient: Bool = false, subject: String? = nil
+        notAfter: Int64 = nowSeconds + 90 * day, isClient: Bool = false, subject: String? = nil,
+        usage: String? = nil, responders: [String] = []
     ) throws -> [UInt8] {
         let alternatives = names.map { name in
             let isAddress = name.contains(":") || name.allSatisfy { $0.isNumber || $0 == "." }
             return "\(isAddress ? "IP" : "DNS"):\(name)"
         }
         var extensions: [(Int32, String)] = [
-            (NID_ext_key_usage, isClient ? "clientAuth" : "serverAuth"), (NID_key_usage, "digitalSignature"),
+            (NID_ext_key_usage, usage ?? (isClient ? "clientAuth" : "serverAuth")),
+            (NID_key_usage, "digitalSignature"),
         ]
+        if !responders.isEmpty {
+            extensions.append((NID_info_access, responders.map { "OCSP;URI:\($0)" }.joined(separator: ",")))
+        }
         if !names.isEmpty { extensions.append((NID_subject_alt_name, alternatives.joined(separator: ","))) }
         let made = try makeCertificate(
             subject: subject ?? names.first ?? "nobody", key: key, issuer: (name, self.key),

@@ -141,7 +141,7 @@ struct SelectionTests {
     func stapling() throws {
         let authority = TestAuthority.shared
         let leaf = try authority.issue(["localhost"])
-        let status = try ocspResponse(for: leaf, by: authority)
+        let status = try OCSPResponse(for: leaf, of: authority).der()
         let certificate = try ServerCertificate(
             chain: PEMFile(path: "c", bytes: leaf), key: PEMFile(path: "k", bytes: TestKey.shared.ecdsa.pem),
             status: PEMFile(path: "s", bytes: status))
@@ -165,28 +165,5 @@ struct SelectionTests {
                 key: PEMFile(path: "k", bytes: TestKey.shared.ecdsa.pem),
                 status: PEMFile(path: "s", bytes: status))
         }
-    }
-
-    private func ocspResponse(for leaf: [UInt8], by authority: TestAuthority) throws -> [UInt8] {
-        let certificate = try #require(try Certificate.parse(PEMFile(path: "leaf", bytes: leaf)).first)
-        let basic = try #require(OCSP_BASICRESP_new())
-        defer { OCSP_BASICRESP_free(basic) }
-        let id = try #require(OCSP_cert_to_id(nil, certificate.x509, authority.certificate))
-        defer { OCSP_CERTID_free(id) }
-        let now = ASN1_TIME_set(nil, Int(nowSeconds))
-        let next = ASN1_TIME_set(nil, Int(nowSeconds + day))
-        defer {
-            ASN1_TIME_free(now)
-            ASN1_TIME_free(next)
-        }
-        try #require(OCSP_basic_add1_status(basic, id, V_OCSP_CERTSTATUS_GOOD, 0, nil, now, next) != nil)
-        try #require(
-            OCSP_basic_sign(basic, authority.certificate, authority.key.key, EVP_sha256(), nil, 0) == 1)
-        let response = try #require(OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic))
-        defer { OCSP_RESPONSE_free(response) }
-        var der: UnsafeMutablePointer<UInt8>?
-        let count = i2d_OCSP_RESPONSE(response, &der)
-        defer { CRYPTO_free(der, nil, 0) }
-        return Array(UnsafeBufferPointer(start: der, count: Int(max(0, count))))
     }
 }

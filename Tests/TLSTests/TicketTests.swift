@@ -129,6 +129,45 @@ struct ResumptionTests {
         #expect(try connect(server(ring, scope: "internal"), client, thread))
     }
 
+    @Test(
+        "a connection that is cut leaves a session that can be resumed",
+        arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
+    func cut(version: Int32) throws {
+        let server = try server(ring(freshKeys()))
+        let client = try client(version)
+        let thread = TLSThread()
+        for turn in 0..<3 {
+            let pair = try Pair(server, client, endpoint: 7, clientThread: thread)
+            #expect(pair.handshake().client == .done)
+            #expect(pair.client.isResumed == (turn > 0))
+            #expect(pair.send("x", from: pair.server) == 1)
+            pair.cut(server: true)
+            // The bytes and the end of the socket are found by one read.
+            pair.client.socketReadable(hangUp: true)
+            #expect(pair.receive(pair.client) == "x")
+            #expect(pair.receive(pair.client) == "\(-EPROTO)")
+            #expect(pair.client.failure?.reason == .truncated)
+        }
+    }
+
+    @Test("a connection that fails otherwise does not", arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
+    func broken(version: Int32) throws {
+        let server = try server(ring(freshKeys()))
+        let client = try client(version)
+        let thread = TLSThread()
+        for _ in 0..<2 {
+            let pair = try Pair(server, client, endpoint: 7, clientThread: thread)
+            #expect(pair.handshake().client == .done)
+            #expect(!pair.client.isResumed)
+            #expect(pair.send("x", from: pair.server) == 1)
+            #expect(pair.receive(pair.client) == "x")
+            let record: [UInt8] = [23, 3, 3, 0, 32] + [UInt8](repeating: 1, count: 32)
+            #expect(Glibc.send(pair.fds[0], record, record.count, 0) == record.count)
+            #expect(pair.receive(pair.client) == "\(-EPROTO)")
+            #expect(pair.client.failure?.reason == .badRecord)
+        }
+    }
+
     @Test("a session saved for one endpoint is not offered to another, nor after settings changed")
     func endpoints() throws {
         let server = try server(ring(freshKeys()))

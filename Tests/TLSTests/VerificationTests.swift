@@ -36,6 +36,65 @@ struct ClientCertificateTests {
         #expect(peer.info.fingerprintText.count == 64)
     }
 
+    private func text(_ text: ClientCertificate.Text) -> String { String(decoding: text, as: UTF8.self) }
+
+    @Test("its texts, read once", arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
+    func texts(version: Int32) throws {
+        let pair = try connect(
+            authority.identity(["Agent.Internal", "10.1.2.3"], isClient: true, subject: "agent"),
+            isRequired: false, version: version)
+        #expect(pair.server.clientCertificate == nil)
+        pair.handshake()
+        let certificate = try #require(pair.server.clientCertificate)
+        let info = try #require(pair.server.peerCertificate).info
+        #expect(text(certificate.pointee.subject) == "CN=agent")
+        #expect(text(certificate.pointee.issuer) == "CN=Test CA")
+        #expect(text(certificate.pointee.san) == "DNS:agent.internal, IP:10.1.2.3")
+        #expect(text(certificate.pointee.fingerprint) == info.fingerprintText)
+        #expect(text(certificate.pointee.serial) == info.serial)
+        #expect(pair.server.clientCertificate == certificate)
+        // What a server showed is no client's certificate.
+        #expect(pair.client.clientCertificate == nil)
+    }
+
+    @Test("nothing in a name can end a field or begin another part")
+    func escapes() throws {
+        let pair = try connect(
+            authority.identity(
+                [], isClient: true, subject: "Ann, OU=Admin\r\nX-User: é\"\\+<>;#"), isRequired: true)
+        pair.handshake()
+        let certificate = try #require(pair.server.clientCertificate).pointee
+        #expect(text(certificate.subject) == #"CN=Ann\, OU=Admin\0D\0AX-User: \C3\A9\"\\\+\<\>\;#"#)
+        #expect(certificate.san.isEmpty)
+    }
+
+    @Test("a resumed session still knows it", arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
+    func resumed(version: Int32) throws {
+        var keys = TicketKeys(periodSeconds: 100)
+        keys.rotate(to: try #require(TicketKeys.Key.random(sinceSeconds: 1_000)))
+        let ring = TicketKeyRing()
+        ring.publish(keys)
+        let clients = TLSServerContext.ClientCertificates(
+            authorities: try authority.authorities(), isRequired: true)
+        let server = try TLSServerContext.make([authority.identity(["localhost"])]) {
+            $0.clientCertificates = clients
+            $0.ticketKeys = ring
+        }
+        let identity = try authority.identity(["a.test"], isClient: true, subject: "agent")
+        let client = try TLSClientContext.make { $0.certificate = identity }
+        weir_ctx_set_max_version(client.sslContext, version)
+        let thread = TLSThread()
+        for isResumed in [false, true] {
+            let pair = try Pair(server, client, clientThread: thread)
+            pair.handshake()
+            _ = pair.send("x", from: pair.server)
+            #expect(pair.receive(pair.client) == "x")
+            #expect(pair.server.isResumed == isResumed)
+            let certificate = try #require(pair.server.clientCertificate).pointee
+            #expect(text(certificate.subject) == "CN=agent" && text(certificate.san) == "DNS:a.test")
+        }
+    }
+
     @Test("none", arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
     func missing(version: Int32) throws {
         let required = try connect(nil, isRequired: true, version: version)
@@ -51,6 +110,7 @@ struct ClientCertificateTests {
         let optional = try connect(nil, isRequired: false, version: version)
         #expect(optional.handshake().server == .done)
         #expect(optional.server.peerCertificate == nil)
+        #expect(optional.server.clientCertificate == nil)
     }
 
     @Test("one that is not of the CA is refused even where none is needed", arguments: [true, false])

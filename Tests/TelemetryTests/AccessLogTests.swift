@@ -162,6 +162,34 @@ func line(_ record: RequestRecord, _ format: AccessLogFormat) -> [UInt8] {
                 "1970-01-01T00:00:00.000000Z [-]:0 \"- - - tcp\" 0 "))
     }
 
+    @Test func whoConnectedIsThereOnlyWhenItIsKnown() {
+        func bytes(_ text: StaticString) -> RequestRecord.Bytes {
+            UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+        }
+        var record = RequestRecord()
+        record.serverName = bytes("api.example.org")
+        // Without a fingerprint there is no certificate.
+        record.certificateSubject = bytes("CN=nobody")
+        var json = String(decoding: line(record, .json), as: UTF8.self)
+        #expect(json.contains(#","protocol":"HTTP/1.1","server_name":"api.example.org","status""#))
+        #expect(!json.contains("certificate"))
+        #expect(!String(decoding: line(record, .text), as: UTF8.self).contains("nobody"))
+        record.serverName = bytes("")
+        record.certificateSubject = bytes(#"CN=A\2CB"#)
+        record.certificateSAN = bytes("DNS:a, DNS:b")
+        record.certificateFingerprint = bytes("00ff")
+        record.certificateSerial = bytes("7f")
+        json = String(decoding: line(record, .json), as: UTF8.self)
+        #expect(
+            json.contains(
+                #""client_port":0,"client_certificate_subject":"CN=A\\2CB","client_certificate_san":"DNS:a, DNS:b","client_certificate_fingerprint":"00ff","client_certificate_serial":"7f","protocol""#
+            ))
+        #expect(!json.contains("server_name"))
+        #expect(
+            String(decoding: line(record, .text), as: UTF8.self).contains(
+                #" certificate="CN=A\x5c2CB" san="DNS:a, DNS:b" fingerprint="00ff" serial="7f""#))
+    }
+
     @Test func textNeverHoldsAControlCharacterOrAQuoteFromTheWire() {
         let text = withRecord(target: Array("/\"\u{1b}[2J\r\n".utf8) + [0x85]) {
             String(decoding: line($0, .text), as: UTF8.self)
@@ -176,6 +204,8 @@ func line(_ record: RequestRecord, _ format: AccessLogFormat) -> [UInt8] {
             (record.method, record.host, record.target, record.userAgent) = (long, long, long, long)
             (record.referer, record.listener, record.route, record.service) = (long, long, long, long)
             record.endpoint = long
+            (record.serverName, record.certificateSubject, record.certificateSAN) = (long, long, long)
+            (record.certificateFingerprint, record.certificateSerial) = (long, long)
             record.startUs = .max
             (record.totalUs, record.firstByteUs, record.connectUs, record.queueUs) = (.max, .max, .max, .max)
             (record.bytesIn, record.bytesOut) = (.max, .max)

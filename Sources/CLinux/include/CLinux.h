@@ -44,6 +44,9 @@ int weir_open_folder(int folder, const char *path, int follow);
 /// sendfile(2) from a place in a file.
 ssize_t weir_sendfile(int socket, int file, int64_t offset, size_t bytes);
 
+/// Bytes sent on a socket that the peer has not acknowledged (SIOCOUTQ), or -1.
+int weir_unacknowledged(int socket);
+
 /// The number of processors the calling thread may run on (cpuset), or -1.
 int weir_affinity_count(void);
 

@@ -58,7 +58,7 @@ extension Worker {
     func answer(_ exchange: ExchangePointer, failure: Failure) {
         let reason = failure.reason
         if let kind = grpcKind(exchange) {
-            answerGRPC(exchange, reason, kind)
+            answerGRPC(exchange, failure, kind)
             return
         }
         let status = reason.status
@@ -128,7 +128,9 @@ extension Worker {
 
     private func writeAllow(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
         guard let view = view(exchange) else { return }
-        let methods = exchange.pointee.listener.router.allowedMethods(view)
+        let methods = withClientCertificate(exchange) {
+            exchange.pointee.listener.router.allowedMethods(view, certificate: $0)
+        }
         guard !methods.isEmpty else { return }
         writer.append("allow: ")
         for (i, method) in methods.enumerated() {

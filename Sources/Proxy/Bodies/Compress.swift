@@ -45,6 +45,11 @@ extension Worker {
                 exchange, encoder, bytes, count, prefixCount: prefixCount,
                 flush: exchange.pointee.flushesWhenIdle && !upstream.pointee.canRead)
         }
+        if exchange.pointee.web != nil,
+            let relayed = relayBridged(exchange, bytes, count, prefixCount: prefixCount)
+        {
+            return relayed
+        }
         return relay(
             &exchange.pointee.responseBody, bytes, count, chunked: exchange.pointee.clientChunked,
             prefixCount: prefixCount, to: &exchange.pointee.client.pointee.transport)

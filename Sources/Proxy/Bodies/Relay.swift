@@ -122,6 +122,9 @@ extension Worker {
             return (offset, fits)
         case .untilClose:
             let offset = result.consumed
+            if let pings = reader.pings {
+                return nextRun(&reader, besidesAnswersTo: pings, bytes, count, &result)
+            }
             reader.frames?.passed(bytes + offset, left)
             reader.count += UInt64(left)
             result.consumed = count

@@ -52,6 +52,7 @@ extension Worker {
         written.fieldsStart = writer.count
 
         let forwarding = exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { $0.forwarding }
+        let isCall = exchange.pointee.callDeadlineNs != 0 || exchange.pointee.web != nil
         let decodes = exchange.pointee.decoding != .none
         for i in 0..<Int(request.fieldCount) {
             let field = view.fields[i]
@@ -67,6 +68,7 @@ extension Worker {
             let name = view.bytes + Int(field.nameOffset)
             if decodes, RequestCoding.describesCodedBytes(name, Int(field.nameCount)) { continue }
             if let rules, rules.drops(name, Int(field.nameCount)) { continue }
+            if isCall && writeCallField(exchange, field, view.bytes, &writer) { continue }
             writer.appendField(field, view.bytes)
         }
         writeForwarding(exchange, view, forwarding, &writer)
@@ -148,12 +150,15 @@ extension Worker {
         _ compression: CompressionDecision, _ writer: inout ByteWriter
     ) {
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
-        if exchange.pointee.hasResponseRules || compression.changesFields {
+        if exchange.pointee.hasResponseRules || compression.changesFields || exchange.pointee.web != nil {
             let rules = exchange.pointee.route?.responseRules
             var compression = compression
             for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
                 let field = fieldScratch[i]
                 if let rules, rules.drops(base + Int(field.nameOffset), Int(field.nameCount)) { continue }
+                if exchange.pointee.web != nil && writeBridgedType(exchange, field, base, &writer) {
+                    continue
+                }
                 compression.write(field, base, &writer)
             }
             compression.writeAdded(&writer)
@@ -213,6 +218,13 @@ extension Worker {
             if let route = exchange.pointee.route { context.route = route.name.bytes }
             if let service = exchange.pointee.service { context.service = service.name.bytes }
             if let endpoint = exchange.pointee.endpoint { context.endpoint = endpoint.name.bytes }
+            if template.usesCertificate {
+                withClientCertificate(exchange) {
+                    context.certificate = $0
+                    _ = template.render(into: &writer, context: context)
+                }
+                return
+            }
             _ = template.render(into: &writer, context: context)
         }
     }

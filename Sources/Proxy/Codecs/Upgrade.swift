@@ -12,7 +12,9 @@ import HTTPModel
 import Reactor
 import Resilience
 import Routing
+import TLS
 import Telemetry
+import WebSocket
 
 /// Where an exchange stands with a change of protocol.
 enum Upgrade: UInt8 {
@@ -135,7 +137,7 @@ extension Worker {
             let key = view.field(named: "sec-websocket-key")
         {
             writer.append("sec-websocket-accept: ")
-            writer.append(WebSocketKey.acceptance(key))
+            writer.append(HandshakeKey.acceptance(digest: sha1(HandshakeKey.proof(of: key)) ?? []))
             writer.append("\r\n")
         }
         carry(exchange, upstream, &writer, input, 0)
@@ -160,8 +162,10 @@ extension Worker {
             equalIgnoringASCIICase(
                 base, token.count, Self.webSocket.utf8Start, Self.webSocket.utf8CodeUnitCount)
         {
-            exchange.pointee.requestBody.frames = WebSocketFrames()
-            exchange.pointee.responseBody.frames = WebSocketFrames()
+            exchange.pointee.requestBody.frames = FrameFollower()
+            exchange.pointee.responseBody.frames = FrameFollower()
+            exchange.pointee.counters.webSocketOpened()
+            beginPings(exchange)
         }
         exchange.pointee.requestStarted = true
         exchange.pointee.requestSentWhole = false
@@ -189,6 +193,7 @@ extension Worker {
     }
 
     private static let webSocket: StaticString = "websocket"
+    private static let goingAway: UInt16 = 1001
 
     // MARK: going away
 
@@ -199,22 +204,19 @@ extension Worker {
             guard exchange.pointee.upgrade == .open, !exchange.pointee.isOver else { return }
             let client = exchange.pointee.client
             if !exchange.pointee.clientKnowsWeGo, let frames = exchange.pointee.responseBody.frames,
-                frames.isAtBoundary, !client.pointee.transport.isBlocked, !exchange.pointee.responseDone
+                frames.takesFrame, !client.pointee.transport.isBlocked, !exchange.pointee.responseDone
             {
                 exchange.pointee.clientKnowsWeGo = true
-                var writer = ByteWriter(output, capacity: outputBytes)
-                for byte: UInt8 in [0x88, 0x02, 0x03, 0xe9] { writer.append(byte) }
-                guard sendToClient(client, output, writer.count) else { return }
+                let count = ControlFrame.writeClose(output, code: Self.goingAway, isMasked: false)
+                guard sendToClient(client, output, count) else { return }
             }
             if !exchange.pointee.endpointKnowsWeGo, let frames = exchange.pointee.requestBody.frames,
-                frames.isAtBoundary, let upstream = exchange.pointee.upstream,
+                frames.takesFrame, let upstream = exchange.pointee.upstream,
                 !upstream.pointee.transport.isBlocked, !exchange.pointee.requestBody.isDone
             {
                 exchange.pointee.endpointKnowsWeGo = true
-                // What goes to a server is masked (§5.3); a mask of zeros hides nothing and changes nothing.
-                var writer = ByteWriter(output, capacity: outputBytes)
-                for byte: UInt8 in [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9] { writer.append(byte) }
-                _ = upstream.pointee.transport.send(output, writer.count, pool: &buffers, nowMs: nowMs)
+                let count = ControlFrame.writeClose(output, code: Self.goingAway, isMasked: true)
+                _ = upstream.pointee.transport.send(output, count, pool: &buffers, nowMs: nowMs)
             }
         }
     }

@@ -11,6 +11,7 @@ import Reactor
 import Resilience
 import Routing
 import TLS
+import WebSocket
 
 /// Where the parts of a request head stand in `output`.
 struct WrittenRequest {
@@ -48,6 +49,9 @@ extension Worker {
         switch framing {
         case .none, .untilClose:
             break
+        case _ where exchange.pointee.web != nil:
+            // Another length in another form: the stream's end tells.
+            break
         case .length:
             writeContentLength(request.contentLength, &writer)
         case .chunked where exchange.pointee.requestIsComplete && !exchange.pointee.requestBody.hasTrailers:
@@ -59,7 +63,7 @@ extension Worker {
                 writer.append("transfer-encoding: chunked\r\n")
             }
         }
-        if request.acceptsTrailers { writer.append("te: trailers\r\n") }
+        if request.acceptsTrailers || exchange.pointee.web != nil { writer.append("te: trailers\r\n") }
         if request.expectsContinue && !exchange.pointee.requestBody.isDone {
             writer.append("expect: 100-continue\r\n")
         }
@@ -83,7 +87,7 @@ extension Worker {
 
     private func writeWebSocketKey(_ writer: inout ByteWriter) {
         writer.append("sec-websocket-key: ")
-        writer.append(WebSocketKey.text(random.next(), random.next()))
+        writer.append(HandshakeKey.text(random.next(), random.next()))
         writer.append("\r\n")
     }
 

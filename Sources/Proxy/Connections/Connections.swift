@@ -16,6 +16,7 @@ import Reactor
 import Resilience
 import Routing
 import Telemetry
+import WebSocket
 
 typealias ClientPointer = UnsafeMutablePointer<ClientConnection>
 typealias ExchangePointer = UnsafeMutablePointer<Exchange>
@@ -88,7 +89,9 @@ struct BodyReader {
     var count: UInt64 = 0
     var chunked = ChunkedDecoder()
     /// Follows WebSocket frames, so that we know where one of ours may stand.
-    var frames: WebSocketFrames?
+    var frames: FrameFollower?
+    /// A WebSocket client's direction: the answers to our Pings are taken out of it.
+    var pings: PingsPointer?
     /// Trailers that came with the end of a stream, as lines; the reader's to give back.
     var trailers: BufferPointer?
 
@@ -124,6 +127,7 @@ struct Exchange {
     var serviceID = -1
     var hasResponseRules = false
     var compresses = false
+    var bridgesWeb = false
     var decompresses = false
     var headTimeoutMs: UInt64 = 0
     var idleTimeoutMs: UInt64 = 0
@@ -157,6 +161,10 @@ struct Exchange {
     var isReplayable = true
     /// As much of the body as will be held is held.
     var holdIsOver = false
+    /// Set while a gRPC-Web request is served (WebBridge).
+    var web: BufferPointer?
+    /// When a gRPC client stops waiting, as `nowNs` counts; 0 when it did not say.
+    var callDeadlineNs: UInt64 = 0
     var peerIsTrusted = false
     var clientAddress = IPAddress.unspecified
     var sequence: UInt64 = 0
@@ -236,7 +244,7 @@ struct Exchange {
 }
 
 enum ExchangeTimer: UInt8 {
-    case none, backoff, hold
+    case none, backoff, hold, ping
 }
 
 /// One connection to an endpoint.

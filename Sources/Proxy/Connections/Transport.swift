@@ -36,10 +36,12 @@ struct Transport {
     /// Bytes go in and out as they are, so that the kernel can move them without us.
     @inline(__always) var isPlainSocket: Bool { stream == nil && tls == nil }
 
-    /// TLS stands between us and the peer, here or on the connection that carries the stream.
-    var isEncrypted: Bool {
-        tls != nil || stream.map { $0.pointee.session.pointee.transport.pointee.tls != nil } ?? false
+    /// The TLS between us and the peer, here or on the connection that carries the stream.
+    var encryption: TLSSession? {
+        if let stream { return stream.pointee.session.pointee.transport.pointee.tls }
+        return tls
     }
+    var isEncrypted: Bool { encryption != nil }
 
     /// From here on bytes are encrypted.
     mutating func begin(_ session: TLSSession) { tls = session }
@@ -99,6 +101,15 @@ struct Transport {
 
     /// Bytes accepted and not yet taken.
     var waiting: Int { outbox.count }
+
+    /// The same, with those that the kernel, or the session that carries the stream, holds for the peer:
+    /// about what it has not acknowledged. For timers; asks the kernel.
+    var untaken: Int {
+        guard let stream else { return outbox.count + socket.unacknowledged }
+        let session = stream.pointee.session
+        return outbox.count + session.pointee.session.queuedBytes(stream.pointee.id)
+            + session.pointee.transport.pointee.untaken
+    }
 
     /// Sends parts behind what already waits; keeps what is not taken. Returns 0 or an errno.
     mutating func send(

@@ -201,6 +201,8 @@ extension Worker {
             openClient(socket, peer: peer, port: port, plan: plan)
         case .tcp(let serviceID):
             openTunnel(socket, peer: peer, port: port, plan: plan, serviceID: serviceID)
+        case .tcpByName:
+            openTunnel(socket, peer: peer, port: port, plan: plan, serviceID: nil)
         case .udp:
             // The name went from TCP to UDP while the connection was handed over.
             refuse(socket)

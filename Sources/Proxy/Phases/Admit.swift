@@ -22,6 +22,7 @@ extension Worker {
         if let route = exchange.pointee.route, route.totalTimeoutMs > 0 {
             setTotalDeadline(exchange, afterMs: route.totalTimeoutMs)
         }
+        if exchange.pointee.bridgesWeb { beginBridge(exchange) }
         keepDeadline(exchange)
         if exchange.pointee.requestBody.isDone { return .next }
         if exchange.pointee.decompresses && !prepareDecoding(exchange) { return .finish }
@@ -91,6 +92,7 @@ extension Worker {
         guard let route = exchange.pointee.route else { return .finish }
         let client = exchange.pointee.client
         while !exchange.pointee.requestBody.isDone {
+            if exchange.pointee.web != nil && refuseBridged(exchange) { return .finish }
             guard var held = exchange.pointee.held else { return .next }
             if let waiting = client.pointee.input {
                 let (consumed, error) = holdBytes(exchange, waiting.readable, waiting.count, route.holdBytes)
@@ -105,7 +107,7 @@ extension Worker {
                 return .wait
             }
             let received: Int
-            if exchange.pointee.requestBody.framing == .length {
+            if exchange.pointee.requestBody.framing == .length && exchange.pointee.web == nil {
                 // Straight to where it stays.
                 received = receive(
                     client, into: held.writable, min(held.room, Int(exchange.pointee.requestBody.remaining)))
@@ -132,6 +134,7 @@ extension Worker {
             }
             held = exchange.pointee.held ?? held
         }
+        if exchange.pointee.web != nil && refuseBridged(exchange) { return .finish }
         clearDeadline(client)
         return exchange.pointee.isDecoding ? decodeHeld(exchange) : .next
     }
@@ -141,6 +144,7 @@ extension Worker {
         _ exchange: ExchangePointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ holdMax: Int
     ) -> (consumed: Int, error: (Violation, Int)?) {
         guard var held = exchange.pointee.held else { return (0, nil) }
+        if exchange.pointee.web != nil { return holdBridged(exchange, held, bytes, count, holdMax) }
         if exchange.pointee.requestBody.framing == .length {
             let fits = min(count, held.room, Int(exchange.pointee.requestBody.remaining))
             held.append(bytes, fits)

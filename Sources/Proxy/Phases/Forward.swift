@@ -19,6 +19,11 @@ extension Worker {
         guard let endpoint = exchange.pointee.lentEndpoint, let service = exchange.pointee.lentService else {
             return .finish
         }
+        if exchange.pointee.callDeadlineNs != 0 && nowNs >= exchange.pointee.callDeadlineNs {
+            // Nobody waits for the answer any more: the endpoint is not asked.
+            totalDeadlinePassed(exchange)
+            return .finish
+        }
         endpoint { endpoint in service { attempt(exchange, endpoint, $0) } }
         return .wait
     }
@@ -335,21 +340,32 @@ extension Worker {
                     exchange.pointee.requestBody.framing == .length
                     ? Int(min(UInt64(Self.inputBytes), exchange.pointee.requestBody.remaining))
                     : Self.inputBytes
-                let received = receive(client, into: input, wanted)
+                // What was held back of a WebSocket stands before what follows.
+                let held = exchange.pointee.requestBody.pings.map { $0.pointee.sieve.heldBytes } ?? 0
+                var received = receive(client, into: input + held, wanted - held)
                 if client.pointee.exchange != exchange || exchange.pointee.upstream != upstream { return }
                 if received <= 0 && !exchange.pointee.requestBody.isDone { continue }
+                if let pings = exchange.pointee.requestBody.pings, received > 0 {
+                    received += heard(exchange, pings)
+                }
                 giveUpReplay(exchange)
                 relayed = relayRequest(exchange, upstream, input, max(received, 0))
                 if relayed.consumed < received && relayed.violation == nil {
                     keepInput(client, input + relayed.consumed, received - relayed.consumed)
                 }
-                if !exchange.pointee.requestBody.isDone && !clientProgressed(exchange, received) { return }
+                // An answer to us is nothing the two said to each other.
+                let isTraffic = relayed.sent > 0 || exchange.pointee.requestBody.pings == nil
+                if !exchange.pointee.requestBody.isDone && isTraffic && !clientProgressed(exchange, received)
+                {
+                    return
+                }
             }
             exchange.pointee.bytesIn += UInt64(relayed.consumed)
             if let (violation, at) = relayed.violation {
                 _ = refuseBody(exchange, (violation, at))
                 return
             }
+            if exchange.pointee.web != nil && refuseBridged(exchange) { return }
             if let error = relayed.decodeError {
                 refuseCoding(exchange, error)
                 return

@@ -17,7 +17,7 @@ extension Worker {
         dropUpstream(exchange)
         clearTimer(exchange)
         if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.reason.status == 0 {
-            end(exchange, failure)
+            if !endBridged(exchange, failure) { end(exchange, failure) }
             return
         }
         exchange.pointee.failure = failure
@@ -66,6 +66,7 @@ extension Worker {
         clearDeadline(client)
         if let head = exchange.pointee.head { buffers.give(head) }
         if let held = exchange.pointee.held { buffers.give(held) }
+        if let web = exchange.pointee.web { buffers.give(web) }
         if let trailers = exchange.pointee.requestBody.trailers { buffers.give(trailers) }
         if let trailers = exchange.pointee.responseBody.trailers { buffers.give(trailers) }
         dropEncoder(exchange)
@@ -73,6 +74,7 @@ extension Worker {
         if exchange.pointee.responsePipe.exists { pipes.give(exchange.pointee.responsePipe) }
         if exchange.pointee.requestPipe.exists { pipes.give(exchange.pointee.requestPipe) }
         closeFile(exchange)
+        if exchange.pointee.upgrade == .open { closeWebSocket(exchange) }
         if exchange.pointee.timer >= 0 { timers.remove(exchange.pointee.timer) }
         if exchange.pointee.totalTimer >= 0 { timers.remove(exchange.pointee.totalTimer) }
         exchange.pointee.timer = -1
@@ -139,6 +141,7 @@ extension Worker {
         record.id = RequestID(high: identity, low: exchange.pointee.sequence)
         record.listener = exchange.pointee.listener.name.bytes
         record.worker = UInt16(index)
+        record.name(client.pointee.transport.encryption)
         if let route = exchange.pointee.route { record.route = route.name.bytes }
         if let service = exchange.pointee.service { record.service = service.name.bytes }
         if let endpoint = exchange.pointee.endpoint { record.endpoint = endpoint.name.bytes }

@@ -169,8 +169,11 @@ extension Worker {
         }
         // An answer before the request was read: the rest of the request is not waited for.
         if !exchange.pointee.requestBody.isDone || isDraining { client.pointee.closeAfterResponse = true }
-        let compression = prepareCompression(exchange, head, base)
-        if head.framing == .chunked || head.framing == .untilClose || compression.coding != nil {
+        let isBridged = exchange.pointee.web != nil && bridgeResponse(exchange, head, base)
+        let compression = isBridged ? .pass : prepareCompression(exchange, head, base)
+        if head.framing == .chunked || head.framing == .untilClose || compression.coding != nil
+            || (isBridged && !exchange.pointee.responseBody.isDone)
+        {
             frameResponse(exchange)
         }
         var writer = ByteWriter(output, capacity: outputBytes)
@@ -252,8 +255,13 @@ extension Worker {
             return false
         }
         touch(upstream, exchange)
-        let relayed = relayResponse(exchange, upstream, input, received, prefixCount: 0)
-        return checkRelayed(exchange, upstream, relayed, extra: received - relayed.consumed)
+        var start = 0
+        if let pings = exchange.pointee.requestBody.pings, pings.pointee.clock.isDue {
+            guard let passed = sendPing(exchange, upstream, pings, within: received) else { return false }
+            start = passed
+        }
+        let relayed = relayResponse(exchange, upstream, input + start, received - start, prefixCount: 0)
+        return checkRelayed(exchange, upstream, relayed, extra: received - start - relayed.consumed)
     }
 
     func checkRelayed(

@@ -5,10 +5,20 @@ import Resilience
 import Routing
 
 extension Worker {
+    @inline(__always)
+    private func match(_ exchange: ExchangePointer, _ view: RequestView, _ router: Router) -> Bool {
+        guard router.asksForCertificates else {
+            return router.match(view, scratch: routeScratch, into: &exchange.pointee.match)
+        }
+        return withClientCertificate(exchange) {
+            router.match(view, scratch: routeScratch, certificate: $0, into: &exchange.pointee.match)
+        }
+    }
+
     func route(_ exchange: ExchangePointer) -> PhaseResult {
         guard let view = view(exchange) else { return .finish }
         let plan = exchange.pointee.listener
-        guard plan.router.match(view, scratch: routeScratch, into: &exchange.pointee.match) else {
+        guard match(exchange, view, plan.router) else {
             if exchange.pointee.request.method == .connect {
                 return prepareConnect(exchange) ? .next : .finish
             }
@@ -34,6 +44,7 @@ extension Worker {
         exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
         exchange.pointee.hasResponseRules = route.responseRules != nil
         exchange.pointee.compresses = route.compression != nil
+        exchange.pointee.bridgesWeb = route.bridgesWeb
         if case .forward = route.action { exchange.pointee.decompresses = route.decompression != nil }
         switch route.action {
         case .forward(let serviceID), .files(let serviceID):

@@ -50,6 +50,7 @@ extension Worker {
         client.pointee.session = record
         client.pointee.state = .session
         clearDeadline(client)
+        beginClocks(record, plan)
         record.mark()
         return true
     }
@@ -106,7 +107,7 @@ extension Worker {
         takeEvents(record)
     }
 
-    private func takeEvents(_ record: SessionPointer) {
+    func takeEvents(_ record: SessionPointer) {
         while let event = record.pointee.session.nextEvent() {
             if record.pointee.client != nil {
                 clientSessionEvent(record, event)
@@ -127,7 +128,10 @@ extension Worker {
         case .violation:
             sessionViolated(record, event)
             return
-        case .settings, .pingAck, .goaway, .priority:
+        case .pingAck:
+            roundTripIsOver(record)
+            return
+        case .settings, .goaway, .priority:
             return
         case .data, .trailers, .end, .malformed, .reset, .closed, .writable:
             break
@@ -162,7 +166,7 @@ extension Worker {
         }
     }
 
-    private func streamBroke(_ stream: StreamPointer, _ client: ClientPointer) {
+    func streamBroke(_ stream: StreamPointer, _ client: ClientPointer) {
         guard client.pointee.state != .closed else { return }
         if client.pointee.exchange == nil {
             close(client)
@@ -356,12 +360,11 @@ extension Worker {
             closeCarrier(record)
             return
         }
-        if record.pointee.isShuttingDown && record.pointee.streamCount == 0
-            && record.pointee.session.streamsOpen == 0 && !record.pointee.finalGoawayIsSent
+        if record.pointee.upstream != nil && record.pointee.isShuttingDown
+            && record.pointee.streamCount == 0 && record.pointee.session.streamsOpen == 0
+            && !record.pointee.finalGoawayIsSent
         {
-            record.pointee.finalGoawayIsSent = true
-            record.pointee.session.shutdown()
-            record.mark()
+            sendFinalGoaway(record)
             return
         }
         if let upstream = record.pointee.upstream { armCarrier(upstream, record) }
@@ -414,78 +417,6 @@ extension Worker {
         case .write: setDeadline(client, .write, afterMs: plan.writeTimeoutMs)
         case .idle: setDeadline(client, .idle, afterMs: plan.idleTimeoutMs)
         default: clearDeadline(client)
-        }
-    }
-
-    // MARK: the end of sessions
-
-    /// The session's own deadline has passed.
-    func sessionDeadlinePassed(_ client: ClientPointer, _ deadline: ClientDeadline) {
-        guard let record = client.pointee.session else { return }
-        if deadline == .write {
-            record.pointee.session.terminate(.enhanceYourCalm)
-            _ = record.pointee.transport.pointee.flush(pool: &buffers, nowMs: nowMs)
-        }
-        shutDown(record)
-    }
-
-    /// Asks the peer to open no more streams, and closes when those open are done.
-    func shutDown(_ record: SessionPointer) {
-        if !record.pointee.isShuttingDown {
-            record.pointee.isShuttingDown = true
-            record.pointee.session.announceShutdown()
-        }
-        record.mark()
-    }
-
-    private func carrierBroke(_ record: SessionPointer) {
-        if let client = record.pointee.client {
-            close(client)
-        } else if let upstream = record.pointee.upstream {
-            close(upstream)
-        }
-    }
-
-    private func closeCarrier(_ record: SessionPointer) {
-        if let client = record.pointee.client {
-            closeGracefully(client)
-        } else if let upstream = record.pointee.upstream {
-            close(upstream)
-        }
-    }
-
-    /// Ends all streams of a session whose connection is going, and the session.
-    func endSession(_ record: SessionPointer) {
-        while let stream = record.pointee.firstStream {
-            stream.pointee.isGone = true
-            stream.pointee.error = ECONNRESET
-            if let client = stream.pointee.client {
-                streamBroke(stream, client)
-                if client.pointee.state != .closed { close(client) }
-            } else if let upstream = stream.pointee.upstream {
-                upstreamStreamBroke(upstream)
-                if upstream.pointee.state != .closed { close(upstream) }
-            }
-            // Closing unlinks; should it not have, the loop must still end.
-            if record.pointee.firstStream == stream { record.pointee.firstStream = stream.pointee.next }
-        }
-        if record.pointee.isDirty { unmark(record) }
-        record.pointee.session.destroy()
-        graveyard.sessions.append(record.pointee.handle)
-    }
-
-    private func unmark(_ record: SessionPointer) {
-        if sessionShared.pointee.firstDirty == record {
-            sessionShared.pointee.firstDirty = record.pointee.nextDirty
-            return
-        }
-        var at = sessionShared.pointee.firstDirty
-        while let current = at {
-            if current.pointee.nextDirty == record {
-                current.pointee.nextDirty = record.pointee.nextDirty
-                return
-            }
-            at = current.pointee.nextDirty
         }
     }
 }

@@ -73,6 +73,11 @@ struct SessionRecord {
     var isDirty = false
     var isShuttingDown = false
     var finalGoawayIsSent = false
+    /// A client's session: its timer, and what that is for; 0 where nothing is due.
+    var timer: TimerID = -1
+    var settingsDueMs: UInt64 = 0
+    var retireAtMs: UInt64 = 0
+    var finalGoawayAtMs: UInt64 = 0
     var nextDirty: SessionPointer?
     // Links of an endpoint's pool.
     var nextInPool: SessionPointer?

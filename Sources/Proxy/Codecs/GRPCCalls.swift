@@ -1,0 +1,101 @@
+// What Weir knows of a gRPC call: its deadline, and how to say a failure in gRPC's own words.
+//
+// A gRPC client looks at `grpc-status`, not at the HTTP status (gRPC over HTTP/2, "Responses"): a failure
+// becomes a response of one head, status 200, with the code that stands for its reason
+// (GRPC/Status.swift). A deadline (`grpc-timeout`) is a duration, so each attempt is told what is left of it.
+// Apart from that calls pass through Weir as any other request does.
+
+import GRPC
+import HTTPModel
+import Reactor
+import Resilience
+
+extension Worker {
+    /// The form a gRPC client wants its answer in; nil for a request that is no gRPC.
+    func grpcKind(_ exchange: ExchangePointer) -> GRPCKind? {
+        guard let kinds = view(exchange)?.grpcKinds else { return nil }
+        // Without trailers there is no gRPC; gRPC-Web is made for any version.
+        return kinds.request == .grpc && exchange.pointee.request.version < .http2 ? nil : kinds.response
+    }
+
+    /// Ends the exchange when the client has stopped waiting for it.
+    func keepDeadline(_ exchange: ExchangePointer) {
+        let mayBeCall = exchange.pointee.request.version >= .http2 && exchange.pointee.request.acceptsTrailers
+        guard mayBeCall || exchange.pointee.web != nil,
+            let text = view(exchange)?.field(named: "grpc-timeout"), let timeout = GRPCTimeout(text)
+        else { return }
+        let timeoutMs = max(timeout.nanoseconds / 1_000_000, 1)
+        let totalMs = exchange.pointee.route?.totalTimeoutMs ?? 0
+        if totalMs == 0 || timeoutMs < totalMs { setTotalDeadline(exchange, afterMs: timeoutMs) }
+        let leftNs = totalMs == 0 ? timeout.nanoseconds : min(timeout.nanoseconds, totalMs * 1_000_000)
+        let (deadlineNs, isEndless) = nowNs.addingReportingOverflow(leftNs)
+        exchange.pointee.callDeadlineNs = isEndless ? .max : deadlineNs
+    }
+
+    /// Writes a field of a call that an attempt gets in another form. False: it goes on as it is.
+    func writeCallField(
+        _ exchange: ExchangePointer, _ field: Field, _ bytes: UnsafePointer<UInt8>,
+        _ writer: inout ByteWriter
+    ) -> Bool {
+        switch field.id {
+        case .contentType where exchange.pointee.web != nil:
+            let value = field.value.bytes(in: bytes)
+            guard let type = GRPCContentType(value) else { return false }
+            writer.append("content-type: ")
+            type.write(as: .grpc, of: value, &writer)
+        case .other where exchange.pointee.callDeadlineNs != 0:
+            guard equals(bytes + Int(field.nameOffset), Int(field.nameCount), lowercase: "grpc-timeout")
+            else { return false }
+            // A deadline that passes in this moment is a short one, not none.
+            let deadlineNs = exchange.pointee.callDeadlineNs
+            writer.append("grpc-timeout: ")
+            GRPCTimeout(nanoseconds: deadlineNs > nowNs ? deadlineNs - nowNs : 1).write(&writer)
+        default:
+            return false
+        }
+        writer.append("\r\n")
+        return true
+    }
+
+    func answerGRPC(_ exchange: ExchangePointer, _ failure: Failure, _ kind: GRPCKind) {
+        var writer = ByteWriter(output, capacity: outputBytes)
+        beginAnswer(exchange, 200, &writer)
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 128) { room in
+            guard let start = room.baseAddress else { return }
+            var message = ByteWriter(start, capacity: room.count)
+            message.append(failure.reason.name)
+            if failure.reason == .grpcWebMalformed, let error = GRPCWebError(number: failure.detail) {
+                message.append(": ")
+                message.append(error.text)
+            }
+            GRPCFields.writeTrailersOnly(
+                failure.reason.grpcStatus,
+                message: UnsafeBufferPointer(start: start, count: message.count), kind: kind, &writer)
+        }
+        writeFailureFields(exchange, failure.reason, &writer)
+        // A page of another origin is shown nothing of an answer without the fields of CORS.
+        if kind != .grpc, let rules = exchange.pointee.route?.responseRules, let view = view(exchange) {
+            writeRules(rules, exchange, view, &writer)
+        }
+        endAnswer(exchange, 200, nil, &writer)
+    }
+}
+
+extension RequestView {
+    /// Which form of gRPC a request is in, and in which its answer has to be; nil for any other request.
+    var grpcKinds: (request: GRPCKind, response: GRPCKind)? {
+        var request: GRPCKind?
+        var accept = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+        for i in 0..<Int(head.pointee.fieldCount) {
+            switch fields[i].id {
+            case .contentType where request == nil:
+                guard let type = GRPCContentType(fields[i].value.bytes(in: bytes)) else { return nil }
+                request = type.kind
+            case .accept where accept.isEmpty: accept = fields[i].value.bytes(in: bytes)
+            default: break
+            }
+        }
+        guard let request else { return nil }
+        return (request, GRPCContentType.responseKind(request: request, accept: accept))
+    }
+}

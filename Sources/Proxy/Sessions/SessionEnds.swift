@@ -1,0 +1,157 @@
+// How connections that carry HTTP/2 sessions end: asked to in two steps (RFC 9113 §6.8), for a reason, or
+// because the socket is gone.
+//
+// A client's session has one timer for all that is due some time after its beginning: the acknowledgement
+// of its SETTINGS (§6.5.3), its age, the second GOAWAY. The carrier's own timer is for silence and for
+// windows that stay shut (`armSession`). Sessions with endpoints have neither age nor timer; when they
+// are given up, they end with their last stream.
+
+import Glibc
+import HTTP2
+import Reactor
+import Telemetry
+
+extension Worker {
+    // MARK: steps
+
+    /// The session's own deadline has passed.
+    func sessionDeadlinePassed(_ client: ClientPointer, _ deadline: ClientDeadline) {
+        guard let record = client.pointee.session else { return }
+        if deadline == .write {
+            record.pointee.session.terminate(.enhanceYourCalm)
+            _ = record.pointee.transport.pointee.flush(pool: &buffers, nowMs: nowMs)
+        }
+        shutDown(record)
+    }
+
+    /// Asks the client to open no more streams, and closes when those open are done. First step of two
+    /// (RFC 9113 §6.8): what the client has sent before it knows is still served.
+    func shutDown(_ record: SessionPointer) {
+        if !record.pointee.isShuttingDown {
+            record.pointee.isShuttingDown = true
+            record.pointee.retireAtMs = 0
+            record.pointee.session.announceShutdown()
+            record.pointee.session.ping()
+            record.pointee.finalGoawayAtMs = nowMs &+ Self.roundTripMsMax
+            armClocks(record)
+        }
+        record.mark()
+    }
+
+    /// A client that does not answer our PING is not waited for longer than this.
+    private static let roundTripMsMax: UInt64 = 2_000
+
+    /// Our PING is back: the client has read what was sent before it.
+    func roundTripIsOver(_ record: SessionPointer) {
+        if record.pointee.isShuttingDown { sendFinalGoaway(record) }
+    }
+
+    /// Second step: streams from here on are not served.
+    func sendFinalGoaway(_ record: SessionPointer) {
+        guard !record.pointee.finalGoawayIsSent else { return }
+        record.pointee.finalGoawayIsSent = true
+        record.pointee.finalGoawayAtMs = 0
+        record.pointee.session.shutdown()
+        record.mark()
+    }
+
+    // MARK: what is due when
+
+    /// Starts the clocks of a client's connection: when its settings have to be acknowledged, and when it
+    /// has lived long enough.
+    func beginClocks(_ record: SessionPointer, _ plan: ListenerPlan) {
+        record.pointee.settingsDueMs = nowMs &+ plan.headTimeoutMs
+        if plan.sessionAgeMaxMs > 0 {
+            // Ten per cent to and fro: clients that came together do not come back together.
+            let tenth = plan.sessionAgeMaxMs / 10
+            record.pointee.retireAtMs =
+                nowMs &+ plan.sessionAgeMaxMs &- tenth &+ random.next() % (2 &* tenth &+ 1)
+        }
+        record.pointee.timer = timers.create(Token(kind: TokenKind.session, handle: record.pointee.handle))
+        armClocks(record)
+    }
+
+    private func armClocks(_ record: SessionPointer) {
+        guard record.pointee.timer >= 0 else { return }
+        var next = UInt64.max
+        for due in [record.pointee.settingsDueMs, record.pointee.retireAtMs, record.pointee.finalGoawayAtMs]
+        where due > 0 {
+            next = min(next, due)
+        }
+        if next == .max {
+            timers.disarm(record.pointee.timer)
+        } else {
+            timers.arm(record.pointee.timer, atMs: next)
+        }
+    }
+
+    func sessionClockRang(_ record: SessionPointer) {
+        func isDue(_ ms: UInt64) -> Bool { ms > 0 && nowMs >= ms }
+        if isDue(record.pointee.settingsDueMs) {
+            record.pointee.settingsDueMs = 0
+            if !record.pointee.session.settingsAreAcknowledged {
+                record.pointee.session.settingsTimedOut()
+                record.mark()
+                takeEvents(record)
+                return
+            }
+        }
+        if isDue(record.pointee.finalGoawayAtMs) { sendFinalGoaway(record) }
+        if isDue(record.pointee.retireAtMs) { shutDown(record) }
+        armClocks(record)
+    }
+
+    // MARK: gone
+
+    func carrierBroke(_ record: SessionPointer) {
+        if let client = record.pointee.client {
+            close(client)
+        } else if let upstream = record.pointee.upstream {
+            close(upstream)
+        }
+    }
+
+    func closeCarrier(_ record: SessionPointer) {
+        if let client = record.pointee.client {
+            closeGracefully(client)
+        } else if let upstream = record.pointee.upstream {
+            close(upstream)
+        }
+    }
+
+    /// Ends all streams of a session whose connection is going, and the session.
+    func endSession(_ record: SessionPointer) {
+        while let stream = record.pointee.firstStream {
+            stream.pointee.isGone = true
+            stream.pointee.error = ECONNRESET
+            if let client = stream.pointee.client {
+                streamBroke(stream, client)
+                if client.pointee.state != .closed { close(client) }
+            } else if let upstream = stream.pointee.upstream {
+                upstreamStreamBroke(upstream)
+                if upstream.pointee.state != .closed { close(upstream) }
+            }
+            // Closing unlinks; should it not have, the loop must still end.
+            if record.pointee.firstStream == stream { record.pointee.firstStream = stream.pointee.next }
+        }
+        if record.pointee.isDirty { unmark(record) }
+        if record.pointee.timer >= 0 { timers.remove(record.pointee.timer) }
+        record.pointee.session.destroy()
+        graveyard.sessions.append(record.pointee.handle)
+    }
+
+    private func unmark(_ record: SessionPointer) {
+        if sessionShared.pointee.firstDirty == record {
+            sessionShared.pointee.firstDirty = record.pointee.nextDirty
+            return
+        }
+        var at = sessionShared.pointee.firstDirty
+        while let current = at {
+            if current.pointee.nextDirty == record {
+                current.pointee.nextDirty = record.pointee.nextDirty
+                return
+            }
+            at = current.pointee.nextDirty
+        }
+    }
+}
