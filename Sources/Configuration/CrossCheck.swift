@@ -224,7 +224,9 @@ struct CrossCheck {
                 } else {
                     names[text] = name.origin.line
                 }
-                for key in ["rewrite", "retry", "timeout", "hold", "websocket", "decompress-requests", "grpc-web"]
+                for key in [
+                    "rewrite", "retry", "timeout", "hold", "websocket", "decompress-requests", "grpc-web",
+                ]
                 where node[key] != nil && node["service"] == nil
                     && (node["redirect"] != nil || node["respond"] != nil)
                 {

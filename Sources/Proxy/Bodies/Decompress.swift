@@ -39,6 +39,10 @@ extension Worker {
         switch RequestCoding(of: view) {
         case .none:
             break
+        case .coded where exchange.pointee.web != nil:
+            // gRPC has codings of its own, message by message.
+            fail(exchange, Failure(.requestCodingUnsupported, phase: .admit))
+            return false
         case .coded(let coding):
             exchange.pointee.requestCoding = coding
             exchange.pointee.decoding = .asSent
@@ -112,21 +116,9 @@ extension Worker {
         return .finish
     }
 
-    /// One block of the request body towards the endpoint, decoded where that was decided. What waits to
-    /// be decoded goes before `bytes`.
-    func relayRequest(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
-        _ count: Int
-    ) -> Relayed {
-        if exchange.pointee.isDecoding { return relayDecoded(exchange, upstream, bytes, count) }
-        return relay(
-            &exchange.pointee.requestBody, bytes, count, chunked: exchange.pointee.upstreamChunked,
-            prefixCount: 0, to: &upstream.pointee.transport)
-    }
-
     /// Fills one block with what the bytes decode to and sends it. Stops when the block is full: then
-    /// `codedWaits`, or `consumed` is less than `count`.
-    private func relayDecoded(
+    /// `codedWaits`, or `consumed` is less than `count`. What waits to be decoded goes before `bytes`.
+    func relayDecoded(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
         _ count: Int
     ) -> Relayed {

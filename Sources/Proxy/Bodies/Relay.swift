@@ -32,6 +32,18 @@ extension Worker {
     /// Bodies up to this size are copied behind their head and sent as one run.
     private static let copyBytesMax = 4 << 10
 
+    /// One block of the request body towards the endpoint, in the form its exchange has it sent.
+    func relayRequest(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
+        _ count: Int
+    ) -> Relayed {
+        if exchange.pointee.isDecoding { return relayDecoded(exchange, upstream, bytes, count) }
+        if exchange.pointee.web != nil { return relayCall(exchange, upstream, bytes, count) }
+        return relay(
+            &exchange.pointee.requestBody, bytes, count, chunked: exchange.pointee.upstreamChunked,
+            prefixCount: 0, to: &upstream.pointee.transport)
+    }
+
     /// Decodes `count` raw bytes with `reader` and sends the payload, behind `prefixCount` bytes that
     /// already stand at the start of `output`. chunked: frame it in chunks, and end them when it ends.
     func relay(

@@ -94,16 +94,12 @@ extension Worker {
     }
 
     /// One block of the request body towards the endpoint.
-    func relayRequest(
+    func relayCall(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
         _ count: Int
     ) -> Relayed {
-        guard let bridge = exchange.pointee.web?.bridge else {
-            return relay(
-                &exchange.pointee.requestBody, bytes, count, chunked: exchange.pointee.upstreamChunked,
-                prefixCount: 0, to: &upstream.pointee.transport)
-        }
         var result = Relayed()
+        guard let bridge = exchange.pointee.web?.bridge else { return result }
         // Decoded bytes collect in `output`: they are never more than what they come from.
         var filled = 0
         while let run = nextRun(&exchange.pointee.requestBody, bytes, count, &result) {
