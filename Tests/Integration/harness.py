@@ -27,11 +27,16 @@ _taken: set[int] = set()
 _ports_lock = threading.Lock()
 
 
+_share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_shares = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
+
 def free_port() -> int:
-    """A port nobody listens on, outside the range the kernel hands to outgoing connections."""
+    """A port nobody listens on, outside the range the kernel hands to outgoing connections, and from the share of
+    this process where several run the suite together."""
     with _ports_lock:
         while True:
-            port = random.randint(10000, 32000)
+            port = random.randrange(10000 + _share, 32000, _shares)
             if port in _taken:
                 continue
             with socket.socket() as probe:

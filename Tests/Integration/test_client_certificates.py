@@ -162,7 +162,7 @@ def routed(b, ca, *routes, **more):
     ({"san": "DNS:ann.example"}, {"ann"}), ({"san": "DNS:BOB.example"}, {"bob"}),
     ({"san": {"prefix": "URI:spiffe://example/"}}, {"ann", "evil"}), ({"san": {"regex": "^IP:10[.]"}}, {"ann"}),
     ({"san": {"present": False}}, {None}), ({"san": "IP:10.1.2.3", "subject": {"prefix": "CN=Bob"}}, set()),
-], ids=str)
+], ids=lambda value: str(sorted(map(str, value)) if isinstance(value, set) else value))
 def test_routes(weir, backend, ca, people, http, match, who):
     w = weir(routed(backend(), ca, match))
     for name in (None, *people):
