@@ -111,7 +111,7 @@ public final class CompressionRule: Sendable {
         request: RequestView, status: UInt16, type: UnsafeBufferPointer<UInt8>, byteCount: UInt64,
         cacheControl: UnsafeBufferPointer<UInt8>? = nil
     ) -> CompressionDecision {
-        guard Self.hasWholeContent(status), byteCount >= bytesMin, types.match(type),
+        guard Self.hasWholeContent(status), status != 304, byteCount >= bytesMin, types.match(type),
             !(cacheControl.map { ListValue($0).contains("no-transform") } ?? false),
             let accepted = accepted(by: request)
         else { return .pass }

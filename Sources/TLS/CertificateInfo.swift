@@ -142,17 +142,9 @@ extension CertificateInfo {
     }
 
     private static func alternativeNames(_ x509: OpaquePointer) -> ([String], [String]) {
-        guard let raw = X509_get_ext_d2i(x509, NID_subject_alt_name, nil, nil) else { return ([], []) }
-        let list = OpaquePointer(raw)
-        defer { weir_names_free(list) }
         var names: [String] = []
         var addresses: [String] = []
-        for i in 0..<weir_names_count(list) {
-            var bytes: UnsafePointer<UInt8>?
-            var count: Int32 = 0
-            let kind = weir_name_at(list, i, &bytes, &count)
-            guard let bytes, count > 0 else { continue }
-            let value = UnsafeBufferPointer(start: bytes, count: Int(count))
+        eachAlternativeName(x509) { kind, value in
             if kind == GEN_DNS, let name = hostName(value) {
                 names.append(name)
             } else if kind == GEN_IPADD, let address = address(value) {
@@ -160,6 +152,22 @@ extension CertificateInfo {
             }
         }
         return (names, addresses)
+    }
+
+    /// Calls `body` with the kind (GEN_DNS, …) and the bytes of every subject alternative name.
+    static func eachAlternativeName(
+        _ x509: OpaquePointer, _ body: (Int32, UnsafeBufferPointer<UInt8>) -> Void
+    ) {
+        guard let raw = X509_get_ext_d2i(x509, NID_subject_alt_name, nil, nil) else { return }
+        let list = OpaquePointer(raw)
+        defer { weir_names_free(list) }
+        for i in 0..<weir_names_count(list) {
+            var bytes: UnsafePointer<UInt8>?
+            var count: Int32 = 0
+            let kind = weir_name_at(list, i, &bytes, &count)
+            guard let bytes, count > 0 else { continue }
+            body(kind, UnsafeBufferPointer(start: bytes, count: Int(count)))
+        }
     }
 
     private static func commonName(_ x509: OpaquePointer) -> String? {

@@ -69,16 +69,8 @@ public struct ClientCertificate: BitwiseCopyable {
     }
 
     private static func alternativeNames(_ x509: OpaquePointer) -> [UInt8] {
-        guard let raw = X509_get_ext_d2i(x509, NID_subject_alt_name, nil, nil) else { return [] }
-        let list = OpaquePointer(raw)
-        defer { weir_names_free(list) }
         var text: [UInt8] = []
-        for i in 0..<weir_names_count(list) {
-            var bytes: UnsafePointer<UInt8>?
-            var count: Int32 = 0
-            let kind = weir_name_at(list, i, &bytes, &count)
-            guard let bytes, count > 0 else { continue }
-            let value = UnsafeBufferPointer(start: bytes, count: Int(count))
+        CertificateInfo.eachAlternativeName(x509) { kind, value in
             let label: StaticString
             var name = Array(value)
             switch kind {
@@ -88,10 +80,10 @@ public struct ClientCertificate: BitwiseCopyable {
             case GEN_EMAIL: label = "email:"
             case GEN_URI: label = "URI:"
             case GEN_IPADD:
-                guard let address = CertificateInfo.address(value) else { continue }
+                guard let address = CertificateInfo.address(value) else { return }
                 label = "IP:"
                 name = Array(address.utf8)
-            default: continue
+            default: return
             }
             if !text.isEmpty { text += [0x2c, 0x20] }
             text += UnsafeBufferPointer(start: label.utf8Start, count: label.utf8CodeUnitCount)

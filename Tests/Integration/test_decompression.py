@@ -5,6 +5,8 @@ Bodies are coded by zlib and by the libraries' own one-shot encoders (ctypes) an
 
 import ctypes
 import gzip
+import os
+import shutil
 import subprocess
 import threading
 import time
@@ -15,13 +17,14 @@ import pytest
 import h2wire
 import wire
 from backends import answer, hang, serve
-from harness import assert_answers, assert_made_by_weir, proxy_to
+from harness import assert_answers, assert_made_by_weir, free_port, listening_ports, proxy_to
 from wire import eventually, head_bytes
 
 TEXT = b"".join(b'{"id": %d, "name": "endpoint %d"}\n' % (i, i * 7919 % 1000) for i in range(40_000))
 MIB = 1 << 20
 ON = {"decompress-requests": {"max-size": "64MiB"}}
 CODINGS = ["gzip", "br", "zstd", "deflate"]
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
 def brotli(data):
@@ -531,6 +534,38 @@ def test_curl_sends_it(weir, backend, tmp_path, version):
              f"@{tmp_path}/body", f"http://{host}:{port}/"],
             check=True, capture_output=True, timeout=wire.PATIENCE).stdout
         assert out == b"%d" % len(TEXT) and b.requests[-1].body == TEXT
+
+
+@pytest.mark.skipif(not NGINX, reason="no nginx")
+def test_nginx_stores_the_plain_body(weir, tmp_path):
+    """Its own reading of the framing, with and without a length, and its files as the proof."""
+    port = free_port()
+    user = "user root;" if os.geteuid() == 0 else ""
+    temporary = " ".join(f"{name}_temp_path {tmp_path}/{name};" for name in [
+        "client_body", "proxy", "fastcgi", "uwsgi", "scgi"])
+    (tmp_path / "nginx.conf").write_text(f"""
+        daemon off; worker_processes 1; {user} pid {tmp_path}/pid; error_log {tmp_path}/error.log;
+        events {{}}
+        http {{ access_log off; {temporary} server {{
+            listen 127.0.0.1:{port}; root {tmp_path}; client_max_body_size 0; dav_methods PUT;
+        }} }}""")
+    process = subprocess.Popen([NGINX, "-c", f"{tmp_path}/nginx.conf", "-p", str(tmp_path)],
+                               stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: port in listening_ports() or process.poll() is not None, "nginx listens")
+        if process.poll() is not None:
+            pytest.skip("nginx does not start here")
+        w = weir(proxy_to(f"127.0.0.1:{port}", route=ON))
+        for coding in CODINGS:
+            for size in [5000, len(TEXT)]:
+                body = CODE[coding](TEXT[:size])
+                response = wire.get(w.address, f"/{coding}-{size}", method="PUT", body=body,
+                                    fields=[("Content-Encoding", coding)])
+                assert response.status in (201, 204)
+                assert (tmp_path / f"{coding}-{size}").read_bytes() == TEXT[:size]
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def test_bytes_are_counted_by_coding(weir, backend):

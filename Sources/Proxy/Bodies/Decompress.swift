@@ -19,7 +19,7 @@ enum RequestDecoding: UInt8 {
     /// The body goes as it came.
     case none
     /// Decoded as it is sent; `held` is coded.
-    case streamed
+    case asSent
     /// `held` is all of it, decoded.
     case held
 }
@@ -45,7 +45,7 @@ extension Worker {
             return false
         case .coded(let coding):
             exchange.pointee.requestCoding = coding
-            exchange.pointee.decoding = .streamed
+            exchange.pointee.decoding = .asSent
             exchange.pointee.isDecoding = true
         case .unsupported:
             fail(exchange, Failure(.requestCodingUnsupported, phase: .admit))
@@ -56,21 +56,21 @@ extension Worker {
 
     /// Decodes a body that is held whole, when what comes out is small enough to be held too.
     func decodeHeld(_ exchange: ExchangePointer) -> PhaseResult {
-        guard exchange.pointee.decoding == .streamed, exchange.pointee.requestBody.isDone,
+        guard exchange.pointee.decoding == .asSent, exchange.pointee.requestBody.isDone,
             let coded = exchange.pointee.held, let route = exchange.route
         else { return .next }
         guard beginDecoding(exchange), let decoder = exchange.pointee.decoder else {
             return refuseCoding(exchange, .noMemory)
         }
-        let plain = buffers.take(route.holdBytes)
-        let step = decoder.read(coded.readable, coded.count, into: plain.writable, capacity: plain.room)
+        let step = decoder.read(
+            coded.readable, coded.count, into: output, capacity: min(route.holdBytes, outputBytes))
         let error = step.error ?? (step.hasMore ? nil : decoder.finish())
         if error != nil || step.hasMore {
-            buffers.give(plain)
             dropDecoder(exchange)
             return error.map { refuseCoding(exchange, $0) } ?? .next
         }
-        plain.pointee.end += UInt32(step.produced)
+        let plain = buffers.take(step.produced)
+        plain.append(output, step.produced)
         buffers.give(coded)
         exchange.pointee.held = plain
         exchange.pointee.decoding = .held

@@ -18,9 +18,7 @@ extension Worker {
             response.file.close()
             endResponseHead(exchange, &writer)
             exchange.pointee.responseDone = true
-            guard sendBeginning(exchange, headBytes: writer.count, writer.count, isWhole: true) else {
-                return
-            }
+            guard sendWhole(exchange, &writer, body: nil) else { return }
             fileSent(exchange)
             return
         }

@@ -206,7 +206,7 @@ extension Worker {
             openConnectTunnel(exchange, upstream, writer.count)
             return
         }
-        if exchange.pointee.decoding == .streamed && !beginDecoding(exchange) {
+        if exchange.pointee.decoding == .asSent && !beginDecoding(exchange) {
             refuseCoding(exchange, .noMemory)
             return
         }
