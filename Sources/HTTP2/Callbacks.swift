@@ -309,7 +309,12 @@ private func frameSent(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_frame
         }
         if code != HTTP2ErrorCode.noError.rawValue { _ = charge(s, .provokedResetFlood) }
     case FrameType.goaway:
-        let code = part(frame, nghttp2_goaway.self).pointee.error_code
+        let goaway = part(frame, nghttp2_goaway.self).pointee
+        let code = goaway.error_code
+        if code == HTTP2ErrorCode.noError.rawValue, goaway.last_stream_id == Int32.max {
+            // Only now: submitted together with the notice, it would overtake it.
+            nghttp2_submit_ping(s.pointee.library, 0, nil)
+        }
         if code != HTTP2ErrorCode.noError.rawValue, !s.pointee.isTerminated {
             // The library has ended the connection; this is where it shows.
             s.pointee.isTerminated = true

@@ -167,7 +167,8 @@ extension HTTP2Session {
     }
 
     /// First step of an orderly end (RFC 9113 §6.8): asks the peer to open no further streams, while
-    /// those under way to us are still served. `shutdown` follows after about a round trip.
+    /// those under way to us are still served. A PING goes out right behind it: with `pingAck` the peer has
+    /// read both, and it is time for `shutdown`.
     public func announceShutdown() {
         nghttp2_submit_shutdown_notice(s.pointee.library)
     }

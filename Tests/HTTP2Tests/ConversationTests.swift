@@ -311,7 +311,7 @@ final class Pair {
         pair.run()
         var (client, server) = pair.take()
         // The notice lets requests under way through.
-        #expect(server.map(\.kind) == [.head])
+        #expect(server.map(\.kind) == [.head, .pingAck])
         #expect(client.map(\.kind) == [.goaway])
         #expect(client.first?.stream == Int32.max)
         #expect(pair.client.session.acceptsNoStreams)
@@ -328,6 +328,16 @@ final class Pair {
         #expect(client.first?.stream == late)
         #expect(pair.server.session.isFinished)
         #expect(pair.client.session.isFinished)
+    }
+
+    // The other way round the answer would say nothing about what the peer knows.
+    @Test func noticeIsAheadOfThePing() {
+        let peer = Peer.server()
+        peer.feed(Frame.headers(1, get))
+        peer.session.announceShutdown()
+        let frames = peer.frames()
+        #expect(frames.map(\.type) == [7, 6])
+        #expect(frames.last?.flags == 0)
     }
 
     @Test func streamsAboveTheLastAreUnprocessed() throws {

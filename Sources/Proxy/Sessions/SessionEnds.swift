@@ -31,7 +31,6 @@ extension Worker {
             record.pointee.isShuttingDown = true
             record.pointee.retireAtMs = 0
             record.pointee.session.announceShutdown()
-            record.pointee.session.ping()
             record.pointee.finalGoawayAtMs = nowMs &+ Self.roundTripMsMax
             armClocks(record)
         }
@@ -41,7 +40,7 @@ extension Worker {
     /// A client that does not answer our PING is not waited for longer than this.
     private static let roundTripMsMax: UInt64 = 2_000
 
-    /// Our PING is back: the client has read what was sent before it.
+    /// The PING behind our notice is back: the client has read both.
     func roundTripIsOver(_ record: SessionPointer) {
         if record.pointee.isShuttingDown { sendFinalGoaway(record) }
     }
