@@ -158,9 +158,9 @@ public final class Worker: @unchecked Sendable {
     var tickTimer: TimerID = -1
     var isDraining = false
     var drainStartedMs: UInt64 = 0
-    private var isStopping = false
+    var isStopping = false
     private var unfinished: [Token] = []
-    private var drainSweepMs: UInt64 = 0
+    var drainSweepMs: UInt64 = 0
     /// Accepting pauses when descriptors reach this number: an eighth of them is left for endpoints.
     let acceptDescriptorMax: Int32
 
@@ -400,7 +400,7 @@ public final class Worker: @unchecked Sendable {
         var datagramSessions: [Handle] = []
     }
 
-    private func buryTheDead() {
+    func buryTheDead() {
         while let handle = graveyard.clients.popLast() { clients.release(handle) }
         while let handle = graveyard.exchanges.popLast() {
             if let exchange = exchanges.pointer(handle) { exchange.deinitialize(count: 1) }
@@ -411,130 +411,5 @@ public final class Worker: @unchecked Sendable {
         while let handle = graveyard.streams.popLast() { streams.release(handle) }
         while let handle = graveyard.sessions.popLast() { sessions.release(handle) }
         while let handle = graveyard.datagramSessions.popLast() { datagrams.sessions.release(handle) }
-    }
-
-    // MARK: snapshots
-
-    /// Makes a snapshot the current one and listens where it says.
-    private func adopt(_ new: Snapshot) {
-        // Answers under way are for sockets and plans of the old one.
-        sendAnswers()
-        let previous = snapshot
-        if new !== snapshot {
-            let old = lease
-            lease = .allocate(capacity: 1)
-            lease.initialize(to: SnapshotLease(snapshot: .passRetained(new), users: 0, isCurrent: true))
-            snapshot = new
-            old.pointee.isCurrent = false
-            oldLeases += 1
-            giveUp(old)
-        }
-        while serviceStates.count < new.services.count { serviceStates.append(ServiceState()) }
-        while fileRoots.count < new.services.count { fileRoots.append(FileRoot()) }
-        for (id, service) in new.services.enumerated() where service?.files == nil { fileRoots[id].forget() }
-        for (id, service) in new.services.enumerated() {
-            if let service {
-                serviceStates[id].update(service, random: &random)
-            } else {
-                serviceStates[id] = ServiceState()
-            }
-        }
-        for pool in 0..<pools.count { forgetIfGone(pool) }
-        listen(to: new)
-        withExtendedLifetime(previous) { followSnapshot() }
-        for client in clientsOfRemovedListeners() { closeWhenQuiet(client) }
-        status.generation.store(new.generation, ordering: .releasing)
-        metrics.cell(worker: index).snapshot(generation: new.generation)
-    }
-
-    @inline(__always)
-    func takeLease() -> UnsafeMutablePointer<SnapshotLease> {
-        lease.pointee.users &+= 1
-        return lease
-    }
-
-    @inline(__always)
-    func giveBack(_ lease: UnsafeMutablePointer<SnapshotLease>) {
-        lease.pointee.users &-= 1
-        if !lease.pointee.isCurrent { giveUp(lease) }
-    }
-
-    private func giveUp(_ lease: UnsafeMutablePointer<SnapshotLease>) {
-        if lease.pointee.users == 0 {
-            lease.pointee.snapshot.release()
-            lease.deallocate()
-            oldLeases -= 1
-        }
-        status.oldSnapshots.store(oldLeases, ordering: .relaxed)
-    }
-
-    // MARK: draining
-
-    /// Connections that may bring another request are closed after it; a client that is just sending
-    /// one finds us still here. Idle ones get a moment before they are closed.
-    static let drainIdleGraceMs: UInt64 = 1_000
-    private static let drainStepMs: UInt64 = 50
-
-    private func startDraining() {
-        guard !isDraining else { return }
-        isDraining = true
-        status.isDraining.store(true, ordering: .releasing)
-        drainStartedMs = nowMs
-        acceptTheRest()
-        sessions.each {
-            // One that ended earlier in this turn is still in its slot, and belongs to nobody.
-            if let client = $0.pointee.client, client.pointee.session == $0 { shutDown($0) }
-        }
-        stopListening(keepingDatagrams: true)
-        timers.arm(acceptTimer, atMs: nowMs + Self.drainStepMs)
-    }
-
-    private func continueDraining() {
-        guard nowMs >= drainSweepMs else { return }
-        drainSweepMs = nowMs + Self.drainStepMs
-        timers.arm(acceptTimer, atMs: drainSweepMs)
-        let elapsedMs = nowMs &- drainStartedMs
-        sayGoingAway()
-        if elapsedMs >= Self.drainIdleGraceMs { closeIdleClients() }
-        endQuietSessions()
-        // A step at least: another worker may have handed a connection over just before it knew.
-        if elapsedMs >= Self.drainStepMs, clients.count == 0, tunnels.count == 0,
-            datagrams.sessions.count == 0
-        {
-            isStopping = true
-        }
-    }
-
-    private func closeIdleClients() {
-        clients.each {
-            // One whose next request is already here is served, and told to close.
-            if $0.pointee.state == .idle, $0.pointee.transport.peek() <= 0 { close($0) }
-        }
-        buryTheDead()
-    }
-
-    private func clientsOfRemovedListeners() -> [ClientPointer] {
-        var found: [ClientPointer] = []
-        clients.each {
-            let id = $0.pointee.listenerID
-            if id >= snapshot.listeners.count || snapshot.listeners[id] == nil { found.append($0) }
-        }
-        return found
-    }
-
-    private func closeWhenQuiet(_ client: ClientPointer) {
-        client.pointee.closeAfterResponse = true
-        if client.pointee.state == .idle { close(client) }
-        if let session = client.pointee.session { shutDown(session) }
-    }
-
-    private func closeEverything() {
-        clients.each { close($0) }
-        tunnels.each { close($0, Failure(.drainDeadline, phase: .forward)) }
-        sendAnswers()
-        endAllSessions(Failure(.drainDeadline, phase: .forward))
-        for i in 0..<pools.count { closeIdle(pools[i]) }
-        stopListening()
-        buryTheDead()
     }
 }

@@ -31,7 +31,7 @@ extension Worker {
                 body = chosenBody(exchange, coded, status: status, type: contentType, plain, &writer)
             }
         }
-        if let rules = exchange.pointee.route?.responseRules, let view = view(exchange) {
+        if let rules = exchange.route?.responseRules, let view = view(exchange) {
             writeRules(rules, exchange, view, &writer)
         }
         endAnswer(exchange, status, body?.bytes, &writer)

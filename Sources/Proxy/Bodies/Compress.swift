@@ -21,7 +21,7 @@ extension Worker {
     func prepareCompression(
         _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>
     ) -> CompressionDecision {
-        guard exchange.pointee.compresses, let rule = exchange.pointee.route?.compression,
+        guard exchange.pointee.compresses, let rule = exchange.route?.compression,
             let view = view(exchange)
         else { return .pass }
         let decision = rule.decide(request: view, head: head, fields: fieldScratch, base: base)

@@ -57,7 +57,7 @@ extension Worker {
     /// Decodes a body that is held whole, when what comes out is small enough to be held too.
     func decodeHeld(_ exchange: ExchangePointer) -> PhaseResult {
         guard exchange.pointee.decoding == .asSent, exchange.pointee.requestBody.isDone,
-            let coded = exchange.pointee.held, let route = exchange.pointee.route
+            let coded = exchange.pointee.held, let route = exchange.route
         else { return .next }
         guard beginDecoding(exchange), let decoder = exchange.pointee.decoder else {
             return refuseCoding(exchange, .noMemory)
@@ -83,7 +83,7 @@ extension Worker {
     /// Starts at the beginning of the body, for one attempt. False: there is no memory for a decoder.
     func beginDecoding(_ exchange: ExchangePointer) -> Bool {
         dropDecoder(exchange)
-        guard let limits = exchange.pointee.route?.decompression, let coding = exchange.pointee.requestCoding,
+        guard let limits = exchange.route?.decompression, let coding = exchange.pointee.requestCoding,
             let decoder = Decoder.make(coding, limits: limits, memory: decoderMemory)
         else { return false }
         exchange.pointee.decoder = decoder

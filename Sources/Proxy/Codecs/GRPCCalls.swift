@@ -25,7 +25,7 @@ extension Worker {
             let text = view(exchange)?.field(named: "grpc-timeout"), let timeout = GRPCTimeout(text)
         else { return }
         let timeoutMs = max(timeout.nanoseconds / 1_000_000, 1)
-        let totalMs = exchange.pointee.route?.totalTimeoutMs ?? 0
+        let totalMs = exchange.route?.totalTimeoutMs ?? 0
         if totalMs == 0 || timeoutMs < totalMs { setTotalDeadline(exchange, afterMs: timeoutMs) }
         let leftNs = totalMs == 0 ? timeout.nanoseconds : min(timeout.nanoseconds, totalMs * 1_000_000)
         let (deadlineNs, isEndless) = nowNs.addingReportingOverflow(leftNs)
@@ -74,7 +74,7 @@ extension Worker {
         }
         writeFailureFields(exchange, failure.reason, &writer)
         // A page of another origin is shown nothing of an answer without the fields of CORS.
-        if kind != .grpc, let rules = exchange.pointee.route?.responseRules, let view = view(exchange) {
+        if kind != .grpc, let rules = exchange.route?.responseRules, let view = view(exchange) {
             writeRules(rules, exchange, view, &writer)
         }
         endAnswer(exchange, 200, nil, &writer)

@@ -151,7 +151,7 @@ extension Worker {
     ) {
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
         if exchange.pointee.hasResponseRules || compression.changesFields || exchange.pointee.web != nil {
-            let rules = exchange.pointee.route?.responseRules
+            let rules = exchange.route?.responseRules
             var compression = compression
             for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
                 let field = fieldScratch[i]
@@ -215,9 +215,9 @@ extension Worker {
                 context.timeISO = UnsafeBufferPointer(start: start + 88, count: text.count)
             }
             context.clientPort = exchange.pointee.client.pointee.peerPort
-            if let route = exchange.pointee.route { context.route = route.name.bytes }
-            if let service = exchange.pointee.service { context.service = service.name.bytes }
-            if let endpoint = exchange.pointee.endpoint { context.endpoint = endpoint.name.bytes }
+            if let route = exchange.route { context.route = route.name.bytes }
+            if let service = exchange.service { context.service = service.name.bytes }
+            if let endpoint = exchange.endpoint { context.endpoint = endpoint.name.bytes }
             if template.usesCertificate {
                 withClientCertificate(exchange) {
                     context.certificate = $0

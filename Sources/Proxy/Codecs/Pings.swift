@@ -27,7 +27,7 @@ extension Worker {
 
     /// A WebSocket is open.
     func beginPings(_ exchange: ExchangePointer) {
-        guard let plan = exchange.pointee.route?.pings else { return }
+        guard let plan = exchange.route?.pings else { return }
         let pings = PingsPointer.allocate(capacity: 1)
         pings.initialize(
             to: Pings(

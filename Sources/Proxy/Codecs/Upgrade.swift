@@ -30,7 +30,7 @@ enum Upgrade: UInt8 {
 extension Worker {
     /// Decides on what the client asks for. False: refused.
     func prepareUpgrade(_ exchange: ExchangePointer) -> Bool {
-        guard let route = exchange.pointee.route, let view = view(exchange) else { return false }
+        guard let route = exchange.route, let view = view(exchange) else { return false }
         // An offer to go on in HTTP/2 may be ignored, and is not for the endpoint to hear.
         if view.asksForH2C { return true }
         guard let token = view.field(named: "upgrade"), route.allowsUpgrade(to: token) else {
@@ -46,8 +46,7 @@ extension Worker {
         let client = exchange.pointee.client
         let word: StaticString = "connect"
         let token = UnsafeBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount)
-        if let route = exchange.pointee.route, exchange.pointee.service != nil, route.allowsUpgrade(to: token)
-        {
+        if let route = exchange.route, exchange.service != nil, route.allowsUpgrade(to: token) {
             exchange.pointee.upgrade = .connecting
             return true
         }

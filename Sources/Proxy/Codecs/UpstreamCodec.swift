@@ -54,9 +54,9 @@ extension Worker {
             break
         case .length:
             writeContentLength(request.contentLength, &writer)
-        case .chunked where exchange.pointee.requestIsComplete && !exchange.pointee.requestBody.hasTrailers:
+        case .chunked where exchange.requestIsComplete && !exchange.pointee.requestBody.hasTrailers:
             // Held whole, so its length is known now.
-            writeContentLength(exchange.pointee.requestBytes, &writer)
+            writeContentLength(exchange.requestBytes, &writer)
         case .chunked:
             if !isStream {
                 exchange.pointee.upstreamChunked = true
@@ -100,7 +100,7 @@ extension Worker {
             return submitRequest(exchange, upstream, stream, written, &writer)
         }
         guard let held = heldToSend(exchange) else {
-            if exchange.pointee.upstreamChunked && exchange.pointee.requestIsComplete {
+            if exchange.pointee.upstreamChunked && exchange.requestIsComplete {
                 writeLastChunk(exchange.pointee.requestBody, &writer)
             }
             return upstream.pointee.transport.send(output, writer.count, pool: &buffers, nowMs: nowMs)
@@ -133,10 +133,10 @@ extension Worker {
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ stream: StreamPointer,
         _ written: WrittenRequest, _ writer: inout ByteWriter
     ) -> Int32 {
-        guard let service = exchange.pointee.service else { return EPIPE }
+        guard let service = exchange.service else { return EPIPE }
         let held = heldToSend(exchange)
         let isUpgrade = exchange.pointee.upgrade == .asked
-        let isDone = exchange.pointee.requestIsComplete && !isUpgrade
+        let isDone = exchange.requestIsComplete && !isUpgrade
         let ends = isDone && held == nil && !exchange.pointee.requestBody.hasTrailers
         let submitted = stream.submitRequest(
             output, written, fieldsEnd: writer.count, scheme: service.tls == nil ? "http" : "https",

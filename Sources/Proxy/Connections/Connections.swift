@@ -135,11 +135,6 @@ struct Exchange {
     var lentEndpoint: Lent<Endpoint>?
     var upstream: UpstreamPointer?
 
-    // The same, counted.
-    var route: RoutePlan? { lentRoute?.object }
-    var service: ServicePlan? { lentService?.object }
-    var endpoint: Endpoint? { lentEndpoint?.object }
-
     var phase = Phase.read
     var failure = Failure.none
     /// Back-off or hold; -1 until one is needed. The total deadline has its own.
@@ -235,12 +230,20 @@ struct Exchange {
     /// The client's rate while it owes us a body.
     var meter: ProgressMeter
 
-    var headBytes: UnsafeMutablePointer<UInt8>? { head?.base }
+}
 
+/// What follows from an exchange's state. Of the pointer: a property of the struct may be given a copy of
+/// all of it.
+extension ExchangePointer {
+    @inline(__always) var route: RoutePlan? { pointee.lentRoute?.object }
+    @inline(__always) var service: ServicePlan? { pointee.lentService?.object }
+    @inline(__always) var endpoint: Endpoint? { pointee.lentEndpoint?.object }
     /// All of the request's body is held or sent.
-    @inline(__always) var requestIsComplete: Bool { requestBody.isDone && !isDecoding }
+    @inline(__always) var requestIsComplete: Bool { pointee.requestBody.isDone && !pointee.isDecoding }
     /// Bytes of the body as the endpoint gets them.
-    var requestBytes: UInt64 { decoding == .none ? requestBody.count : decodedBytes }
+    @inline(__always) var requestBytes: UInt64 {
+        pointee.decoding == .none ? pointee.requestBody.count : pointee.decodedBytes
+    }
 }
 
 enum ExchangeTimer: UInt8 {

@@ -72,7 +72,7 @@ extension Worker {
         switch deadline {
         case .head: setDeadline(upstream, .head, afterMs: exchange.pointee.headTimeoutMs)
         case .body, .write: setDeadline(upstream, deadline, afterMs: exchange.pointee.idleTimeoutMs)
-        case .upgraded: setDeadline(upstream, deadline, afterMs: exchange.pointee.route?.upgradedIdleMs ?? 0)
+        case .upgraded: setDeadline(upstream, deadline, afterMs: exchange.route?.upgradedIdleMs ?? 0)
         default: clearDeadline(upstream)
         }
     }
@@ -95,7 +95,7 @@ extension Worker {
         case .body, .write:
             setDeadline(upstream, upstream.pointee.deadline, afterMs: exchange.pointee.idleTimeoutMs)
         case .upgraded:
-            setDeadline(upstream, .upgraded, afterMs: exchange.pointee.route?.upgradedIdleMs ?? 0)
+            setDeadline(upstream, .upgraded, afterMs: exchange.route?.upgradedIdleMs ?? 0)
         case .none, .connect, .handshake, .head, .idle: break
         }
     }

@@ -38,7 +38,7 @@ extension Worker {
 
     /// Answers a request from the folder of its service.
     func answerFile(_ exchange: ExchangePointer) {
-        guard let service = exchange.pointee.service, let plan = service.files, let view = view(exchange)
+        guard let service = exchange.service, let plan = service.files, let view = view(exchange)
         else { return }
         switch exchange.pointee.request.method {
         case .get, .head:
@@ -185,7 +185,7 @@ extension Worker {
 
     /// The path of the file below the root: the request's, or what the route rewrites it to.
     private func filePath(_ exchange: ExchangePointer, _ view: RequestView) -> UnsafeBufferPointer<UInt8> {
-        guard let rewrite = exchange.pointee.route?.rewrite else {
+        guard let rewrite = exchange.route?.rewrite else {
             let path = view.head.pointee.path.bytes(in: view.bytes)
             return path.isEmpty ? UnsafeBufferPointer(start: slash, count: 1) : path
         }
@@ -209,7 +209,7 @@ extension Worker {
     /// Whether a folder asked for without its slash is answered with a redirect. Not where a template
     /// makes the path: the client's path says nothing about folders then.
     private func redirects(_ exchange: ExchangePointer) -> Bool {
-        if case .target? = exchange.pointee.route?.rewrite { return false }
+        if case .target? = exchange.route?.rewrite { return false }
         return true
     }
 
@@ -231,7 +231,7 @@ extension Worker {
             writer.append(view.head.pointee.query.bytes(in: view.bytes))
         }
         writer.append("\r\n")
-        if let rules = exchange.pointee.route?.responseRules { writeRules(rules, exchange, view, &writer) }
+        if let rules = exchange.route?.responseRules { writeRules(rules, exchange, view, &writer) }
         endAnswer(exchange, 301, nil, &writer)
     }
 
@@ -239,7 +239,7 @@ extension Worker {
         var writer = ByteWriter(output, capacity: outputBytes)
         beginAnswer(exchange, 204, &writer)
         writer.append("allow: GET, HEAD, OPTIONS\r\n")
-        if let rules = exchange.pointee.route?.responseRules, let view = view(exchange) {
+        if let rules = exchange.route?.responseRules, let view = view(exchange) {
             writeRules(rules, exchange, view, &writer)
         }
         endAnswer(exchange, 204, nil, &writer)
@@ -276,7 +276,7 @@ extension Worker {
                 case .preconditionFailed: status = 412
                 case .unsatisfiable: status = 416
                 }
-                let fields = FieldFilter(rules: exchange.pointee.route?.responseRules)
+                let fields = FieldFilter(rules: exchange.route?.responseRules)
                 let compression = compressFile(
                     exchange, rules, view, found, status, response.type, fields)
                 var writer = ByteWriter(output, capacity: outputBytes)
@@ -293,7 +293,7 @@ extension Worker {
                     writer.append(decimal: facts.size)
                     writer.append("\r\n")
                 }
-                if let rules = exchange.pointee.route?.responseRules {
+                if let rules = exchange.route?.responseRules {
                     writeRules(rules, exchange, view, &writer)
                 }
                 if compression.coding != nil && status == 200 {
@@ -365,7 +365,7 @@ extension Worker {
         _ status: UInt16, _ type: UnsafeBufferPointer<UInt8>, _ fields: FieldFilter
     ) -> CompressionDecision {
         guard exchange.pointee.compresses, found.coding == nil, status != 412, status != 416,
-            fields.passes("content-encoding"), let rule = exchange.pointee.route?.compression
+            fields.passes("content-encoding"), let rule = exchange.route?.compression
         else { return .pass }
         let control = rules.cache.isEmpty ? nil : rules.cacheRule(found.path)?.control
         let decision =

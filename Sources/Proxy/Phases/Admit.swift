@@ -19,8 +19,8 @@ extension Worker {
 
     func admit(_ exchange: ExchangePointer) -> PhaseResult {
         identifyClient(exchange)
-        if let route = exchange.pointee.route, route.totalTimeoutMs > 0 {
-            setTotalDeadline(exchange, afterMs: route.totalTimeoutMs)
+        if let totalMs = exchange.pointee.lentRoute?({ $0.totalTimeoutMs }), totalMs > 0 {
+            setTotalDeadline(exchange, afterMs: totalMs)
         }
         if exchange.pointee.bridgesWeb { beginBridge(exchange) }
         keepDeadline(exchange)
@@ -42,7 +42,7 @@ extension Worker {
     // MARK: holding the body
 
     private func beginHold(_ exchange: ExchangePointer) -> PhaseResult {
-        guard let route = exchange.pointee.route else { return .finish }
+        guard let route = exchange.route else { return .finish }
         let isLong =
             exchange.pointee.requestBody.framing == .length
             && exchange.pointee.requestBody.remaining > UInt64(route.holdBytes)
@@ -89,7 +89,7 @@ extension Worker {
 
     /// Fills the held buffer. next: body complete, or as much as is held; wait: for the client.
     private func hold(_ exchange: ExchangePointer) -> PhaseResult {
-        guard let route = exchange.pointee.route else { return .finish }
+        guard let route = exchange.route else { return .finish }
         let client = exchange.pointee.client
         while !exchange.pointee.requestBody.isDone {
             if exchange.pointee.web != nil && refuseBridged(exchange) { return .finish }

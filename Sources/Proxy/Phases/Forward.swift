@@ -62,7 +62,7 @@ extension Worker {
             // Law 8: only what happened on the wire to the endpoint counts against it.
             endpoint.metrics.cell(worker: index).attemptEnded(
                 reason: reason.side == .upstream ? reason : .none,
-                bytesSent: exchange.pointee.requestBytes,
+                bytesSent: exchange.requestBytes,
                 bytesReceived: exchange.pointee.responseBody.count)
         }
     }
@@ -112,13 +112,13 @@ extension Worker {
                 close(upstream)
             }
         case .handshake:
-            guard let exchange = upstream.pointee.exchange, let service = exchange.pointee.service else {
+            guard let exchange = upstream.pointee.exchange, let service = exchange.service else {
                 close(upstream)
                 return
             }
             handshakeUpstream(upstream, exchange, service)
         case .connecting:
-            guard let exchange = upstream.pointee.exchange, let service = exchange.pointee.service else {
+            guard let exchange = upstream.pointee.exchange, let service = exchange.service else {
                 close(upstream)
                 return
             }
@@ -177,7 +177,7 @@ extension Worker {
         clearDeadline(upstream)
         let connectUs = UInt32(truncatingIfNeeded: (nowNs &- upstream.pointee.startNs) / 1000)
         exchange.pointee.connectUs = connectUs
-        exchange.pointee.endpoint?.metrics.cell(worker: index).connectionOpened(connectUs: UInt64(connectUs))
+        exchange.endpoint?.metrics.cell(worker: index).connectionOpened(connectUs: UInt64(connectUs))
         sendRequest(exchange, upstream, service)
     }
 
@@ -224,7 +224,7 @@ extension Worker {
             upstreamWriteBroke(exchange, upstream, error)
             return
         }
-        if exchange.pointee.requestIsComplete {
+        if exchange.requestIsComplete {
             requestWritten(exchange, upstream)
         } else {
             pumpRequestBody(exchange)
@@ -286,7 +286,7 @@ extension Worker {
             return
         }
         exchange.pointee.requestIsBlocked = false
-        if exchange.pointee.requestIsComplete && exchange.pointee.requestPipe.count == 0 {
+        if exchange.requestIsComplete && exchange.pointee.requestPipe.count == 0 {
             requestWritten(exchange, upstream)
         } else {
             pumpRequestBody(exchange)
@@ -300,7 +300,7 @@ extension Worker {
         else { return }
         let client = exchange.pointee.client
         var decoded = 0
-        while !exchange.pointee.requestIsComplete || exchange.pointee.requestPipe.count > 0 {
+        while !exchange.requestIsComplete || exchange.pointee.requestPipe.count > 0 {
             if exchange.pointee.discardsRequestBody {
                 // The endpoint takes no more; its response says why. The client is drained after it.
                 armDeadlines(exchange)
@@ -454,7 +454,7 @@ extension Worker {
         let isReused = exchange.pointee.upstream?.pointee.isReused ?? false
         endAttempt(exchange, failure.reason)
         dropUpstream(exchange)
-        guard let route = exchange.pointee.route, let service = exchange.pointee.service else {
+        guard let route = exchange.route, let service = exchange.service else {
             fail(exchange, failure)
             return
         }

@@ -142,9 +142,9 @@ extension Worker {
         record.listener = exchange.pointee.listener.name.bytes
         record.worker = UInt16(index)
         record.name(client.pointee.transport.encryption)
-        if let route = exchange.pointee.route { record.route = route.name.bytes }
-        if let service = exchange.pointee.service { record.service = service.name.bytes }
-        if let endpoint = exchange.pointee.endpoint { record.endpoint = endpoint.name.bytes }
+        if let route = exchange.route { record.route = route.name.bytes }
+        if let service = exchange.service { record.service = service.name.bytes }
+        if let endpoint = exchange.endpoint { record.endpoint = endpoint.name.bytes }
         if let view = view(exchange) {
             let head = view.head.pointee
             record.method = head.methodName.bytes(in: view.bytes)

@@ -192,7 +192,7 @@ extension Worker {
 
     /// Whether the route wants this status tried elsewhere, and that is under way.
     private func retryStatus(_ exchange: ExchangePointer, _ status: UInt16) -> Bool {
-        guard let route = exchange.pointee.route, let service = exchange.pointee.service,
+        guard let route = exchange.route, let service = exchange.service,
             route.retry.statuses.contains(status)
         else { return false }
         let facts = AttemptFacts(

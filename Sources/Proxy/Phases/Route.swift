@@ -18,7 +18,7 @@ extension Worker {
     func route(_ exchange: ExchangePointer) -> PhaseResult {
         guard let view = view(exchange) else { return .finish }
         let plan = exchange.pointee.listener
-        guard match(exchange, view, plan.router) else {
+        guard plan.lentRouter({ match(exchange, view, $0) }) else {
             if exchange.pointee.request.method == .connect {
                 return prepareConnect(exchange) ? .next : .finish
             }

@@ -199,7 +199,7 @@ extension Worker {
         while let stream = next {
             next = stream.pointee.next
             guard let upstream = stream.pointee.upstream, upstream.pointee.state == .connecting,
-                let exchange = upstream.pointee.exchange, let service = exchange.pointee.service
+                let exchange = upstream.pointee.exchange, let service = exchange.service
             else { continue }
             if count == countMax {
                 if !record.pointee.settingsAreKnown { return }

@@ -1,0 +1,156 @@
+// A listener as the workers see it, and its sockets.
+
+import HTTP1
+import HTTP2
+import Reactor
+import Routing
+import TLS
+import Telemetry
+
+/// A listener as the workers see it. `id` is stable across reloads as long as the name exists.
+public final class ListenerPlan: Sendable {
+    public enum Traffic: Sendable {
+        case http
+        /// L4: every connection goes to one service.
+        case tcp(serviceID: Int)
+        /// L4: the server name in its ClientHello says to which.
+        case tcpByName(ServerNamePlan)
+        /// L4: so does every datagram.
+        case udp(serviceID: Int, DatagramPlan)
+    }
+
+    public let id: Int
+    public let name: StaticBytes
+    public let traffic: Traffic
+    /// One entry per address the listener is bound to.
+    public let sockets: [ListeningSockets]
+    public let router: Router
+    let lentRouter: Lent<Router>
+    /// Router rule number → index into Snapshot.routes.
+    public let routeIndexes: [Int32]
+    public let requiresProxyHeader: Bool
+    /// nil: connections are not encrypted.
+    public let tls: TLSServerContext?
+    public let http2: HTTP2Configuration
+    /// An HTTP/2 connection is asked to end at about this age; 0: at none.
+    public let sessionAgeMaxMs: UInt64
+    public let parser: RequestParser
+    public let headBytesMax: Int
+    public let headTimeoutMs: UInt64
+    public let idleTimeoutMs: UInt64
+    /// Longest time without a byte from a client that owes us a body.
+    public let bodyTimeoutMs: UInt64
+    /// Longest time without a byte accepted by a client we owe a response.
+    public let writeTimeoutMs: UInt64
+    /// A client that owes us a body and sends it slower than this is cut. Bytes per second; 0 = off.
+    public let bytesPerSecondMin: UInt64
+    /// Open client connections per worker.
+    public let connectionsMax: Int
+    public let requestsPerConnectionMax: UInt32
+    public let metrics: ListenerMetrics
+    /// Requests that found no route, and L4 connections.
+    public let unrouted: RouteMetrics
+
+    public init(
+        id: Int, name: String, traffic: Traffic, sockets: [ListeningSockets], router: Router,
+        routeIndexes: [Int32], requiresProxyHeader: Bool, tls: TLSServerContext? = nil,
+        http2: HTTP2Configuration, sessionAgeMaxMs: UInt64 = 0, headLimits: HeadLimits, headTimeoutMs: UInt64,
+        idleTimeoutMs: UInt64,
+        bodyTimeoutMs: UInt64,
+        writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64,
+        connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics,
+        unrouted: RouteMetrics
+    ) {
+        self.id = id
+        self.name = StaticBytes(name)
+        self.traffic = traffic
+        self.sockets = sockets
+        self.router = router
+        lentRouter = Lent(router)
+        self.routeIndexes = routeIndexes
+        self.requiresProxyHeader = requiresProxyHeader
+        self.tls = tls
+        self.http2 = http2
+        self.sessionAgeMaxMs = sessionAgeMaxMs
+        self.parser = RequestParser(limits: headLimits)
+        self.headBytesMax = headLimits.bytesMax
+        self.headTimeoutMs = headTimeoutMs
+        self.idleTimeoutMs = idleTimeoutMs
+        self.bodyTimeoutMs = bodyTimeoutMs
+        self.writeTimeoutMs = writeTimeoutMs
+        self.bytesPerSecondMin = bytesPerSecondMin
+        self.connectionsMax = connectionsMax
+        self.requestsPerConnectionMax = requestsPerConnectionMax
+        self.metrics = metrics
+        self.unrouted = unrouted
+    }
+}
+
+/// The services of a TCP listener that passes TLS on by server name.
+public struct ServerNamePlan: Sendable {
+    public struct Target: Sendable {
+        public let serviceID: Int
+        /// Where its connections are counted.
+        public let counters: RouteMetrics
+
+        public init(serviceID: Int, counters: RouteMetrics) {
+            self.serviceID = serviceID
+            self.counters = counters
+        }
+    }
+    /// Its choices are places in `targets`.
+    public let names: ServerNames
+    public let targets: [Target]
+
+    public init(names: ServerNames, targets: [Target]) {
+        self.names = names
+        self.targets = targets
+    }
+}
+
+/// How a UDP listener's datagrams become sessions.
+public struct DatagramPlan: Sendable, BitwiseCopyable {
+    /// An endpoint for each datagram instead of one for each session.
+    public var isPerPacket: Bool
+    /// Answers to each of the client's datagrams, after which a session ends; nil: any number.
+    public var responses: Int?
+    /// Open sessions per worker.
+    public var sessionsMax: Int
+    /// Bytes of a datagram in either direction.
+    public var bytesMax: Int
+
+    public init(isPerPacket: Bool, responses: Int?, sessionsMax: Int, bytesMax: Int) {
+        self.isPerPacket = isPerPacket
+        self.responses = responses
+        self.sessionsMax = sessionsMax
+        self.bytesMax = bytesMax
+    }
+}
+
+/// The sockets of one listener address: one per worker (SO_REUSEPORT), or one shared by all (Unix).
+/// Opened by the control plane before a snapshot is published; closed when the last snapshot that
+/// names them and the workers have let go.
+public final class ListeningSockets: Sendable {
+    public let address: SocketAddress
+    /// Counts up over the life of the process; tells a worker whether it already listens on these.
+    public let id: Int
+    /// UDP: nothing to accept.
+    public let isDatagram: Bool
+    private let descriptors: [Int32]
+
+    public init(id: Int, address: SocketAddress, descriptors: [Int32], isDatagram: Bool = false) {
+        self.id = id
+        self.address = address
+        self.descriptors = descriptors
+        self.isDatagram = isDatagram
+    }
+
+    /// The socket for a worker.
+    public func socket(worker: Int) -> Socket { Socket(fd: descriptors[worker % descriptors.count]) }
+    /// Whether the workers share one descriptor.
+    public var isShared: Bool { descriptors.count == 1 }
+
+    deinit {
+        for fd in descriptors { Socket(fd: fd).close() }
+    }
+}

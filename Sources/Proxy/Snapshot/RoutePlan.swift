@@ -1,0 +1,145 @@
+// A route with its policies, compiled.
+
+import Compression
+import HTTP1
+import HTTPModel
+import Resilience
+import Routing
+import Telemetry
+
+/// What a route does with a request it matched.
+public enum RouteAction: Sendable {
+    case forward(serviceID: Int)
+    /// Answered from the folder of a service.
+    case files(serviceID: Int)
+    case redirect(to: Template, status: UInt16)
+    /// `coded` where the route compresses.
+    case respond(status: UInt16, contentType: StaticBytes, body: StaticBytes, coded: CodedBodies?)
+}
+
+/// A route with its policies, compiled.
+public final class RoutePlan: Sendable {
+    public let name: StaticBytes
+    public let action: RouteAction
+    /// The request target sent upstream; nil: as received.
+    public let rewrite: Rewrite?
+    public let requestRules: FieldRules?
+    public let responseRules: FieldRules?
+    /// Longest wait for the response head, once the request was sent.
+    public let headTimeoutMs: UInt64
+    /// Longest pause within a response body.
+    public let idleTimeoutMs: UInt64
+    /// Longest whole exchange; 0: none.
+    public let totalTimeoutMs: UInt64
+    /// Longest silence on a connection that was upgraded.
+    public let upgradedIdleMs: UInt64
+    public let retry: RetryPolicy
+    /// How much of a request body is held before an endpoint is chosen (law 11).
+    public let holdBytes: Int
+    /// Protocols a client may change to, lower case; "connect" stands for CONNECT.
+    public let upgrades: [StaticBytes]
+    /// Pings of our own on WebSockets; nil: none.
+    public let pings: PingPlan?
+    /// Which responses are compressed; nil: none.
+    public let compression: CompressionRule?
+    /// gRPC-Web requests are forwarded as gRPC.
+    public let bridgesWeb: Bool
+    /// Bounds of request bodies that are decoded; nil: they go as they come.
+    public let decompression: DecoderLimits?
+    public let metrics: RouteMetrics
+
+    public init(
+        name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
+        responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
+        upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String],
+        pings: PingPlan? = nil, compression: CompressionRule? = nil, bridgesWeb: Bool = false,
+        decompression: DecoderLimits? = nil, metrics: RouteMetrics
+    ) {
+        self.name = StaticBytes(name)
+        self.action = action
+        self.rewrite = rewrite
+        self.requestRules = requestRules
+        self.responseRules = responseRules
+        self.headTimeoutMs = headTimeoutMs
+        self.idleTimeoutMs = idleTimeoutMs
+        self.totalTimeoutMs = totalTimeoutMs
+        self.upgradedIdleMs = upgradedIdleMs
+        self.retry = retry
+        self.holdBytes = holdBytes
+        self.upgrades = upgrades.map { StaticBytes($0) }
+        self.pings = pings
+        self.compression = compression
+        self.bridgesWeb = bridgesWeb
+        self.decompression = decompression
+        self.metrics = metrics
+    }
+
+    /// Whether a client may change to this protocol here; case does not matter (RFC 9110 §7.8).
+    public func allowsUpgrade(to token: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let base = token.baseAddress else { return false }
+        return upgrades.contains { equalIgnoringASCIICase(base, token.count, $0.base, $0.count) }
+    }
+}
+
+/// When WebSocket clients are sent a Ping.
+public struct PingPlan: Sendable, BitwiseCopyable {
+    /// Silence before it.
+    public var intervalMs: UInt64
+    /// Silence after it that ends the connection.
+    public var patienceMs: UInt64
+
+    public init(intervalMs: UInt64, patienceMs: UInt64) {
+        self.intervalMs = intervalMs
+        self.patienceMs = patienceMs
+    }
+}
+
+/// How the target changes on its way upstream.
+public enum Rewrite: Sendable {
+    /// The whole target (path and query) from a template.
+    case target(Template)
+    /// The path's first `matched` bytes are replaced; the rest and the query stay.
+    case prefix(from: StaticBytes, to: StaticBytes)
+}
+
+/// Header rules of one direction. Removal is by name; set replaces, add appends.
+public final class FieldRules: Sendable {
+    public struct Rule: Sendable {
+        public let name: StaticBytes
+        public let value: Template
+        public init(name: String, value: Template) {
+            self.name = StaticBytes(name)
+            self.value = value
+        }
+    }
+    public let set: [Rule]
+    public let add: [Rule]
+    public let remove: [StaticBytes]
+
+    public init(set: [Rule], add: [Rule], remove: [String]) {
+        self.set = set
+        self.add = add
+        self.remove = remove.map { StaticBytes($0) }
+    }
+
+    /// Whether a field that arrived is dropped (because it is removed or replaced).
+    func drops(_ name: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        for rule in set where equalIgnoringASCIICase(name, count, rule.name.base, rule.name.count) {
+            return true
+        }
+        for removed in remove where equalIgnoringASCIICase(name, count, removed.base, removed.count) {
+            return true
+        }
+        return false
+    }
+
+    /// The replacement for a field by name, if there is one.
+    func replacement(for name: StaticString) -> Template? {
+        for rule in set
+        where equalIgnoringASCIICase(name.utf8Start, name.utf8CodeUnitCount, rule.name.base, rule.name.count)
+        {
+            return rule.value
+        }
+        return nil
+    }
+}
