@@ -185,7 +185,7 @@ class Weir:
         self.process.send_signal(number)
 
     def reload(self, config=None, text=None):
-        """Write a new file and SIGHUP; returns once the log speaks of one more reload."""
+        """Write a new file and SIGHUP; returns once the log speaks of one more reload, and all workers follow."""
         before = self.log().lower().count("reload")
         if config is not None:
             self.config = self.write(config)
@@ -193,6 +193,12 @@ class Weir:
             self.write_text(text)
         self.signal(signal.SIGHUP)
         eventually(lambda: self.log().lower().count("reload") > before, "the log tells of the reload")
+        eventually(self.follows_newest, "every worker is at the newest configuration")
+
+    def follows_newest(self) -> bool:
+        samples = self.metrics()
+        newest = samples["weir_snapshot_generation", frozenset()]
+        return all(value == newest for (name, _), value in samples.items() if name == "weir_worker_snapshot_generation")
 
     def wait_exit(self, timeout=wire.PATIENCE) -> int:
         return self.process.wait(timeout)
