@@ -12,7 +12,9 @@ RELEASE := swift build -c release --product weir --static-swift-stdlib -Xswiftc 
 WEIR := .build/release/weir
 FORMATTED := Sources Tests Fuzz Package.swift
 
-PYTEST := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest
+# The suite waits more than it computes: processes share it, a file is one's own.
+PROCESSES ?= 3
+PYTEST := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -n $(PROCESSES) --dist loadfile
 FUZZ_SECONDS ?= 10
 # Heap allocations per proxied request that are allowed in steady state (Benchmarks/allocations).
 ALLOCATIONS_MAX ?= 0.02

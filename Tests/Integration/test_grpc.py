@@ -284,13 +284,14 @@ def test_deadline_is_lowered_by_the_time_that_has_passed(weir):
         with h2wire.connect(w.address) as s:
             state = s.request("/t.S/Unary", method="POST", end_stream=False, fields=CALL + [
                 ("grpc-timeout", "20S"), ("content-length", "5")])
+            assert s.ping(), "the head has been read"
             begin = time.monotonic()
-            assert s.ping(), "the head is on its way"
             time.sleep(0.3)
             late = time.monotonic() - begin
             s.send_body(state.number, b"\0\0\0\0\0")
             s.until(lambda: state.over, "the answer")
-        assert 1 < told(origin.seen[0][2]) <= 20 - late
+        # Weir reads its clock once a turn of the loop.
+        assert 1 < told(origin.seen[0][2]) <= 20 - late + 0.05
 
 
 def test_deadline_is_lowered_to_that_of_the_route(weir):

@@ -242,8 +242,10 @@ def test_endpoint_that_takes_nothing_makes_no_client_silent(weir, backend):
     time.sleep(1.5)
     assert sender.is_alive(), "19 MB do not fit anywhere"
     b.release.set()
+    sender.join(wire.PATIENCE)
+    # From here on nothing but an answer shows that the client is alive.
     while (got := read_frame(stream.exactly))[2] == PING:
-        pass
+        stream.send(frame(PONG, got[3]))
     assert got[3] == b"all"
     assert not [line for line in w.access_log() if line.get("reason") == "pong-timeout"]
 
