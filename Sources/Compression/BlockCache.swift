@@ -12,6 +12,9 @@ struct BlockCache {
     static let idleBytesMax = 4 << 20
     private static let slotCount = 24
     private static let headerBytes = 16
+    /// What asks for more than this leaves a quarter of the memory to others: a few bytes of input can ask
+    /// for the largest window there is, and a handful of such clients must not leave nothing to the rest.
+    private static let largeBytes = 256 << 10
 
     private var slots: UnsafeMutablePointer<UnsafeMutableRawPointer?>
     private(set) var idleBytes = 0
@@ -57,8 +60,13 @@ struct BlockCache {
         lentBytesPeak = max(lentBytesPeak, lentBytes)
     }
 
+    /// Most bytes that may be handed out with one of this size among them.
+    func bound(for size: Int) -> Int {
+        size > Self.largeBytes ? lentBytesMax - lentBytesMax / 4 : lentBytesMax
+    }
+
     private mutating func take(_ size: Int) -> UnsafeMutableRawPointer? {
-        guard size <= lentBytesMax - lentBytes else { return nil }
+        guard size <= bound(for: size) - lentBytes else { return nil }
         for i in 0..<Self.slotCount {
             // A block twice as large as needed would be missed elsewhere.
             guard let block = slots[i], Self.size(block) >= size, Self.size(block) <= size &* 2 else {

@@ -153,7 +153,7 @@ public struct Decoder: BitwiseCopyable {
         let bytes = ZSTD_sizeof_DCtx(state.pointee.library)
         memory.pointee.count(bytes - state.pointee.countedBytes)
         state.pointee.countedBytes = bytes
-        return memory.pointee.lentBytes <= memory.pointee.lentBytesMax
+        return memory.pointee.lentBytes <= memory.pointee.bound(for: bytes)
     }
 
     /// The coding it was made for.

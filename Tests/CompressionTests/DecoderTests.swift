@@ -140,6 +140,18 @@ struct DecoderTests {
         #expect(Decoder.make(coding, limits: Self.limits, memory: DecoderMemory(lentBytesMax: 64)) == nil)
     }
 
+    @Test("large windows leave a quarter of the memory to small ones")
+    func largeWindowsLeaveSome() throws {
+        let memory = DecoderMemory(lentBytesMax: 4 << 20)
+        func block(_ size: Int) -> UnsafeMutableRawPointer? { BlockCache.allocate(memory.blocks, size) }
+        let large = (0..<4).map { _ in block(1 << 20) }
+        #expect(large.compactMap { $0 }.count == 3)
+        let small = (0..<16).map { _ in block(64 << 10) }
+        #expect(small.allSatisfy { $0 != nil } && block(64 << 10) == nil)
+        for each in large + small { BlockCache.free(memory.blocks, each) }
+        #expect(memory.lentBytes == 0)
+    }
+
     @Test("garbage is malformed, and stays so", arguments: DecodedCoding.allCases)
     func garbage(coding: DecodedCoding) throws {
         let decoder = try #require(Decoder.make(coding, limits: Self.limits))

@@ -31,6 +31,7 @@ extension Worker {
             return decision.asItIs
         }
         exchange.pointee.encoder = encoder
+        exchange.pointee.responseBody.dropsDigests = true
         exchange.pointee.flushesWhenIdle = decision.flushesWhenIdle
         return decision
     }

@@ -47,6 +47,7 @@ extension Worker {
             exchange.pointee.requestCoding = coding
             exchange.pointee.decoding = .asSent
             exchange.pointee.isDecoding = true
+            exchange.pointee.requestBody.dropsDigests = true
         case .unsupported:
             fail(exchange, Failure(.requestCodingUnsupported, phase: .admit))
             return false
@@ -66,7 +67,7 @@ extension Worker {
             coded.readable, coded.count, into: output, capacity: min(route.holdBytes, outputBytes))
         let error = step.error ?? (step.hasMore ? nil : decoder.finish())
         if error != nil || step.hasMore {
-            dropDecoder(exchange)
+            dropDecoder(exchange, isTrial: true)
             return error.map { refuseCoding(exchange, $0) } ?? .next
         }
         let plain = buffers.take(step.produced)
@@ -82,7 +83,7 @@ extension Worker {
 
     /// Starts at the beginning of the body, for one attempt. False: there is no memory for a decoder.
     func beginDecoding(_ exchange: ExchangePointer) -> Bool {
-        dropDecoder(exchange)
+        dropDecoder(exchange, isTrial: true)
         guard let limits = exchange.route?.decompression, let coding = exchange.pointee.requestCoding,
             let decoder = Decoder.make(coding, limits: limits, memory: decoderMemory)
         else { return false }
@@ -94,12 +95,15 @@ extension Worker {
         return true
     }
 
-    /// Gives the decoder back, wherever its body stands.
-    func dropDecoder(_ exchange: ExchangePointer) {
+    /// Gives the decoder back, wherever its body stands. isTrial: the body is decoded once more, and
+    /// counted then.
+    func dropDecoder(_ exchange: ExchangePointer, isTrial: Bool = false) {
         guard let decoder = exchange.pointee.decoder else { return }
         exchange.pointee.decoder = nil
-        metrics.cell(worker: index).decoded(
-            decoder.coding, bytesIn: decoder.bytesIn, bytesOut: decoder.bytesOut)
+        if !isTrial {
+            metrics.cell(worker: index).decoded(
+                decoder.coding, bytesIn: decoder.bytesIn, bytesOut: decoder.bytesOut)
+        }
         decoder.destroy()
     }
 

@@ -169,10 +169,34 @@ extension Worker {
         if reader.framing == .chunked, reader.chunked.hasTrailers {
             reader.chunked.withTrailers { bytes, fields in
                 guard let base = bytes.baseAddress else { return }
-                for field in fields where !field.isHopByHop { writer.appendField(field, base) }
+                for field in fields where !field.isHopByHop {
+                    let name = base + Int(field.nameOffset)
+                    if reader.dropsDigests, RequestCoding.describesCodedBytes(name, Int(field.nameCount)) {
+                        continue
+                    }
+                    writer.appendField(field, base)
+                }
             }
         } else if let trailers = reader.trailers {
-            writer.append(trailers.readable, trailers.count)
+            writeLines(trailers, reader.dropsDigests, &writer)
+        }
+    }
+
+    /// Trailers that stand as lines, "name: value" CR LF.
+    private func writeLines(_ lines: BufferPointer, _ dropsDigests: Bool, _ writer: inout ByteWriter) {
+        guard dropsDigests else {
+            writer.append(lines.readable, lines.count)
+            return
+        }
+        var at = 0
+        while let end = memchr(lines.readable + at, 0x0a, lines.count - at) {
+            let line = lines.readable + at
+            let count = end.assumingMemoryBound(to: UInt8.self) - line + 1
+            let colon = memchr(line, 0x3a, count)?.assumingMemoryBound(to: UInt8.self)
+            if !RequestCoding.describesCodedBytes(line, colon.map { $0 - line } ?? count) {
+                writer.append(line, count)
+            }
+            at += count
         }
     }
 

@@ -24,7 +24,9 @@ struct WebBridge {
     var response: GRPCWebResponseEncoder
     /// Follows the response's messages: a status of ours can stand between two.
     var frames = FrameScanner()
-    /// The response is a gRPC server's and has a body.
+    /// The response is a gRPC server's.
+    var isCall = false
+    /// It is, and has a body.
     var isOpen = false
     /// The response's head has a status already.
     var hasStatus = false
@@ -151,6 +153,7 @@ extension Worker {
                 bridge.pointee.hasStatus = true
             }
         }
+        bridge.pointee.isCall = isCall
         guard isCall else { return false }
         bridge.pointee.isOpen = !exchange.pointee.responseBody.isDone
         if bridge.pointee.isOpen {
@@ -168,7 +171,8 @@ extension Worker {
         _ exchange: ExchangePointer, _ field: Field, _ base: UnsafeMutablePointer<UInt8>,
         _ writer: inout ByteWriter
     ) -> Bool {
-        guard field.id == .contentType, let bridge = exchange.pointee.web?.bridge else { return false }
+        guard field.id == .contentType, let bridge = exchange.pointee.web?.bridge, bridge.pointee.isCall
+        else { return false }
         let value = field.value.bytes(in: base)
         guard let type = GRPCContentType(value), type.kind == .grpc else { return false }
         writer.append("content-type: ")

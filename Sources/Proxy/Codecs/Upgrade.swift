@@ -31,8 +31,9 @@ extension Worker {
     /// Decides on what the client asks for. False: refused.
     func prepareUpgrade(_ exchange: ExchangePointer) -> Bool {
         guard let route = exchange.route, let view = view(exchange) else { return false }
-        // An offer to go on in HTTP/2 may be ignored, and is not for the endpoint to hear.
-        if view.asksForH2C { return true }
+        // An offer to go on in HTTP/2 may be ignored, and is not for the endpoint to hear. So may any that
+        // comes with a body to be decoded first (RFC 9110 §7.8).
+        if view.asksForH2C || exchange.pointee.decoding != .none { return true }
         guard let token = view.field(named: "upgrade"), route.allowsUpgrade(to: token) else {
             fail(exchange, Failure(.upgradeNotAllowed, phase: .lookup))
             return false

@@ -94,6 +94,8 @@ struct BodyReader {
     var pings: PingsPointer?
     /// Trailers that came with the end of a stream, as lines; the reader's to give back.
     var trailers: BufferPointer?
+    /// The bytes go on in another coding: digests of those that came do not (RFC 9530 §3).
+    var dropsDigests = false
 
     var hasTrailers: Bool { framing == .chunked ? chunked.hasTrailers : trailers != nil }
 

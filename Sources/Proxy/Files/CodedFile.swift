@@ -52,7 +52,8 @@ extension Worker {
             guard let body = exchange.pointee.fileBody?.body, let encoder = exchange.pointee.encoder else {
                 return
             }
-            if client.pointee.transport.isBlocked {
+            // A head that stands in `output` goes in any case: it is not kept anywhere else.
+            if prefix == 0 && client.pointee.transport.isBlocked {
                 armDeadlines(exchange)
                 return
             }

@@ -88,7 +88,15 @@ extension Worker {
         func isDue(_ ms: UInt64) -> Bool { ms > 0 && nowMs >= ms }
         if isDue(record.pointee.settingsDueMs) {
             record.pointee.settingsDueMs = 0
-            if !record.pointee.session.settingsAreAcknowledged {
+            if record.pointee.session.settingsAreAcknowledged {
+                // Nothing is due any more.
+            } else if let client = record.pointee.client, let plan = listenerPlan(client),
+                client.pointee.transport.isBlocked || client.pointee.canRead
+            {
+                // It may be here and unread, as nothing is read while the client takes nothing: that has a
+                // deadline of its own.
+                record.pointee.settingsDueMs = nowMs &+ plan.headTimeoutMs
+            } else {
                 record.pointee.session.settingsTimedOut()
                 record.mark()
                 takeEvents(record)
