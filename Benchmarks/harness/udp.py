@@ -47,6 +47,7 @@ class UDP:
 
     metric = "cpu_us"
     unit = "CPU µs/round trip"
+    chart = "protocols.svg"
     digits = 1
     timed = True
     clients = 64
