@@ -547,7 +547,8 @@ def test_memory_is_bounded_with_100_000_sources(weir, udp_backend):
     eventually(lambda: counted() > sent * 0.9, "all are counted")
     assert w.metric("weir_listener_active_connections") <= 2000
     assert w.descriptors() <= descriptors + 2000
-    assert w.rss_kib() - before < 12 * 1024
+    # 8 KiB for each of the 2,000 sessions there may be, however many ask; a sanitizer build takes most of it.
+    assert w.rss_kib() - before < 16 * 1024
 
 
 # Reload and drain
