@@ -34,10 +34,10 @@ public struct Pipe: BitwiseCopyable, Sendable {
 
 /// Empty pipes kept for reuse. Owned by one thread.
 public struct PipePool: ~Copyable {
-    /// What is asked of the kernel for each pipe. Each wake-up of either peer costs more than moving what it
-    /// brings, so much is moved at a time: 1 MiB costs a third less per body than 512 KiB, and 64 KiB a
-    /// third more. It is the most an unprivileged user may ask for; one with many pipes gets less.
+    /// What is asked of the kernel for each pipe: each wake-up of either peer costs more than moving what it
+    /// brings. It is the most an unprivileged user may ask for.
     public static let capacityWanted: Int32 = 1 << 20
+    private static let capacityMin: Int32 = 64 << 10
     private static let keptMax = 128
     private var free: [Pipe] = []
     /// Pipes handed out.
@@ -54,7 +54,7 @@ public struct PipePool: ~Copyable {
         }
     }
 
-    /// An empty pipe; nil at the bound or when descriptors run short.
+    /// An empty pipe; nil at the bound, or when descriptors or what the kernel lends for pipes run short.
     public mutating func take() -> Pipe? {
         if inUse >= inUseMax { return nil }
         if let pipe = free.popLast() {
@@ -66,8 +66,13 @@ public struct PipePool: ~Copyable {
             $0.withMemoryRebound(to: Int32.self, capacity: 2) { weir_pipe($0) }
         }
         guard result == 0 else { return nil }
-        if weir_pipe_capacity(fds.1, Self.capacityWanted) < 0 {
-            _ = weir_pipe_capacity(fds.1, Self.capacityWanted / 8)
+        // An unprivileged user with many pipes is given some of 8 KiB, which cost more than copying.
+        if weir_pipe_capacity(fds.1, Self.capacityWanted) < 0,
+            weir_pipe_capacity(fds.1, Self.capacityMin) < 0
+        {
+            close(fds.0)
+            close(fds.1)
+            return nil
         }
         inUse += 1
         return Pipe(readEnd: fds.0, writeEnd: fds.1, count: 0)

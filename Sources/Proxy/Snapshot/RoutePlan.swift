@@ -1,7 +1,6 @@
 // A route with its policies, compiled.
 
 import Compression
-import HTTP1
 import HTTPModel
 import Resilience
 import Routing

@@ -5,13 +5,7 @@
 // Objects that live longer than a snapshot (endpoints, metrics) are shared between snapshots, so a
 // reload touches only what changed.
 
-import Balancing
-import Compression
-import HTTPModel
 import Reactor
-import Resilience
-import Routing
-import Telemetry
 
 /// Everything a worker needs to serve requests. Immutable.
 public final class Snapshot: Sendable {
