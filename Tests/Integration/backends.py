@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 
+from ports import free_port
 from wire import Ended, Malformed, Stream, eventually, head_bytes
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -62,7 +63,7 @@ class Connection(Stream):
 class Backend:
     """A threaded raw-socket server on a free port of the loopback."""
 
-    def __init__(self, script, host="127.0.0.1", port=0, backlog=1024, name="backend"):
+    def __init__(self, script, host="127.0.0.1", port=None, backlog=1024, name="backend"):
         self.script, self.name = script, name
         self.requests, self.partial, self.malformed = [], [], []
         self.connections: list[Connection] = []
@@ -70,7 +71,7 @@ class Backend:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.listener = socket.socket(family)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((host, port))
+        self.listener.bind((host, port or free_port()))
         self.listener.listen(backlog)
         self.host, self.port = self.listener.getsockname()[:2]
         self.stopped = False
@@ -205,9 +206,9 @@ class ProcessBackend:
         "b = Backend(reply, port=int(sys.argv[2])); print(b.port, flush=True); time.sleep(3600)\n"
     )
 
-    def __init__(self, port=0):
+    def __init__(self, port=None):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", self.SOURCE, os.path.dirname(__file__), str(port)], stdout=subprocess.PIPE)
+            [sys.executable, "-c", self.SOURCE, os.path.dirname(__file__), str(port or free_port())], stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
         self.endpoint = f"127.0.0.1:{self.port}"
 
@@ -226,13 +227,13 @@ class ProcessBackend:
 class UDPBackend:
     """A UDP server in a thread: reply(backend, data) gives the answer, or None, or a list of answers."""
 
-    def __init__(self, reply=None, host="127.0.0.1", port=0, name=b""):
+    def __init__(self, reply=None, host="127.0.0.1", port=None, name=b""):
         self.reply = reply or (lambda backend, data: backend.name + data)
         self.name = name
         self.seen: list[tuple[bytes, tuple]] = []  # data and where it came from
         self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        self.sock.bind((host, port))
+        self.sock.bind((host, port or free_port()))
         self.host, self.port = self.sock.getsockname()[:2]
         self.endpoint = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self.stopped = False
@@ -274,8 +275,6 @@ class UDPBackend:
 
 def closed_port() -> str:
     """An address nothing listens on (connections are refused)."""
-    from harness import free_port
-
     return f"127.0.0.1:{free_port()}"
 
 
@@ -284,7 +283,7 @@ class Blackhole:
 
     def __init__(self):
         self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener.bind(("127.0.0.1", free_port()))
         self.listener.listen(0)
         self.endpoint = "%s:%d" % self.listener.getsockname()
         self.fillers = []

@@ -8,7 +8,6 @@ wait is for a condition; nothing here sleeps for a guessed time.
 import copy
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -17,35 +16,12 @@ import threading
 import time
 
 import wire
+from ports import free_port
 from wire import eventually
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BINARY = os.path.abspath(os.environ.get("WEIR_BIN", os.path.join(ROOT, ".build/release/weir")))
 FULL = os.environ.get("WEIR_FULL") == "1"
-
-_taken: set[int] = set()
-_ports_lock = threading.Lock()
-
-
-_share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-_shares = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-
-
-def free_port() -> int:
-    """A port nobody listens on, outside the range the kernel hands to outgoing connections, and from the share of
-    this process where several run the suite together."""
-    with _ports_lock:
-        while True:
-            port = random.randrange(10000 + _share, 32000, _shares)
-            if port in _taken:
-                continue
-            with socket.socket() as probe:
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    continue
-            _taken.add(port)
-            return port
 
 
 def merge(base, over):

@@ -15,6 +15,7 @@ import tempfile
 import harness
 import wire
 from backends import Backend
+from ports import free_port
 from wire import eventually
 
 
@@ -23,7 +24,7 @@ class Peer:
 
     def __init__(self, name, backend, h2_backend=False, tls=None):
         self.name, self.folder = name, tempfile.mkdtemp(prefix="peer-")
-        self.port = harness.free_port()
+        self.port = free_port()
         self.address = ("127.0.0.1", self.port)
         command = getattr(self, f"_{name}")(harness.address_of(backend), h2_backend, tls)
         self.log = open(os.path.join(self.folder, "log"), "wb")

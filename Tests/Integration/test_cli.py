@@ -10,7 +10,8 @@ import pytest
 
 import wire
 from backends import recorder
-from harness import BINARY, free_port, proxy_to
+from harness import BINARY, proxy_to
+from ports import free_port
 from wire import eventually
 
 

@@ -17,7 +17,8 @@ import pytest
 import h2wire
 import wire
 from backends import answer, hang, serve
-from harness import assert_answers, assert_made_by_weir, free_port, listening_ports, proxy_to
+from harness import assert_answers, assert_made_by_weir, listening_ports, proxy_to
+from ports import free_port
 from wire import eventually, head_bytes
 
 TEXT = b"".join(b'{"id": %d, "name": "endpoint %d"}\n' % (i, i * 7919 % 1000) for i in range(40_000))

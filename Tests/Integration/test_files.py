@@ -18,7 +18,8 @@ import time
 import pytest
 
 import wire
-from harness import assert_made_by_weir, free_port, merge
+from harness import assert_made_by_weir, merge
+from ports import free_port
 from wire import eventually
 
 PAGE = b"<!doctype html><title>hello</title>\n"

@@ -9,7 +9,8 @@ import pytest
 
 import wire
 from backends import answer, serve
-from harness import assert_made_by_weir, free_port, proxy_to, tcp_to
+from harness import assert_made_by_weir, proxy_to, tcp_to
+from ports import free_port
 from wire import eventually
 
 

@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 import certs
 import harness
 from harness import BINARY
+from ports import free_port
 from test_tls import CLOSING, s_client, tls_to
 from wire import eventually
 
@@ -38,7 +39,7 @@ class OpenSSL:
     """`openssl ocsp` as the responder of a CA, on a port that stays the same."""
 
     def __init__(self, ca, signer=None):
-        self.ca, self.signer, self.port, self.process = ca, signer, harness.free_port(), None
+        self.ca, self.signer, self.port, self.process = ca, signer, free_port(), None
         self.index = os.path.join(ca.folder, "index.txt")
         open(self.index, "w").close()
         self.key = certs.write(os.path.join(ca.folder, "ca.key"), certs.pem_key(ca.key))

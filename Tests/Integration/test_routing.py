@@ -159,7 +159,7 @@ def test_unix_listener_and_endpoint(weir, backend, tmp_path):
 
 def test_ipv6(weir, backend):
     b = backend(host="::1")
-    from harness import free_port
+    from ports import free_port
     w = weir(proxy_to(b, listener={"address": f"[::1]:{free_port()}"}))
     seen = wire.Fields(map(tuple, json.loads(w.get("/").body)["fields"]))
     assert seen.get("X-Forwarded-For") == "::1"
@@ -167,7 +167,7 @@ def test_ipv6(weir, backend):
 
 def test_every_address_of_the_machine(weir, backend):
     """":PORT" is IPv4 and IPv6."""
-    from harness import free_port
+    from ports import free_port
     port = free_port()
     w = weir(proxy_to(backend(), listener={"address": f":{port}"}))
     for host in ("127.0.0.1", "::1"):

@@ -210,7 +210,8 @@ def nginx(tmp_path):
     """Debian's nginx serving files of sizes around Weir's buffer and splice thresholds."""
     import os
     import subprocess
-    from harness import free_port, listening_ports
+    from harness import listening_ports
+    from ports import free_port
 
     class Origin:
         files = {f"f{n}": (PATTERN * 8)[:n] for n in

@@ -12,8 +12,8 @@ import pytest
 
 import wire
 from backends import answer, fixed, hang, serve
-from harness import (BINARY, FULL, Load, assert_answers, assert_made_by_weir, free_port, listening_ports,
-                     merge, proxy_to)
+from harness import BINARY, FULL, Load, assert_answers, assert_made_by_weir, listening_ports, merge, proxy_to
+from ports import free_port
 from wire import Ended, eventually, head_bytes
 
 

@@ -183,7 +183,7 @@ def test_proxy_header_sent(weir, backend, version):
 @pytest.mark.parametrize("version, expected", [
     ("v1", b"PROXY TCP6 ::1 ::1 %d %d\r\n"), ("v2", None)])
 def test_proxy_header_sent_ipv6(weir, backend, version, expected):
-    from harness import free_port
+    from ports import free_port
     b = backend(lambda c: c.backend.requests.append(c.rest()))
     w = weir(tcp_to(b, service={"proxy-protocol": version}, listener={"address": f"[::1]:{free_port()}"}))
     stream = w.connect()

@@ -16,7 +16,8 @@ import pytest
 
 import wire
 from backends import UDPBackend, closed_port
-from harness import BINARY, free_port, proxy_to, tcp_to, udp_to
+from harness import BINARY, proxy_to, tcp_to, udp_to
+from ports import free_port
 from wire import eventually
 
 SOON = {"timeout": {"idle": "300ms"}}
