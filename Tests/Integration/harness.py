@@ -221,7 +221,9 @@ class Weir:
         if not os.path.exists(self.access_path):
             return []
         with open(self.access_path) as file:
-            return [json.loads(line) for line in file if line.endswith("\n")]
+            # At once: a line that is read in two pieces, as it is being written, would look like two.
+            whole, _, _ = file.read().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def wait_records(self, count: int) -> list[dict]:
         return eventually(lambda: (lines := self.access_log()) and len(lines) >= count and lines,

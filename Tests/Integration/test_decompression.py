@@ -406,7 +406,9 @@ def test_a_slow_endpoint_holds_the_decoder_back(weir, backend, coding):
     before = w.rss_kib()
     body = bomb(coding, 128)
     stream = w.connect()
-    stream.send(head_bytes("POST / HTTP/1.1", [("Content-Encoding", coding), ("Content-Length", len(body))]) + body)
+    sender = threading.Thread(target=stream.send, args=(head_bytes(
+        "POST / HTTP/1.1", [("Content-Encoding", coding), ("Content-Length", len(body))]) + body,))
+    sender.start()
     # Quiet: the socket to the endpoint is full, and the worker has nothing to do.
     def turns():
         first = w.metric("weir_worker_busy_seconds_total")
@@ -415,6 +417,7 @@ def test_a_slow_endpoint_holds_the_decoder_back(weir, backend, coding):
     eventually(lambda: turns() < 0.1, "the worker rests")
     assert w.rss_kib() - before < 48 * 1024
     go.set()
+    sender.join()
     assert stream.response().status == 200 and got == [128 * MIB]
 
 

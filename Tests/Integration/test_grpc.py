@@ -330,7 +330,8 @@ def test_deadline_is_lowered_for_each_attempt(weir):
         with h2wire.connect(w.address) as s:
             assert status_of(call(s, "20S")) == CODE.OK
         first, second = (told(seen[2]) for seen in origin.seen)
-        assert second <= first - 0.29
+        # Weir reads its clock once a turn of the loop.
+        assert second <= first - 0.25
 
 
 @pytest.mark.parametrize("timeout", ["0S", "0n", "00000000H"])
