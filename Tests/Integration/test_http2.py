@@ -16,7 +16,7 @@ import pytest
 import h2cases
 import h2wire
 import wire
-from backends import answer, hang, mirror, once, serve
+from backends import answer, fixed, hang, mirror, once, serve
 from h2wire import SETTINGS, WINDOW, frame
 from harness import ROOT, proxy_to
 from wire import eventually
@@ -81,7 +81,7 @@ def test_response_keeps_to_the_window_of_its_stream(weir, backend, window):
 def test_response_keeps_to_the_window_of_the_connection(weir, backend):
     """Several streams together use no more than the connection's window, and all end when it opens."""
     body = b"x" * 50_000
-    w = weir(proxy_to(backend(once(answer(body), "hold"))))
+    w = weir(proxy_to(backend(fixed(answer(body)))))
     with h2wire.connect(w.address, credit=False, INITIAL_WINDOW_SIZE=1 << 20) as s:
         states = [s.request(f"/{n}") for n in range(4)]
         s.until(lambda: sum(state.count for state in states) == WINDOW, "the whole window is used")

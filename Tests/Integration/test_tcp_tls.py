@@ -54,7 +54,7 @@ def test_bytes_pass_both_ways(weir, backend, ca, listener, service):
     # One thread for both: a TLS connection of Python is not for two at a time.
     sock.setblocking(False)
     digest, written, left = hashlib.blake2b(), 0, len(sent)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while left:
         assert time.monotonic() < deadline, f"stuck with {left} bytes left"
         moved = 0
