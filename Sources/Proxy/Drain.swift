@@ -12,25 +12,28 @@ extension Worker {
     /// one finds us still here. Idle ones get a moment before they are closed.
     static let drainIdleGraceMs: UInt64 = 1_000
     private static let drainStepMs: UInt64 = 50
+    /// How long handshakes that have begun may take: enough within a site.
+    private static let drainHandshakesMs: UInt64 = 10
 
     func startDraining() {
         guard !isDraining else { return }
         isDraining = true
         status.isDraining.store(true, ordering: .releasing)
         drainStartedMs = nowMs
-        acceptTheRest()
+        acceptNoMore()
         sessions.each {
             // One that ended earlier in this turn is still in its slot, and belongs to nobody.
             if let client = $0.pointee.client, client.pointee.session == $0 { shutDown($0) }
         }
-        stopListening(keepingDatagrams: true)
-        timers.arm(acceptTimer, atMs: nowMs + Self.drainStepMs)
+        drainSweepMs = nowMs + Self.drainHandshakesMs
+        timers.arm(acceptTimer, atMs: drainSweepMs)
     }
 
     func continueDraining() {
         guard nowMs >= drainSweepMs else { return }
         drainSweepMs = nowMs + Self.drainStepMs
         timers.arm(acceptTimer, atMs: drainSweepMs)
+        acceptTheRest()
         let elapsedMs = nowMs &- drainStartedMs
         sayGoingAway()
         if elapsedMs >= Self.drainIdleGraceMs { closeIdleClients() }

@@ -85,6 +85,9 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
     /// Ends our direction; the peer sees end of stream.
     public func shutdownWrite() { _ = shutdown(fd, Int32(SHUT_WR)) }
 
+    /// Has a listening TCP socket ignore who begins a handshake now; clients try again after a second.
+    public func dropNewHandshakes() { _ = weir_drop_new_handshakes(fd) }
+
     /// Ends a listening socket while its descriptor stays open: new connections are refused.
     public func shutdownListening() { _ = shutdown(fd, Int32(SHUT_RD)) }
 

@@ -259,7 +259,7 @@ class Session:
             return True
         if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
             return True
-        return bool(select.select([self.sock], [], [], 0)[0])
+        return self.sock.fileno() >= 0 and bool(select.select([self.sock], [], [], 0)[0])
 
     def fill(self, count, timeout) -> bool:
         while len(self.buffer) < count:

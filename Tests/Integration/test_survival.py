@@ -280,11 +280,13 @@ def test_check_command(tmp_path):
 
 # Stopping
 
-def test_sigterm_under_load_fails_nothing(weir, backend):
-    """Every request the backend saw is answered in full; the process ends by itself with 0."""
+@pytest.mark.parametrize("per_connection", [1, 20])
+def test_sigterm_under_load_fails_nothing(weir, backend, per_connection):
+    """Every request the backend saw is answered in full, also over connections that are just being made; the process
+    ends by itself with 0."""
     b = backend(fixed(answer(b"x" * 2000)))
     w = weir(proxy_to(b, drain="10s"))
-    with Load(w.address, threads=4, per_connection=20) as load:
+    with Load(w.address, threads=4, per_connection=per_connection) as load:
         load.wait_done(200)
         w.signal(signal.SIGTERM)
         assert w.wait_exit() == 0

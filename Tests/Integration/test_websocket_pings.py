@@ -257,7 +257,7 @@ def test_slow_reader_on_its_way_to_the_ping(weir, backend):
         for _ in range(60):
             c.send(frame(BINARY, b"x" * 65_000, mask=False))
         c.wait_end()
-    w = weir(config(backend(script), **{"pong-timeout": "1s"}))
+    w = weir(config(backend(script), **{"pong-timeout": "2s"}))
     stream = opened(w)
     count = 0
     while count < 60:
@@ -266,7 +266,7 @@ def test_slow_reader_on_its_way_to_the_ping(weir, backend):
             stream.send(frame(PONG, payload))
         else:
             count += 1
-            time.sleep(0.05)
+            time.sleep(0.08)
     stream.send(frame(PONG, pinged(stream.exactly)))
     pinged(stream.exactly)
 

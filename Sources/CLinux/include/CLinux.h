@@ -34,6 +34,10 @@ int weir_pipe_capacity(int fd, int bytes);
 /// Moves bytes between a socket and a pipe without copying; more: hint that more follows.
 ssize_t weir_splice(int from, int to, size_t bytes, int more);
 
+/// Has a listening TCP socket drop the first packet of every new handshake; those under way complete.
+/// 0, or -1 with errno.
+int weir_drop_new_handshakes(int fd);
+
 /// openat2(2): opens for reading, non-blocking and close-on-exec, a path that stays below a folder;
 /// links: 0 symbolic links may lead anywhere, 1 only below the folder, 2 there may be none.
 int weir_open_below(int folder, const char *path, int links);

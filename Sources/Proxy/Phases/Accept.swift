@@ -117,8 +117,17 @@ extension Worker {
         }
     }
 
-    /// The end of accepting: what already waits in the backlog is taken, and then the sockets end, so
-    /// that whoever comes later is refused at once (or reaches our successor) instead of waiting.
+    /// The beginning of the end of accepting. Between the last accept and the end of a socket another
+    /// connection may come to its backlog, and would be reset: no handshake begins from here on.
+    func acceptNoMore() {
+        for entry in listening {
+            guard let sockets = entry.sockets, !sockets.isDatagram else { continue }
+            sockets.socket(worker: index).dropNewHandshakes()
+        }
+    }
+
+    /// The end of accepting: what waits in the backlog is taken, and then the sockets end, so that
+    /// whoever comes later is refused at once (or reaches our successor) instead of waiting.
     func acceptTheRest() {
         for i in listening.indices {
             guard let sockets = listening[i].sockets, !sockets.isDatagram else { continue }
@@ -131,6 +140,7 @@ extension Worker {
             }
             socket.shutdownListening()
         }
+        stopListening(keepingDatagrams: true)
     }
 
     private func pauseAccepting(error: Int32) {
