@@ -5,6 +5,7 @@ process's behalf included), not from the 10 ms ticks of /proc/PID/stat; those gi
 system. What others took of a core is what /proc/stat says was not idle minus what we know our own processes ran.
 """
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -131,6 +132,25 @@ def _first_line(text):
     return text.splitlines()[0] if text else ""
 
 
+_CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
+
+
+@contextlib.contextmanager
+def congestion_control(name):
+    """The kernel's choice for new sockets, while this lasts (needs root); None leaves it as it is."""
+    with open(_CONGESTION) as file:
+        before = file.read()
+    if name:
+        with open(_CONGESTION, "w") as file:
+            file.write(name)
+    try:
+        yield
+    finally:
+        if name:
+            with open(_CONGESTION, "w") as file:
+                file.write(before)
+
+
 def describe(root, programs):
     """The machine, the programs and the commit, for the head of a results file."""
     with open("/proc/cpuinfo") as file:
@@ -139,7 +159,7 @@ def describe(root, programs):
         memory_kib = int(next(line for line in file if line.startswith("MemTotal")).split()[1])
     with open("/etc/os-release") as file:
         system = next(line.split("=", 1)[1].strip().strip('"') for line in file if line.startswith("PRETTY_NAME"))
-    with open("/proc/sys/net/ipv4/tcp_congestion_control") as file:
+    with open(_CONGESTION) as file:
         congestion = file.read().strip()
     changed = _run("git", "-C", root, "status", "--porcelain", "--untracked-files=no")
     return {
