@@ -51,8 +51,8 @@ public struct EndpointCell: CounterCell {
     static var closed: Int { 5 }
     static var bytesSent: Int { 6 }
     static var bytesReceived: Int { 7 }
-    static var connect: Int { 8 }
-    static var reasons: Int { connect + HistogramWords.wordCount }
+    static var connect: HistogramWords { HistogramWords(buckets: 8, sum: 8 + LatencyBuckets.count) }
+    static var reasons: Int { connect.sum + 1 }
     public static var wordCount: Int { reasons + Reason.allCases.count }
 
     @usableFromInline let words: UnsafeMutablePointer<Atomic<UInt64>>
@@ -77,7 +77,7 @@ public struct EndpointCell: CounterCell {
     /// A connection was established; `connectUs` from connect(2) to writable, microseconds.
     public func connectionOpened(connectUs: UInt64) {
         words.increment(Self.opened)
-        HistogramWords.observe(words, at: Self.connect, us: connectUs)
+        Self.connect.observe(words, us: connectUs)
     }
 
     /// An established connection was closed. When it was idle, call `idleTaken(reused: false)` too.

@@ -42,14 +42,18 @@ public enum LatencyBuckets {
     }
 }
 
-/// Where a histogram's words stand in a cell: buckets, then the sum.
-enum HistogramWords {
-    static var wordCount: Int { LatencyBuckets.count + 1 }
+/// Where a histogram's words stand in a cell.
+struct HistogramWords {
+    /// The first bucket.
+    var buckets: Int
+    /// From one bucket to the next.
+    var step = 1
+    var sum: Int
 
     @inline(__always)
-    static func observe(_ words: UnsafeMutablePointer<Atomic<UInt64>>, at first: Int, us: UInt64) {
-        words.increment(first &+ LatencyBuckets.index(us: us))
-        words.add(first &+ LatencyBuckets.count, us)
+    func observe(_ words: UnsafeMutablePointer<Atomic<UInt64>>, us: UInt64) {
+        words.increment(buckets &+ step &* LatencyBuckets.index(us: us))
+        words.add(sum, us)
     }
 }
 
@@ -68,9 +72,9 @@ public struct HistogramValues: Sendable, Equatable {
         self.sumUs = sumUs
     }
 
-    init<Cell>(_ block: CounterBlock<Cell>, at first: Int) {
+    init<Cell>(_ block: CounterBlock<Cell>, at words: HistogramWords) {
         self.init(
-            buckets: (0..<LatencyBuckets.count).map { block.sum(first + $0) },
-            sumUs: block.sum(first + LatencyBuckets.count))
+            buckets: (0..<LatencyBuckets.count).map { block.sum(words.buckets + words.step * $0) },
+            sumUs: block.sum(words.sum))
     }
 }

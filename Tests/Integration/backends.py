@@ -97,6 +97,9 @@ class Backend:
             self.script(connection)
         except (Ended, Malformed, OSError):
             pass  # recorded by request(); the peer leaving is a normal end of a script
+        except ValueError:
+            if not self.stopped:  # what Python says of a socket that stop() has closed
+                raise
         finally:
             connection.close()
 

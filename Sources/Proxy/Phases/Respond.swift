@@ -192,7 +192,8 @@ extension Worker {
 
     /// Whether the route wants this status tried elsewhere, and that is under way.
     private func retryStatus(_ exchange: ExchangePointer, _ status: UInt16) -> Bool {
-        guard let route = exchange.route, let service = exchange.service,
+        // StatusSet has only those: a look at the route's rules is not for every response.
+        guard status >= 500, let route = exchange.route, let service = exchange.service,
             route.retry.statuses.contains(status)
         else { return false }
         let facts = AttemptFacts(

@@ -39,13 +39,13 @@ extension Worker {
     }
 
     private func adopt(_ exchange: ExchangePointer, _ route: RoutePlan, _ snapshot: Snapshot) {
-        exchange.pointee.counters = route.metrics.cell(worker: index)
+        exchange.pointee.counters = route.counters[index]
         exchange.pointee.headTimeoutMs = route.headTimeoutMs
         exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
         exchange.pointee.hasResponseRules = route.responseRules != nil
-        exchange.pointee.compresses = route.compression != nil
+        exchange.pointee.compresses = route.compresses
         exchange.pointee.bridgesWeb = route.bridgesWeb
-        if case .forward = route.action { exchange.pointee.decompresses = route.decompression != nil }
+        if case .forward = route.action { exchange.pointee.decompresses = route.decompresses }
         switch route.action {
         case .forward(let serviceID), .files(let serviceID):
             exchange.pointee.lentService = snapshot.lentServices[serviceID]

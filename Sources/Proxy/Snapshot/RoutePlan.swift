@@ -18,18 +18,28 @@ public enum RouteAction: Sendable {
 
 /// A route with its policies, compiled.
 public final class RoutePlan: Sendable {
-    public let name: StaticBytes
-    public let action: RouteAction
-    /// The request target sent upstream; nil: as received.
-    public let rewrite: Rewrite?
-    public let requestRules: FieldRules?
-    public let responseRules: FieldRules?
+    // What every request reads stands together, in as few cache lines as it takes: a thousand routes
+    // do not stay in the caches.
+
+    /// The cells of `metrics`.
+    let counters: CellTable<RouteCell>
     /// Longest wait for the response head, once the request was sent.
     public let headTimeoutMs: UInt64
     /// Longest pause within a response body.
     public let idleTimeoutMs: UInt64
+    let compresses: Bool
+    let decompresses: Bool
+    /// gRPC-Web requests are forwarded as gRPC.
+    public let bridgesWeb: Bool
+    public let requestRules: FieldRules?
+    public let responseRules: FieldRules?
     /// Longest whole exchange; 0: none.
     public let totalTimeoutMs: UInt64
+    public let action: RouteAction
+    /// The request target sent upstream; nil: as received.
+    public let rewrite: Rewrite?
+
+    public let name: StaticBytes
     /// Longest silence on a connection that was upgraded.
     public let upgradedIdleMs: UInt64
     public let retry: RetryPolicy
@@ -41,8 +51,6 @@ public final class RoutePlan: Sendable {
     public let pings: PingPlan?
     /// Which responses are compressed; nil: none.
     public let compression: CompressionRule?
-    /// gRPC-Web requests are forwarded as gRPC.
-    public let bridgesWeb: Bool
     /// Bounds of request bodies that are decoded; nil: they go as they come.
     public let decompression: DecoderLimits?
     public let metrics: RouteMetrics
@@ -54,6 +62,9 @@ public final class RoutePlan: Sendable {
         pings: PingPlan? = nil, compression: CompressionRule? = nil, bridgesWeb: Bool = false,
         decompression: DecoderLimits? = nil, metrics: RouteMetrics
     ) {
+        counters = metrics.cells
+        compresses = compression != nil
+        decompresses = decompression != nil
         self.name = StaticBytes(name)
         self.action = action
         self.rewrite = rewrite
