@@ -1,5 +1,6 @@
 """UDP: sessions by source, balancing, answers, ends, limits; with DNS servers and clients people use."""
 
+import json
 import os
 import random
 import resource
@@ -654,13 +655,12 @@ def test_status_shows_sessions(weir, udp_backend):
     client = wire.datagrams(w.address)
     for _ in range(3):
         ask(client, b"x")
-    import json
-    def shown():
-        return json.loads(w.ask_admin("/api/v1/status").body)["listeners"][0]
     # Answers are counted once they have been sent.
-    listener = eventually(lambda: (now := shown())["datagrams_out"] == 3 and now, "three answers are counted")
+    eventually(lambda: w.metric("weir_listener_datagrams_sent_total") == 3, "three answers are counted")
+    status = json.loads(w.ask_admin("/api/v1/status").body)
+    listener = status["listeners"][0]
     assert listener["protocol"] == "udp" and listener["active"] == 1
-    assert listener["datagrams_in"] == 3 and listener["datagrams_dropped"] == {}
+    assert listener["datagrams_in"] == listener["datagrams_out"] == 3 and listener["datagrams_dropped"] == {}
     limits = {limit["name"]: limit for limit in status["limits"]}
     assert limits["listeners.udp.sessions"] == {"name": "listeners.udp.sessions", "used": 1, "max": 10000}
     text = w.ask_admin("/api/v1/status?format=text").body.decode()
