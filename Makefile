@@ -13,7 +13,7 @@ WEIR := .build/release/weir
 FORMATTED := Sources Tests Fuzz Package.swift
 
 # The suite waits more than it computes: processes share it, a file is one's own.
-PROCESSES ?= 4
+PROCESSES ?= 3
 PYTEST := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -n $(PROCESSES) --dist loadfile
 FUZZ_SECONDS ?= 10
 # Heap allocations per proxied request that are allowed in steady state (Benchmarks/allocations).
