@@ -8,6 +8,7 @@ import Compression
 import Configuration
 import HTTP1
 import HTTP2
+import HTTPModel
 import Proxy
 import Reactor
 import Resilience
@@ -128,8 +129,8 @@ private struct RouteCompiler {
         case .prefix(let from, let to):
             compiled.rewrite = .prefix(from: StaticBytes(from.value), to: StaticBytes(to.value))
         }
-        compiled.requestRules = rules(route.headers.request, &errors)
-        compiled.responseRules = rules(route.headers.response, &errors)
+        compiled.requestRules = rules(route.headers.request, .request, &errors)
+        compiled.responseRules = rules(route.headers.response, .response, &errors)
         return compiled
     }
 
@@ -156,7 +157,9 @@ private struct RouteCompiler {
             ? "DNS:" + text.value.dropFirst(4).lowercased() : text.value
     }
 
-    private func rules(_ changes: Route.Changes, _ errors: inout [ConfigurationError]) -> FieldRules? {
+    private func rules(
+        _ changes: Route.Changes, _ direction: FieldRules.Direction, _ errors: inout [ConfigurationError]
+    ) -> FieldRules? {
         if changes.isEmpty { return nil }
         func compile(_ fields: [Route.Changes.Field]) -> [FieldRules.Rule] {
             fields.compactMap { field in
@@ -166,7 +169,8 @@ private struct RouteCompiler {
             }
         }
         return FieldRules(
-            set: compile(changes.set), add: compile(changes.add), remove: changes.remove.map(\.value))
+            set: compile(changes.set), add: compile(changes.add), remove: changes.remove.map(\.value),
+            direction: direction)
     }
 
     /// Parses a text, turning what is wrong with it into an error at its place.
@@ -282,7 +286,9 @@ struct SnapshotBuilder {
     private func plan(_ route: Route, _ compiled: CompiledRoutes.Compiled, _ objects: inout LongLivedObjects)
         -> RoutePlan
     {
-        let compression = route.compression.map { CompressionRule($0) }
+        // Where rules say what Content-Encoding is, it is not ours to say.
+        let isCodingRuled = compiled.responseRules?.governs("content-encoding") ?? false
+        let compression = isCodingRuled ? nil : route.compression.map { CompressionRule($0) }
         let action: RouteAction
         var serviceName = "-"
         switch compiled.action {

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+import h2wire
 import wire
-from backends import answer, fixed, serve
+import wswire
+from backends import answer, closed_port, fixed, serve
 from harness import proxy_to
 
 
@@ -132,3 +134,148 @@ def test_request_id_reaches_log_and_client(weir, backend):
     w = weir(proxy_to(closed_port()))
     response = w.get("/")
     assert response.get("X-Request-Id") == w.wait_records(1)[0]["id"]
+
+
+# Rules run last, over every field of a head, whoever wrote it.
+
+OURS = {"X-Forwarded-For": "rule", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "rule", "Forwarded": "for=rule",
+        "X-Real-IP": "rule"}
+FORGED = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-Proto", "wss"), ("forwarded", "for=203.0.113.9")]
+ALL_FORWARDED = {"forwarded": {"x-forwarded": True, "forwarded": True, "via": True}}
+
+
+def request_rules(**changes):
+    return {"route": {"headers": {"request": changes}}, **ALL_FORWARDED}
+
+
+@pytest.mark.parametrize("client", ["http1", "http2"])
+@pytest.mark.parametrize("trusted", [[], ["127.0.0.0/8"]])
+def test_request_rules_see_what_weir_writes(weir, backend, client, trusted):
+    w = weir(proxy_to(backend(), **request_rules(set=OURS, remove=["Via", "User-Agent"]),
+                      **{"client-address": {"trusted": trusted}}))
+    sent = [("User-Agent", "u"), ("Via", "1.0 other"), ("X-Real-IP", "203.0.113.9"), *FORGED]
+    if client == "http1":
+        seen = received(w.get("/", sent))
+    else:
+        with h2wire.connect(w.address) as session:
+            state = session.fetch("/", fields=[(n.lower(), v) for n, v in sent])
+            seen = wire.Fields(map(tuple, json.loads(state.body)["fields"]))
+    for name, value in OURS.items():
+        assert seen.all(name) == [value], name
+    assert "Via" not in seen and "User-Agent" not in seen
+
+
+DATED = ("Date", "Sat, 21 Nov 2026 04:00:00 GMT")
+CHANGES = {"set": {"Server": "mine", "Location": "/y", "Content-Type": "text/x"}, "remove": ["Date", "X-Powered-By"],
+           "add": {"Vary": "Origin", "Strict-Transport-Security": "max-age=1"}}
+
+
+def answering(kind, backend, folder):
+    """A configuration whose one route answers in the given way."""
+    (folder / "f.txt").write_text("file\n" * 400)
+    (folder / "d").mkdir(exist_ok=True)
+    endpoint = backend(fixed(answer(b"x" * 2000, fields=[
+        DATED, ("Server", "origin"), ("Content-Type", "text/plain"), ("Location", "/z"), ("X-Powered-By", "p"),
+        ("Strict-Transport-Security", "max-age=2")])))
+    route = {
+        "endpoint": {"service": "origin"},
+        "compressed": {"service": "origin", "compression": "on"},
+        "respond": {"respond": {"status": 200, "body": "hello", "type": "text/plain"}},
+        "redirect": {"redirect": {"to": "/x"}},
+        "refused": {"service": "gone"},
+        **dict.fromkeys(["file", "file-compressed", "file-missing", "file-method", "folder", "range"],
+                        {"service": "files"}),
+    }[kind]
+    if kind == "file-compressed":
+        route = {**route, "compression": "on"}
+    config = {
+        "listeners": {"web": {"address": None}},
+        "routes": [{"name": "all", "match": {"path": "/*"}, **route, "headers": {"response": CHANGES}}],
+        "services": {"origin": {"endpoints": [endpoint.endpoint]}, "files": {"files": {"root": str(folder)}},
+                     "gone": {"endpoints": [closed_port()]}}}
+    return config
+
+
+ANSWERS = {"endpoint": 200, "compressed": 200, "respond": 200, "redirect": 308, "refused": 502, "file": 200,
+           "file-compressed": 200, "file-missing": 404, "file-method": 405, "folder": 301, "range": 206}
+
+
+@pytest.mark.parametrize("client", ["http1", "http2"])
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_response_rules_see_every_field(weir, backend, tmp_path, kind, client):
+    w = weir(answering(kind, backend, tmp_path))
+    target = {"folder": "/d", "file-missing": "/no"}.get(kind, "/f.txt")
+    method = "POST" if kind == "file-method" else "GET"
+    fields = [("accept-encoding", "gzip")] + ([("range", "bytes=1-2")] if kind == "range" else [])
+    if client == "http1":
+        response = w.get(target, fields, method=method)
+        status, got = response.status, response.fields
+    else:
+        with h2wire.connect(w.address) as session:
+            state = session.fetch(target, fields=fields, method=method)
+        status, got = state.status, wire.Fields(f for f in state.head if not f[0].startswith(":"))
+    assert status == ANSWERS[kind]
+    assert got.all("Server") == ["mine"]
+    assert got.all("Location") == ["/y"]
+    assert got.all("Content-Type") == ["text/x"]
+    assert got.all("Strict-Transport-Security") == ["max-age=1"]
+    assert "Origin" in got.all("Vary")
+    assert "Date" not in got and "X-Powered-By" not in got
+    if "compressed" in kind:
+        assert got.get("Content-Encoding") == "gzip" and "accept-encoding" in map(str.lower, got.all("Vary"))
+    if kind == "file-method":
+        assert got.get("Allow") == "GET, HEAD, OPTIONS"
+
+
+def test_weirs_diagnosis_can_be_taken_out(weir):
+    """Proxy-Status and X-Request-Id are fields like any other; the log says it all the same."""
+    w = weir(proxy_to(closed_port(), route={"headers": {"response": {"remove": ["Proxy-Status", "X-Request-Id"]}}}))
+    response = w.get("/")
+    assert response.status == 502
+    assert "Proxy-Status" not in response.fields and "X-Request-Id" not in response.fields
+    assert w.wait_records(1)[0]["reason"] == "connect-refused"
+
+
+def test_several_ranges_and_a_type_of_the_rules(weir, tmp_path):
+    """Parts need the type that says where they begin: with another one the file goes whole."""
+    (tmp_path / "f").write_bytes(b"0123456789" * 1000)
+    w = weir({"listeners": {"web": {"address": None}}, "services": {"files": {"files": {"root": str(tmp_path)}}},
+              "routes": [{"name": "all", "service": "files",
+                          "headers": {"response": {"set": {"Content-Type": "text/x"}}}}]})
+    response = w.get("/f", [("Range", "bytes=0-0,5000-5001")])
+    assert (response.status, response.body) == (200, b"0123456789" * 1000)
+    assert response.fields.all("Content-Type") == ["text/x"]
+
+
+def test_no_compression_where_rules_name_the_coding(weir, backend):
+    w = weir(proxy_to(backend(fixed(answer(b"a" * 5000, fields=[("Content-Type", "text/plain")]))),
+                      route={"compression": "on", "headers": {"response": {"remove": ["Content-Encoding"]}}}))
+    response = w.get("/", [("Accept-Encoding", "gzip")])
+    assert response.body == b"a" * 5000 and "Content-Encoding" not in response.fields
+
+
+def test_rules_and_interim_responses(weir, backend):
+    """What is not for the client does not reach it in a 103 either; nothing is added to one."""
+    data = (b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nX-Secret: 1\r\n\r\n" + answer(fields=[("X-Secret", "2")]))
+    w = weir(proxy_to(backend(fixed(data)), route={"headers": {"response": {
+        "remove": ["X-Secret"], "set": {"X-Frame-Options": "DENY"}}}}))
+    response = w.get("/")
+    assert [(m.status, list(m.fields)) for m in response.interim] == [(103, [("Link", "</a.css>")])]
+    assert "X-Secret" not in response.fields and response.get("X-Frame-Options") == "DENY"
+
+
+def test_rules_and_websockets(weir, backend):
+    """Upgrade and Connection are Weir's; everything else about a handshake can be changed."""
+    heads = []
+
+    def script(c):
+        heads.append(c.request())
+        c.send(wswire.agree(heads[0], [("X-Powered-By", "p"), ("Server", "origin")]))
+        c.wait_end()
+    w = weir(proxy_to(backend(script), route={"headers": {
+        "request": {"set": {"X-Forwarded-Proto": "wss"}, "remove": ["Via"]}, "response": CHANGES}}))
+    response = wswire.opened(w.connect())
+    assert heads[0].fields.all("X-Forwarded-Proto") == ["wss"] and "Via" not in heads[0].fields
+    for message in (heads[0], response):
+        assert len(message.fields.all("Upgrade")) == len(message.fields.all("Connection")) == 1
+    assert response.fields.all("Server") == ["mine"] and "X-Powered-By" not in response.fields

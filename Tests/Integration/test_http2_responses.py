@@ -336,3 +336,14 @@ def test_endless_interim_and_control_frames_of_an_endpoint_are_bounded(weir):
         except wire.Ended:
             pass
         assert w.rss_kib() - before < 16 * 1024
+
+
+def test_rules_see_every_field_of_a_request(weir):
+    """Rules run over the fields Weir writes before they become a stream's (test_fields.py has the rest)."""
+    with Origin() as origin:
+        w = weir(proxy_to(origin, service={"protocol": "h2"}, route={"headers": {"request": {
+            "set": {"X-Forwarded-Proto": "https", "X-Forwarded-For": "rule", "Host": "b.example"}, "remove": ["Via"]}}}))
+        assert w.get("/", [("X-Forwarded-Proto", "wss")]).status == 200
+        head = origin.seen[0][2].head
+    assert head.all("x-forwarded-proto") == ["https"] and head.all("x-forwarded-for") == ["rule"]
+    assert head.all(":authority") == ["b.example"] and "via" not in head and "host" not in head

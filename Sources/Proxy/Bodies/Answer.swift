@@ -31,9 +31,6 @@ extension Worker {
                 body = chosenBody(exchange, coded, status: status, type: contentType, plain, &writer)
             }
         }
-        if let rules = exchange.route?.responseRules, let view = view(exchange) {
-            writeRules(rules, exchange, view, &writer)
-        }
         endAnswer(exchange, status, body?.bytes, &writer)
     }
 

@@ -51,9 +51,10 @@ extension Worker {
         writer.append("\r\n")
     }
 
-    /// Ends a response head: the body's framing, and what happens to the connection where the version's
-    /// default is the other thing.
+    /// Ends a response head: the rules of the route, which see every field there is; then the body's framing,
+    /// and what happens to the connection where the version's default is the other thing.
     func endResponseHead(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
+        if exchange.pointee.hasResponseRules { applyResponseRules(exchange, &writer) }
         if exchange.pointee.client.pointee.transport.isStream { return }
         if exchange.pointee.clientChunked { writer.append("transfer-encoding: chunked\r\n") }
         if exchange.pointee.upgrade == .open {

@@ -73,10 +73,6 @@ extension Worker {
                 message: UnsafeBufferPointer(start: start, count: message.count), kind: kind, &writer)
         }
         writeFailureFields(exchange, failure.reason, &writer)
-        // A page of another origin is shown nothing of an answer without the fields of CORS.
-        if kind != .grpc, let rules = exchange.route?.responseRules, let view = view(exchange) {
-            writeRules(rules, exchange, view, &writer)
-        }
         endAnswer(exchange, 200, nil, &writer)
     }
 }

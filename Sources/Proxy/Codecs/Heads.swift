@@ -67,12 +67,11 @@ extension Worker {
             }
             let name = view.bytes + Int(field.nameOffset)
             if decodes, RequestCoding.describesCodedBytes(name, Int(field.nameCount)) { continue }
-            if let rules, rules.drops(name, Int(field.nameCount)) { continue }
             if isCall && writeCallField(exchange, field, view.bytes, &writer) { continue }
             writer.appendField(field, view.bytes)
         }
         writeForwarding(exchange, view, forwarding, &writer)
-        if let rules { writeRules(rules, exchange, view, &writer) }
+        if let rules { apply(rules, from: written.fieldsStart, exchange, view, &writer) }
         return written
     }
 
@@ -150,19 +149,16 @@ extension Worker {
         _ compression: CompressionDecision, _ writer: inout ByteWriter
     ) {
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
-        if exchange.pointee.hasResponseRules || compression.changesFields || exchange.pointee.web != nil {
-            let rules = exchange.route?.responseRules
+        if compression.changesFields || exchange.pointee.web != nil {
             var compression = compression
             for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
                 let field = fieldScratch[i]
-                if let rules, rules.drops(base + Int(field.nameOffset), Int(field.nameCount)) { continue }
                 if exchange.pointee.web != nil && writeBridgedType(exchange, field, base, &writer) {
                     continue
                 }
                 compression.write(field, base, &writer)
             }
             compression.writeAdded(&writer)
-            if let rules, let view = view(exchange) { writeRules(rules, exchange, view, &writer) }
         } else {
             writeFields(of: head, base, &writer)
         }
@@ -177,13 +173,37 @@ extension Worker {
 
     // MARK: both
 
-    func writeRules(
-        _ rules: FieldRules, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
+    /// Runs header rules over the fields that stand in `writer` from `start` on, whoever wrote them. What
+    /// frames the message and what ends at this hop is written behind: no rule names it.
+    func apply(
+        _ rules: FieldRules, from start: Int, _ exchange: ExchangePointer, _ view: RequestView,
+        _ writer: inout ByteWriter
     ) {
+        rules.takeOut(from: start, &writer)
+        // Host stands at its own place in a request, and nowhere in a response.
         for rule in rules.set where !equals(rule.name.base, rule.name.count, lowercase: "host") {
             writeRule(rule, exchange, view, &writer)
         }
         for rule in rules.add { writeRule(rule, exchange, view, &writer) }
+    }
+
+    /// The same for the response that stands in `output`.
+    func applyResponseRules(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
+        guard let rules = exchange.route?.responseRules, let view = view(exchange) else { return }
+        apply(rules, from: firstField(exchange, writer), exchange, view, &writer)
+    }
+
+    /// Takes what the rules of the route govern out of an interim response: it gets nothing of ours, but what
+    /// is not for the client does not reach it in this way either.
+    func hideFromInterim(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
+        exchange.route?.responseRules?.takeOut(from: firstField(exchange, writer), &writer)
+    }
+
+    /// Where the fields of a response begin: behind its status line, where it has one.
+    private func firstField(_ exchange: ExchangePointer, _ writer: ByteWriter) -> Int {
+        if exchange.pointee.client.pointee.transport.isStream { return 0 }
+        guard let end = memchr(writer.base, 0x0a, writer.count) else { return writer.count }
+        return end - UnsafeMutableRawPointer(writer.base) + 1
     }
 
     private func writeRule(

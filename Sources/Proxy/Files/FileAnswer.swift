@@ -231,7 +231,6 @@ extension Worker {
             writer.append(view.head.pointee.query.bytes(in: view.bytes))
         }
         writer.append("\r\n")
-        if let rules = exchange.route?.responseRules { writeRules(rules, exchange, view, &writer) }
         endAnswer(exchange, 301, nil, &writer)
     }
 
@@ -239,9 +238,6 @@ extension Worker {
         var writer = ByteWriter(output, capacity: outputBytes)
         beginAnswer(exchange, 204, &writer)
         writer.append("allow: GET, HEAD, OPTIONS\r\n")
-        if let rules = exchange.route?.responseRules, let view = view(exchange) {
-            writeRules(rules, exchange, view, &writer)
-        }
         endAnswer(exchange, 204, nil, &writer)
     }
 
@@ -268,6 +264,10 @@ extension Worker {
                 case .whole:
                     spans[0] = ByteSpan(first: 0, count: facts.size)
                     response.spanCount = facts.size == 0 ? 0 : 1
+                case .spans(let count) where count > 1 && namesType(exchange):
+                    // Several parts need a type of their own; a Range may be ignored (RFC 9110 §14.2).
+                    spans[0] = ByteSpan(first: 0, count: facts.size)
+                    response.spanCount = 1
                 case .spans(let count):
                     status = 206
                     response.spanCount = count
@@ -276,25 +276,20 @@ extension Worker {
                 case .preconditionFailed: status = 412
                 case .unsatisfiable: status = 416
                 }
-                let fields = FieldFilter(rules: exchange.route?.responseRules)
-                let compression = compressFile(
-                    exchange, rules, view, found, status, response.type, fields)
+                let compression = compressFile(exchange, rules, view, found, status, response.type)
                 var writer = ByteWriter(output, capacity: outputBytes)
                 beginAnswer(exchange, status, &writer)
-                writeValidators(status, facts, tag, now, compression, fields, &writer)
-                writeCaching(rules, found, status, now, fields, &writer)
-                writeVary(rules, status, compression, fields, &writer)
+                writeValidators(status, facts, tag, now, compression, &writer)
+                writeCaching(rules, found, status, now, &writer)
+                writeVary(rules, status, compression, &writer)
                 if status == 200 || status == 206 {
                     writeContent(
                         response, facts.size, found.coding ?? compression.coding,
-                        isRanged: compression.coding == nil, status, fields, &writer)
+                        isRanged: compression.coding == nil, status, &writer)
                 } else if status == 416 {
                     writer.append("content-range: bytes */")
                     writer.append(decimal: facts.size)
                     writer.append("\r\n")
-                }
-                if let rules = exchange.route?.responseRules {
-                    writeRules(rules, exchange, view, &writer)
                 }
                 if compression.coding != nil && status == 200 {
                     beginCodedFile(exchange, response, &writer)
@@ -308,19 +303,22 @@ extension Worker {
         }
     }
 
+    /// Whether the rules of the route say what Content-Type is, or that there is none.
+    private func namesType(_ exchange: ExchangePointer) -> Bool {
+        exchange.route?.responseRules?.governs("content-type") ?? false
+    }
+
     private func writeValidators(
         _ status: UInt16, _ facts: FileFacts, _ tag: UnsafeBufferPointer<UInt8>, _ now: Int64,
-        _ compression: CompressionDecision, _ fields: FieldFilter, _ writer: inout ByteWriter
+        _ compression: CompressionDecision, _ writer: inout ByteWriter
     ) {
         if status == 412 || status == 416 { return }
-        if fields.passes("etag") {
-            // Coded by us it is other bytes each time the library changes: the same meaning, no more.
-            writer.append(compression.coding == nil ? "etag: " : "etag: W/")
-            writer.append(tag)
-            writer.append("\r\n")
-        }
+        // Coded by us it is other bytes each time the library changes: the same meaning, no more.
+        writer.append(compression.coding == nil ? "etag: " : "etag: W/")
+        writer.append(tag)
+        writer.append("\r\n")
         // With the tag in it, a 304 needs no date (RFC 9110 §15.4.5).
-        if status != 304, fields.passes("last-modified") {
+        if status != 304 {
             writer.append("last-modified: ")
             writer.append(date: facts.modifiedSeconds(now: now))
             writer.append("\r\n")
@@ -328,17 +326,15 @@ extension Worker {
     }
 
     private func writeCaching(
-        _ rules: FileRules, _ found: FoundFile, _ status: UInt16, _ now: Int64, _ fields: FieldFilter,
+        _ rules: FileRules, _ found: FoundFile, _ status: UInt16, _ now: Int64,
         _ writer: inout ByteWriter
     ) {
         if status == 412 || status == 416 { return }
         if !rules.cache.isEmpty, let rule = rules.cacheRule(found.path) {
-            if fields.passes("cache-control") {
-                writer.append("cache-control: ")
-                writer.append(rule.control)
-                writer.append("\r\n")
-            }
-            if let seconds = rule.expiresSeconds, fields.passes("expires") {
+            writer.append("cache-control: ")
+            writer.append(rule.control)
+            writer.append("\r\n")
+            if let seconds = rule.expiresSeconds {
                 writer.append("expires: ")
                 writer.append(date: now + seconds)
                 writer.append("\r\n")
@@ -347,11 +343,11 @@ extension Worker {
     }
 
     private func writeVary(
-        _ rules: FileRules, _ status: UInt16, _ compression: CompressionDecision, _ fields: FieldFilter,
+        _ rules: FileRules, _ status: UInt16, _ compression: CompressionDecision,
         _ writer: inout ByteWriter
     ) {
         if status == 412 || status == 416 { return }
-        if rules.precompressed.count > 0 || compression.needsVary, fields.passes("vary") {
+        if rules.precompressed.count > 0 || compression.needsVary {
             writer.append("vary: accept-encoding\r\n")
         }
     }
@@ -362,10 +358,10 @@ extension Worker {
     /// coded response holds a weak tag, which makes no range (RFC 9110 §13.1.5).
     private func compressFile(
         _ exchange: ExchangePointer, _ rules: FileRules, _ view: RequestView, _ found: FoundFile,
-        _ status: UInt16, _ type: UnsafeBufferPointer<UInt8>, _ fields: FieldFilter
+        _ status: UInt16, _ type: UnsafeBufferPointer<UInt8>
     ) -> CompressionDecision {
         guard exchange.pointee.compresses, found.coding == nil, status != 412, status != 416,
-            fields.passes("content-encoding"), let rule = exchange.route?.compression
+            let rule = exchange.route?.compression
         else { return .pass }
         let control = rules.cache.isEmpty ? nil : rules.cacheRule(found.path)?.control
         let decision =
@@ -388,41 +384,30 @@ extension Worker {
 
     private func writeContent(
         _ response: FileResponse, _ size: UInt64, _ coding: ContentCoding?, isRanged: Bool,
-        _ status: UInt16, _ fields: FieldFilter, _ writer: inout ByteWriter
+        _ status: UInt16, _ writer: inout ByteWriter
     ) {
         if response.boundary != 0 {
             // The parts have the type of the file.
             writer.append("content-type: multipart/byteranges; boundary=")
             writer.append(boundary: response.boundary)
             writer.append("\r\n")
-        } else if fields.passes("content-type") {
+        } else {
             writer.append("content-type: ")
             writer.append(response.type)
             writer.append("\r\n")
         }
-        if let coding, fields.passes("content-encoding") {
+        if let coding {
             writer.append("content-encoding: ")
             writer.append(coding.name)
             writer.append("\r\n")
         }
-        if fields.passes("x-content-type-options") { writer.append("x-content-type-options: nosniff\r\n") }
-        if isRanged, fields.passes("accept-ranges") { writer.append("accept-ranges: bytes\r\n") }
+        writer.append("x-content-type-options: nosniff\r\n")
+        if isRanged { writer.append("accept-ranges: bytes\r\n") }
         if status == 206, response.boundary == 0 {
             writer.append("content-range: ")
             writer.append(response.spans[0], of: size)
             writer.append("\r\n")
         }
-    }
-}
-
-/// Which of our fields the route's rules leave in place: those they remove or set are not written.
-private struct FieldFilter {
-    let rules: FieldRules?
-
-    @inline(__always)
-    func passes(_ name: StaticString) -> Bool {
-        guard let rules else { return true }
-        return !rules.drops(name.utf8Start, name.utf8CodeUnitCount)
     }
 }
 

@@ -5,6 +5,7 @@
 // to a new release takes effect without a reload; in between, opening a file costs no walk to it.
 
 import Files
+import HTTPModel
 import Reactor
 
 /// The `files:` section of a service, compiled. Immutable.

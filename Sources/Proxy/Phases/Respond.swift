@@ -143,6 +143,7 @@ extension Worker {
         var writer = ByteWriter(output, capacity: outputBytes)
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
         writeFields(of: head, base, &writer)
+        if exchange.pointee.hasResponseRules { hideFromInterim(exchange, &writer) }
         return sendInterim(exchange, head.status, &writer)
     }
 

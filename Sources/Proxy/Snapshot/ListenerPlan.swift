@@ -2,6 +2,7 @@
 
 import HTTP1
 import HTTP2
+import HTTPModel
 import Reactor
 import Routing
 import TLS

@@ -2,6 +2,7 @@
 
 import Balancing
 import HTTP2
+import HTTPModel
 import Reactor
 import Resilience
 import Synchronization
