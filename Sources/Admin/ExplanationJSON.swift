@@ -88,6 +88,7 @@ extension RouteExplanation {
                     $0.member("location", location)
                     $0.member("line", line)
                 }
+            case .close: $0.member("respond", "close")
             case .respond(let status, let type, let body, let line):
                 $0.key("respond")
                 $0.object {

@@ -59,6 +59,7 @@ extension Explanation {
             out += row("redirect", "\(status) to \(location)\(place(line))")
         case .respond(let status, let type, let body, let line):
             out += row("respond", "\(status), \(body.utf8.count) bytes of \(type)\(place(line))")
+        case .close: out += row("respond", "close: the connection ends without an answer")
         case .service(let service):
             out += text(service)
         }

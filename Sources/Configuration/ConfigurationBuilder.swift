@@ -219,6 +219,7 @@ struct ConfigurationBuilder {
             redirect["status"]?.store(&result.status, Int.init)
             return .redirect(result)
         }
+        if node["respond"]?.text == "close" { return .close }
         if let respond = node["respond"], case .map = respond.content {
             var result = Route.Response()
             respond["status"]?.store(&result.status, Int.init)

@@ -20,7 +20,8 @@ extension Language {
                 "redirect", .section(redirect), "Answers with a redirect.",
                 example: "redirect: { to: \"https://{request.host}{request.uri}\" }"),
             Key(
-                "respond", .section(respond), "Answers with a fixed response.",
+                "respond", .either([.word("close"), .section(respond)]),
+                "Answers with a fixed response. `close`: with none; the connection is closed, and of an HTTP/2 connection the request's stream is reset.",
                 example: "respond: { status: 404, body: nothing here }"),
             Key(
                 "rewrite", .section(rewrite),

@@ -233,6 +233,8 @@ public struct Route: Sendable, Equatable {
         case service(Text)
         case redirect(Redirect)
         case respond(Response)
+        /// `respond: close`: no answer at all.
+        case close
     }
     public struct Redirect: Sendable, Equatable {
         /// Template of the Location field.

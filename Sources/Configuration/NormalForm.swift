@@ -103,6 +103,7 @@ private struct Form {
         case .service(let name): put(at, "service \(name.value)")
         case .redirect(let redirect):
             put(at, "redirect \(redirect.status) \(JSONText.quoted(redirect.to.value))")
+        case .close: put(at, "respond close")
         case .respond(let response):
             put(
                 at,

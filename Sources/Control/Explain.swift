@@ -162,6 +162,8 @@ public struct Explainer: Sendable {
                 line: response.body.origin.line)
         case (.service(let name), _):
             return .service(service(name, exchange))
+        case (.close, _):
+            return .close
         case (.redirect(let redirect), _):
             return .redirect(
                 status: redirect.status, location: redirect.to.value, line: redirect.to.origin.line)

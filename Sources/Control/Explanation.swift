@@ -115,6 +115,8 @@ public enum ActionExplanation: Sendable, Equatable {
     case service(ServiceExplanation)
     case redirect(status: Int, location: String, line: Int)
     case respond(status: Int, type: String, body: String, line: Int)
+    /// No answer: the connection, or the stream, ends.
+    case close
 }
 
 public struct ServiceExplanation: Sendable, Equatable {

@@ -32,6 +32,7 @@ public struct CompiledRoutes: Sendable {
         case service(String)
         case redirect(Template, UInt16)
         case respond(UInt16, StaticBytes, StaticBytes)
+        case close
     }
     /// One per route of the configuration, in its order.
     public var routes: [Compiled] = []
@@ -119,6 +120,8 @@ private struct RouteCompiler {
             if let template = checked(redirect.to, &errors, Template.parse) {
                 compiled.action = .redirect(template, UInt16(redirect.status))
             }
+        case .close:
+            compiled.action = .close
         case .respond(let response):
             compiled.action = .respond(
                 UInt16(response.status), StaticBytes(response.type.value), StaticBytes(response.body.value))
@@ -299,6 +302,8 @@ struct SnapshotBuilder {
             action = isFiles ? .files(serviceID: serviceID) : .forward(serviceID: serviceID)
         case .redirect(let template, let status):
             action = .redirect(to: template, status: status)
+        case .close:
+            action = .close
         case .respond(let status, let type, let body):
             action = .respond(
                 status: status, contentType: type, body: body,

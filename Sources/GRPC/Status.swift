@@ -96,7 +96,7 @@ extension Reason {
         case .fileForbidden: .permissionDenied
         case .fileReadFailed, .fileTruncated: .internal
         case .configurationChanged: .unavailable
-        case .upgradeNotAllowed, .connectNotAllowed: .unimplemented
+        case .upgradeNotAllowed, .connectNotAllowed, .closedByRoute: .unimplemented
         case .nameUnresolved, .retryBudgetSpent, .connectionLimit, .drainDeadline: .unavailable
         case .internalLimit: .resourceExhausted
         case .totalTimeout: .deadlineExceeded

@@ -93,6 +93,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case sniUnknown
     case routeNotFound
     case methodNotAllowed
+    case closedByRoute
     case upgradeNotAllowed
     case connectNotAllowed
     case fileNotFound
@@ -192,6 +193,7 @@ extension Reason {
         case .sniUnknown: ("sni-unknown", .weir, 0, "", .never)
         case .routeNotFound: ("route-not-found", .weir, 404, "destination_not_found", .never)
         case .methodNotAllowed: ("method-not-allowed", .weir, 405, "http_request_denied", .never)
+        case .closedByRoute: ("closed-by-route", .weir, 0, "", .never)
         case .upgradeNotAllowed: ("upgrade-not-allowed", .weir, 403, "http_request_denied", .never)
         case .connectNotAllowed: ("connect-not-allowed", .weir, 501, "http_request_denied", .never)
         case .fileNotFound: ("file-not-found", .weir, 404, "destination_not_found", .never)

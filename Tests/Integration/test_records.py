@@ -114,6 +114,14 @@ def method_not_allowed(weir, backend):
     return w, get(w, method="DELETE")
 
 
+def closed_by_route(weir, backend):
+    w = weir({"listeners": {"web": {"address": None}}, "routes": [{"name": "none", "respond": "close"}]})
+    stream = w.connect()
+    stream.send(head_bytes("GET / HTTP/1.1"))
+    assert stream.rest() == b""
+    return w, None
+
+
 def name_unresolved(weir, backend):
     w = weir(proxy_to("name.invalid:80", resolver={"servers": [closed_port()], "timeout": "200ms"}))
     return w, get(w)
@@ -419,6 +427,7 @@ PROVOKE = {
     "sni-unknown": sni_unknown,
     "route-not-found": route_not_found,
     "method-not-allowed": method_not_allowed,
+    "closed-by-route": closed_by_route,
     "upgrade-not-allowed": request(
         head_bytes("GET / HTTP/1.1", [("Connection", "upgrade"), ("Upgrade", "spdy")])),
     "connect-not-allowed": request(b"CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n"),

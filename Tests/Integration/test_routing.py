@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import h2wire
 import wire
 from backends import answer, serve
 from harness import assert_made_by_weir, merge, proxy_to
@@ -37,6 +38,41 @@ def test_hosts(weir, backend):
         ("notexample.com", "any"), ("[::1]:80", "any"),
     ]:
         assert w.get("/", host=host).body.decode() == expected, host
+
+
+def test_no_answer(weir, backend):
+    """`respond: close`: not a byte, not even of a refusal, and no wait for a body; other streams go on."""
+    w = site(weir, backend, [
+        {"name": "strangers", "match": {"path": "/closed/*"}, "respond": "close"},
+        to("rest", path="/*"),
+    ], ["rest"])
+    for request in [
+        wire.head_bytes("GET /closed/x HTTP/1.1"),
+        wire.head_bytes("GET /closed/x HTTP/1.1", [("Upgrade", "websocket"), ("Connection", "upgrade")]),
+        # 1000 bytes that never come; it is over all the same.
+        wire.head_bytes("POST /closed/x HTTP/1.1", [("Content-Length", 1000)]),
+        wire.head_bytes("POST /closed/x HTTP/1.1", [("Content-Length", 10), ("Expect", "100-continue")]),
+    ]:
+        stream = w.connect()
+        stream.send(request)
+        assert stream.rest() == b"", request
+    with h2wire.connect(w.address) as session:
+        refused = session.request("/closed/x")
+        served = session.request("/x")
+        session.until(lambda: refused.over and served.over, "both end")
+        assert refused.reset and not refused.heads, refused
+        assert served.status == 200
+        assert session.fetch("/y").status == 200 and not session.goaway
+    records = [r for r in w.wait_records(7) if r["route"] == "strangers"]
+    assert [(r["status"], r["reason"]) for r in records] == [(0, "closed-by-route")] * 5
+    assert w.metric("weir_failures_total", reason="closed-by-route", route="strangers") == 5
+
+
+def test_no_answer_for_connect(weir, backend):
+    w = weir({"listeners": {"web": {"address": None}}, "routes": [{"name": "none", "respond": "close"}]})
+    stream = w.connect()
+    stream.send(b"CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n")
+    assert stream.rest() == b""
 
 
 def test_paths(weir, backend):

@@ -51,6 +51,8 @@ extension Worker {
             exchange.pointee.upgrade = .connecting
             return true
         }
+        // Whoever gets no answer is not told that this one is refused either.
+        if case .close? = exchange.route?.action { return true }
         // What follows was meant for the tunnel, not for us.
         client.pointee.closeAfterResponse = true
         client.pointee.mustLinger = true

@@ -43,6 +43,8 @@ extension Worker {
 
     private func beginHold(_ exchange: ExchangePointer) -> PhaseResult {
         guard let route = exchange.route else { return .finish }
+        // Whoever gets no answer is not waited for.
+        if case .close = route.action { return .next }
         let isLong =
             exchange.pointee.requestBody.framing == .length
             && exchange.pointee.requestBody.remaining > UInt64(route.holdBytes)

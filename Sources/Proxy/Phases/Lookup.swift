@@ -22,6 +22,8 @@ extension Worker {
         case .respond(let status, let contentType, let body, let coded):
             answer(
                 exchange, status: status, location: nil, contentType: contentType, body: body, coded: coded)
+        case .close:
+            end(exchange, Failure(.closedByRoute, phase: .lookup))
         }
         return .finish
     }

@@ -50,7 +50,7 @@ extension Worker {
         case .forward(let serviceID), .files(let serviceID):
             exchange.pointee.lentService = snapshot.lentServices[serviceID]
             exchange.pointee.serviceID = serviceID
-        case .redirect, .respond: break
+        case .redirect, .respond, .close: break
         }
     }
 }

@@ -14,6 +14,8 @@ public enum RouteAction: Sendable {
     case redirect(to: Template, status: UInt16)
     /// `coded` where the route compresses.
     case respond(status: UInt16, contentType: StaticBytes, body: StaticBytes, coded: CodedBodies?)
+    /// The connection, or the stream, ends without an answer.
+    case close
 }
 
 /// A route with its policies, compiled.
