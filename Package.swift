@@ -55,7 +55,7 @@ let package = Package(
             ]),
 
         // Floor 5: what produces snapshots
-        .target(name: "Configuration", dependencies: ["CYAML"]),
+        .target(name: "Configuration", dependencies: ["CYAML", "HTTPModel"]),
         .target(
             name: "Control",
             dependencies: [

@@ -216,6 +216,7 @@ struct CrossCheck {
                 compression(node, &check)
                 grpcWeb(node, &check)
                 webSocket(node, &check)
+                fieldRules(node["headers"], &check)
                 guard let name = node["name"], let text = name.text else { continue }
                 if let line = names[text] {
                     check.report(

@@ -64,6 +64,14 @@ extension TextRule {
                 throw problem("\(quoted) is not a method that is known", suggestion: near)
             }
         case .fieldName:
+            if value.hasPrefix(":") {
+                // HTTP/2's way to write what is no field (RFC 9113 §8.3).
+                throw ValueProblem(
+                    message: "\(quoted) is not the name of a field",
+                    expectation:
+                        "it is HTTP/2's form of another part: Host is a field in every version, rewrite changes the path, and methods and statuses stay",
+                    suggestion: value.lowercased() == ":authority" ? "Host" : nil)
+            }
             guard Self.isToken(value) else { throw problem("\(quoted) is not the name of a field") }
         case .cidr: try Self.checkBlock(value)
         case .listenAddress: _ = try Address(text, role: .listen)

@@ -279,3 +279,10 @@ def test_rules_and_websockets(weir, backend):
     for message in (heads[0], response):
         assert len(message.fields.all("Upgrade")) == len(message.fields.all("Connection")) == 1
     assert response.fields.all("Server") == ["mine"] and "X-Powered-By" not in response.fields
+
+
+@pytest.mark.parametrize("headers, host", [([("X-Host", "b.example")], "b.example"), ([], "a.example"),
+                                           ([("X-Host", "")], "a.example")])
+def test_host_of_a_template_is_never_empty(weir, backend, headers, host):
+    w = weir(proxy_to(backend(), route={"headers": {"request": {"set": {"Host": "{request.header.x-host}"}}}}))
+    assert received(w.get("/", headers)).all("Host") == [host]

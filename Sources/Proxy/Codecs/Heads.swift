@@ -42,11 +42,9 @@ extension Worker {
         written.targetCount = writer.count - written.targetStart
         writer.append(" HTTP/1.1\r\nhost: ")
         written.hostStart = writer.count
-        if let host = rules?.replacement(for: "host") {
-            render(host, exchange, view, &writer)
-        } else {
-            writer.append(request.authority.bytes(in: view.bytes))
-        }
+        if let host = rules?.replacement(for: "host") { render(host, exchange, view, &writer) }
+        // A template of nothing but what the request does not have is not what was meant.
+        if writer.count == written.hostStart { writer.append(request.authority.bytes(in: view.bytes)) }
         written.hostCount = writer.count - written.hostStart
         writer.append("\r\n")
         written.fieldsStart = writer.count
