@@ -82,7 +82,7 @@ let package = Package(
         .testTarget(name: "TLSTests", dependencies: ["TLS", "COpenSSL"]),
         .testTarget(name: "BalancingTests", dependencies: ["Balancing"]),
         .testTarget(name: "ResilienceTests", dependencies: ["Resilience"]),
-        .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1"]),
+        .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1", "Files"]),
         .testTarget(name: "FilesTests", dependencies: ["Files", "HTTPModel", "HTTP1"]),
         .testTarget(
             name: "CompressionTests",

@@ -76,6 +76,7 @@ struct ConfigurationBuilder {
                 result.bodyRateMin = Int(value)
             }
         }
+        node["paths"]?.store(&result.paths, Listener.Paths.init(rawValue:))
         if let limits = node["limits"] {
             limits["head"]?.storeSize(&result.limits.headBytes)
             limits["fields"]?.store(&result.limits.fields, Int.init)

@@ -143,7 +143,7 @@ struct CrossCheck {
                     "a listener with protocol: \(`protocol`.rawValue) does not read requests")
             }
         }
-        refuse(node, ["min-body-rate", "http2"], place)
+        refuse(node, ["min-body-rate", "http2", "paths"], place)
         // With a PROXY header, a handshake or a ClientHello to wait for, there is a head after all.
         let waitsForHeader =
             `protocol` == .tcp

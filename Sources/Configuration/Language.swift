@@ -91,6 +91,10 @@ enum Language {
                 "limits", .section(listenerLimits), "Bounds on what clients can ask for.",
                 example: "limits: { head: 16KiB }"),
             Key(
+                "paths", .choice(["normalize", "refuse"]), default: "normalize",
+                "What becomes of paths that servers read differently. `normalize` resolves dot segments (`/a/../b`), and answers 400 to two slashes in a row and encoded slashes or backslashes where reading them as one slash would lead to another route. `refuse` answers 400 to all of them. Both refuse paths above the root and dot segments in any other spelling. HTTP only.",
+                example: "paths: refuse"),
+            Key(
                 "tls", .section(listenerTLS),
                 "Speak TLS with clients. Certificates and keys are files; see `weir cert`.",
                 example:

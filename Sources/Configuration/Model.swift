@@ -206,6 +206,14 @@ public struct Listener: Sendable, Equatable {
         }
     }
 
+    /// Paths that are not plain.
+    public enum Paths: String, Sendable, CaseIterable {
+        /// Dot segments are resolved; other readings are refused where they lead to another route.
+        case normalize
+        /// Dot segments, two slashes in a row, encoded slashes and backslashes are refused.
+        case refuse
+    }
+
     public var name: Text
     public var addresses: [Address] = []
     public var `protocol` = Protocol.http
@@ -218,6 +226,7 @@ public struct Listener: Sendable, Equatable {
     /// Least average rate of a request body, in bytes per second, once it is 10 s old; 0 is no minimum.
     public var bodyRateMin = 240
     public var limits = Limits()
+    public var paths = Paths.normalize
     /// Age at which a client's HTTP/2 connection is asked to end; nil is no limit.
     public var connectionAgeMaxMs: Int64?
     /// nil: connections are not encrypted.

@@ -85,6 +85,7 @@ private struct Form {
             "\(at) timeout",
             "head=\(Units.duration(timeout.headMs)) body=\(Units.duration(timeout.bodyMs)) write=\(Units.duration(timeout.writeMs))"
         )
+        if listener.paths != .normalize { put("\(at) paths", listener.paths.rawValue) }
         if let age = listener.connectionAgeMaxMs {
             put("\(at) http2.max-connection-age", Units.duration(age))
         }

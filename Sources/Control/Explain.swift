@@ -57,9 +57,22 @@ public struct Explainer: Sendable {
                 guard let base = bytes.baseAddress, let table = fields.baseAddress else { return }
                 switch parser.parse(base, count: bytes.count, fields: table, into: &request) {
                 case .complete:
-                    withUnsafePointer(to: request) { request in
-                        let view = RequestView(bytes: base, head: request, fields: UnsafePointer(table))
-                        explain(view, peer, listener, &result)
+                    // As the data plane keeps it: the path's normal form stands behind the head.
+                    let path = Int(request.path.count)
+                    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: bytes.count + path) { kept in
+                        guard let start = kept.baseAddress else { return }
+                        start.update(from: base, count: bytes.count)
+                        if request.pathTraits.needWriting {
+                            request.path = ByteRange(
+                                bytes.count,
+                                PathForm.write(
+                                    base + Int(request.path.offset), path, into: start + bytes.count)
+                            )
+                        }
+                        withUnsafePointer(to: request) { request in
+                            let view = RequestView(bytes: start, head: request, fields: UnsafePointer(table))
+                            explain(view, peer, listener, &result)
+                        }
                     }
                 case .incomplete:
                     result.outcome = .refused(
@@ -198,6 +211,14 @@ public struct Explainer: Sendable {
     }
 
     private static func unrouted(_ match: RouteMatch, _ router: Router, _ view: RequestView) -> Refusal {
+        if match.isAmbiguous {
+            var refusal = refusal(
+                .requestMalformed,
+                "\(Violation.pathAmbiguous.text): with its slashes merged, or its encoded slashes decoded, it leads to another route"
+            )
+            refusal.section = Violation.pathAmbiguous.section.description
+            return refusal
+        }
         if match.expressionFailed {
             return refusal(.internalLimit, "a regular expression reached its limits, no route is guessed")
         }

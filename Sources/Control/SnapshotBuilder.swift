@@ -130,7 +130,8 @@ private struct RouteCompiler {
         case nil: break
         case .path(let text): compiled.rewrite = checked(text, &errors, Template.parse).map { .target($0) }
         case .prefix(let from, let to):
-            compiled.rewrite = .prefix(from: StaticBytes(from.value), to: StaticBytes(to.value))
+            compiled.rewrite = .prefix(
+                from: StaticBytes(PathPattern.deciding(from.value.utf8)), to: StaticBytes(to.value))
         }
         compiled.requestRules = rules(route.headers.request, .request, &errors)
         compiled.responseRules = rules(route.headers.response, .response, &errors)
@@ -408,6 +409,7 @@ struct SnapshotBuilder {
         limits.bytesMax = listener.limits.headBytes
         limits.fieldsMax = min(listener.limits.fields, Worker.fieldsMax)
         limits.targetBytesMax = listener.limits.targetBytes
+        limits.refusesAmbiguousPaths = listener.paths == .refuse
         return limits
     }
 }

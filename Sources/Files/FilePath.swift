@@ -3,7 +3,8 @@
 // Defends against everything that makes a URL name a file it should not: dot segments in any encoding,
 // an encoded slash or backslash, NUL and other control characters, hidden files, empty segments (a
 // route for /private/* must not be gone round as //private/). A path is decoded exactly once
-// (RFC 3986 §2.4) and refused, never cleaned up. That the path stays below the root when the folder
+// (RFC 3986 §2.4) and refused, never cleaned up: plain dot segments of a request are resolved before
+// (HTTPModel/PathForm.swift), those that arrive here are somebody else's. That the path stays below the root when the folder
 // holds symbolic links is the opener's doing (Reactor/FileTree.swift); nothing is opened here.
 
 /// URL path → relative file path.
@@ -44,7 +45,7 @@ public enum FilePath {
     ///
     /// `/.well-known/` (RFC 8615) is there for everybody and not a hidden folder.
     /// - Parameters:
-    ///   - path: as received, without query.
+    ///   - path: in normal form or from a rewrite, without query.
     ///   - allowsHidden: whether names may begin with a dot.
     ///   - out: room for `capacity` bytes; holds the result, NUL-terminated, without a slash before it.
     public static func resolve(

@@ -36,15 +36,19 @@ public enum HeadParts {
     /// Reads the request target in `target`, behind which stands one space that belongs to the caller,
     /// into `head`, whose method is set. All four forms are accepted.
     ///
-    /// - Parameter port: of an authority in the target.
+    /// - Parameters:
+    ///   - refusesAmbiguous: as `HeadLimits.refusesAmbiguousPaths`.
+    ///   - port: of an authority in the target.
     public static func readTarget(
-        _ bytes: UnsafePointer<UInt8>, _ target: ByteRange, into head: inout RequestHead, port: inout Int32
+        _ bytes: UnsafePointer<UInt8>, _ target: ByteRange, refusesAmbiguous: Bool,
+        into head: inout RequestHead, port: inout Int32
     ) -> Violation {
         var cursor = Int(target.offset)
         let end = Int(target.end)
         if target.isEmpty { return .targetFormUnknown }
         let reader = TargetReader(
-            bytes: bytes, end: end &+ 1, atEnd: .malformed(.targetByteInvalid, cursor))
+            bytes: bytes, end: end &+ 1, atEnd: .malformed(.targetByteInvalid, cursor),
+            refusesAmbiguous: refusesAmbiguous)
         do throws(HeadStop) {
             let authority = try reader.read(&cursor, into: &head)
             port = authority?.port ?? -1

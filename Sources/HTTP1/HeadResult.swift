@@ -10,6 +10,9 @@ public struct HeadLimits: Sendable, BitwiseCopyable {
     public var targetBytesMax = 32_768
     /// Longest field name in bytes, at most 65,535.
     public var fieldNameBytesMax = 1_024
+    /// Whether paths that servers read differently (dot segments, two slashes in a row, an encoded slash or
+    /// backslash) are malformed, whatever they would come to.
+    public var refusesAmbiguousPaths = false
 
     public init() {}
 }

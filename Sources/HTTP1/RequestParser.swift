@@ -168,7 +168,8 @@ public struct RequestParser: Sendable {
         let targetEnd = cursor &+ limits.targetBytesMax &+ 1
         let reader = TargetReader(
             bytes: bytes, end: min(end, targetEnd),
-            atEnd: end >= targetEnd ? .tooLarge(.target) : .incomplete)
+            atEnd: end >= targetEnd ? .tooLarge(.target) : .incomplete,
+            refusesAmbiguous: limits.refusesAmbiguousPaths)
         if cursor < end, bytes[cursor] == UInt8(ascii: " ") {
             throw .malformed(.requestLineWhitespace, cursor)
         }

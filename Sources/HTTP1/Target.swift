@@ -1,9 +1,11 @@
 // The request target in its four forms (RFC 9112 §3.2).
 //
-// Defends against targets that two readers would resolve to different resources: dot segments (plain
-// or percent-encoded, and "..;" which some servers treat as one), an encoded NUL, broken
-// percent-encoding in the path, backslashes in the path, raw bytes outside ASCII. Such targets are
-// refused, not normalised. The bytes that are allowed are listed in ByteClass.swift.
+// Defends against targets that two readers would resolve to different resources: dot segments that are
+// not spelled as such (percent-encoded dots, an encoded slash beside them, "..;" which some servers treat as
+// one), that climb above the root or stand beside an empty segment, an encoded NUL, broken percent-encoding
+// in the path, backslashes in the path, raw bytes outside ASCII: these are refused. What is left in a path
+// that is not plain is noted in its traits, for the normal form (HTTPModel/PathForm.swift) and for the
+// router, which knows whether the readings differ. The bytes that are allowed are listed in ByteClass.swift.
 
 import HTTPModel
 
@@ -14,6 +16,8 @@ struct TargetReader {
     let end: Int
     /// What to answer when `end` is reached.
     let atEnd: HeadStop
+    /// `HeadLimits.refusesAmbiguousPaths`
+    let refusesAmbiguous: Bool
 
     /// Reads the target at `cursor` into `head` and leaves the cursor at the space behind it.
     ///
@@ -39,33 +43,74 @@ struct TargetReader {
     private func readPathAndQuery(_ start: Int, into head: inout RequestHead) throws(HeadStop) -> Int {
         var at = start &+ 1
         var segment = at
+        var traits: PathTraits = []
         while true {
             while at < end, ByteClass.contains(bytes[at], ByteClass.path) { at &+= 1 }
             guard at < end else { throw atEnd }
             let byte = bytes[at]
             if byte == UInt8(ascii: "%") {
                 try checkPercent(at)
+                traits.insert(.escapes)
                 if isEncodedSeparator(at) {
                     // Endpoints that decode before they resolve see a separator here.
                     if at > segment, isDotSegment(segment, at) { throw .malformed(.dotSegment, segment) }
+                    if refusesAmbiguous { throw .malformed(.pathAmbiguous, at) }
+                    traits.insert(.encodedSeparators)
                     segment = at &+ 3
                 }
                 at &+= 3
                 continue
             }
-            if at > segment, bytes[segment] == UInt8(ascii: ".") || bytes[segment] == UInt8(ascii: "%"),
-                isDotSegment(segment, at)
-            {
-                throw .malformed(.dotSegment, segment)
+            if at > segment {
+                if bytes[segment] == UInt8(ascii: ".") || bytes[segment] == UInt8(ascii: "%"),
+                    isDotSegment(segment, at)
+                {
+                    try acceptDotSegment(segment, at)
+                    traits.insert(.dotSegments)
+                }
+            } else if byte == UInt8(ascii: "/") {
+                if refusesAmbiguous { throw .malformed(.pathAmbiguous, at) }
+                traits.insert(.emptySegments)
             }
             guard byte == UInt8(ascii: "/") else { break }
             at &+= 1
             segment = at
         }
+        if traits.contains(.dotSegments) { try checkDotSegments(start, at, traits) }
         head.path = ByteRange(start, at &- start)
+        head.pathTraits = traits
         if bytes[at] == UInt8(ascii: "?") { return try readQuery(at, into: &head) }
         if bytes[at] != UInt8(ascii: " ") { throw unexpected(at) }
         return at
+    }
+
+    /// Lets a dot segment pass that is spelled as one: "." or ".." between slashes.
+    @inline(never)
+    private func acceptDotSegment(_ start: Int, _ segmentEnd: Int) throws(HeadStop) {
+        let isPlain =
+            segmentEnd &- start <= 2 && bytes[segmentEnd &- 1] == UInt8(ascii: ".")
+            && bytes[start &- 1] == UInt8(ascii: "/")
+        if !isPlain || refusesAmbiguous { throw .malformed(.dotSegment, start) }
+    }
+
+    /// Refuses dot segments that servers resolve differently: those that climb above the root, and ".."
+    /// in a path with an empty segment, which it takes away here and elsewhere has been merged before.
+    @inline(never)
+    private func checkDotSegments(_ start: Int, _ pathEnd: Int, _ traits: PathTraits) throws(HeadStop) {
+        var depth = 0
+        var segment = start &+ 1
+        while segment <= pathEnd {
+            var at = segment
+            while at < pathEnd, bytes[at] != UInt8(ascii: "/") { at &+= 1 }
+            if bytes[segment] != UInt8(ascii: ".") || !isDotSegment(segment, at) {
+                depth &+= 1
+            } else if at &- segment == 2 {
+                if traits.contains(.emptySegments) { throw .malformed(.pathAmbiguous, segment) }
+                depth &-= 1
+                if depth < 0 { throw .malformed(.pathAboveRoot, segment) }
+            }
+            segment = at &+ 1
+        }
     }
 
     /// Whether the escape at this place stands for "/" or "\\".

@@ -52,6 +52,9 @@ public enum Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
     // Trailers
     case trailersTooLarge, trailerForbidden
 
+    // Paths, continued: numbers stand in logs, so what is new comes last.
+    case pathAboveRoot, pathAmbiguous
+
     /// What is wrong, as the middle of a sentence ("whitespace before the colon").
     public var text: StaticString {
         switch self {
@@ -112,6 +115,8 @@ public enum Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
         case .chunkDataEndMalformed: "chunk data that is not followed by CRLF"
         case .trailersTooLarge: "trailers over the limit"
         case .trailerForbidden: "a framing or routing field among the trailers"
+        case .pathAboveRoot: "a path that climbs above its root"
+        case .pathAmbiguous: "a path that servers read differently"
         }
     }
 
@@ -133,7 +138,8 @@ public enum Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
         case .targetByteInvalid: "RFC 3986 §2"
         case .targetFragment: "RFC 9112 §3.2.1"
         case .percentEncodingInvalid, .encodedNUL: "RFC 3986 §2.1"
-        case .dotSegment: "RFC 3986 §3.3"
+        case .dotSegment, .pathAmbiguous: "RFC 3986 §3.3"
+        case .pathAboveRoot: "RFC 3986 §5.2.4"
         case .statusLineMalformed, .statusInvalid, .reasonByteInvalid: "RFC 9112 §4"
         case .fieldNameMissing, .fieldNameInvalid: "RFC 9110 §5.1"
         case .whitespaceBeforeColon, .colonMissing: "RFC 9112 §5.1"

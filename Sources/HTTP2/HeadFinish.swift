@@ -127,7 +127,9 @@ private func readRequest(
     }
     // An extended CONNECT has a path like any other request, not an authority (RFC 8441 §4).
     if hasProtocol { head.method = .get }
-    cause = HeadParts.readTarget(base, path, into: &head, port: &port)
+    cause = HeadParts.readTarget(
+        base, path, refusesAmbiguous: s.pointee.configuration.head.refusesAmbiguousPaths, into: &head,
+        port: &port)
     if hasProtocol { head.method = .connect }
     if cause != .none { return .targetInvalid }
     return readAuthorities(s, base, &head, &cause)
@@ -141,7 +143,8 @@ private func readConnect(
     if !present.isDisjoint(with: [.scheme, .path]) { return .connectWithSchemeOrPath }
     guard present.contains(.authority) else { return .authorityMissing }
     var port: Int32 = -1
-    cause = HeadParts.readTarget(base, s.pointee.head.authority, into: &head, port: &port)
+    cause = HeadParts.readTarget(
+        base, s.pointee.head.authority, refusesAmbiguous: false, into: &head, port: &port)
     if cause == .userinfoInTarget { return .userinfoInAuthority }
     if cause != .none { return .connectAuthorityInvalid }
     guard s.pointee.head.hasHost else { return .none }

@@ -94,6 +94,8 @@ public struct RequestHead: Sendable, BitwiseCopyable {
     /// `TE: trailers` was sent: the client is willing to receive trailers.
     public var acceptsTrailers = false
     public var hasQuery = false
+    /// Of the path as received.
+    public var pathTraits: PathTraits = []
 
     public var methodName = ByteRange.empty
     /// The target exactly as received.
@@ -104,7 +106,8 @@ public struct RequestHead: Sendable, BitwiseCopyable {
     /// Host part of `authority`, without port, with brackets for IPv6 literals.
     public var host = ByteRange.empty
     /// Path of the target, without query; empty only for `*` and CONNECT (an absolute-form target
-    /// without a path has an empty range here and stands for "/").
+    /// without a path has an empty range here and stands for "/"). As received when it leaves a codec; in
+    /// normal form (PathForm.swift) in an exchange, and for everything that decides.
     public var path = ByteRange.empty
     /// Query without its question mark.
     public var query = ByteRange.empty

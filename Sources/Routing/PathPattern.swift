@@ -6,7 +6,11 @@
 //   /files/{rest*}      a prefix whose remainder (may be empty) is captured
 //   ~^/x/(?<n>\d+)$     regular expression (PCRE2), named groups are captures
 //
-// Patterns are compared in normal form (PathText.swift): /caf%c3%a9, /caf%C3%A9 and /café are one.
+// What is compared is what decides for a path (HTTPModel/PathForm.swift), in patterns as in requests:
+// /caf%c3%a9, /caf%C3%A9 and /café are one, and so are /%40me and /@me. Expressions see that text too:
+// UTF-8, in which "%", control characters and an encoded slash or backslash are still escapes.
+
+import HTTPModel
 
 /// One path of a route.
 public struct PathPattern: Sendable, CustomStringConvertible {
@@ -81,7 +85,7 @@ public struct PathPattern: Sendable, CustomStringConvertible {
         guard text.utf8.count > 1 else {
             throw PatternError(at: 1, "expected a regular expression after '~'")
         }
-        let expression = try RegularExpression(String(text.dropFirst()), offset: 1)
+        let expression = try RegularExpression(String(text.dropFirst()), offset: 1, isText: true)
         let names = expression.groups.map { $0.name }
         guard names.count <= capturesMax else {
             throw PatternError(at: 1, "expected at most \(capturesMax) named groups, found \(names.count)")
@@ -110,7 +114,7 @@ public struct PathPattern: Sendable, CustomStringConvertible {
         return (String(decoding: name, as: UTF8.self), isTail)
     }
 
-    /// Normal form of a literal segment.
+    /// What decides for a literal segment.
     private static func literal(_ segment: ArraySlice<UInt8>) throws(PatternError) -> [UInt8] {
         var raw: [UInt8] = []
         for at in segment.indices {
@@ -128,24 +132,35 @@ public struct PathPattern: Sendable, CustomStringConvertible {
                     hexValue(segment[at + 2]) != nil
                 else { throw PatternError(at: at + 1, "expected two hexadecimal digits after '%'") }
                 raw.append(0x25)
-            case let byte where byte >= 0x80:
-                let digits = Array("0123456789ABCDEF".utf8)
-                raw += [0x25, digits[Int(byte >> 4)], digits[Int(byte & 15)]]
             case let byte: raw.append(byte)
             }
         }
-        var normal = [UInt8](repeating: 0, count: raw.count)
-        let count = raw.withUnsafeBufferPointer { source in
-            normal.withUnsafeMutableBufferPointer { target in
-                guard let from = source.baseAddress, let to = target.baseAddress else { return 0 }
-                return normalizePath(from, source.count, into: to)
-            }
-        }
-        let result = Array(normal.prefix(count))
+        let result = deciding(raw)
         // Requests with such segments are not to be trusted, and a pattern could never be meant by one.
         if result == [0x2e] || result == [0x2e, 0x2e] {
             throw PatternError(at: segment.startIndex, "expected no '.' or '..' segment")
         }
         return result
+    }
+    /// What decides for a path of a configuration (a whole one, or a part), which may be written in UTF-8.
+    public static func deciding(_ text: some Sequence<UInt8>) -> [UInt8] {
+        var path: [UInt8] = []
+        for byte in text {
+            if byte < 0x80 {
+                path.append(byte)
+            } else {
+                withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 3) { escape in
+                    guard let start = escape.baseAddress else { return }
+                    PathForm.writeEscape(byte, to: start)
+                    path += escape
+                }
+            }
+        }
+        return [UInt8](unsafeUninitializedCapacity: path.count) { out, count in
+            path.withUnsafeBufferPointer { path in
+                guard let from = path.baseAddress, let to = out.baseAddress else { return }
+                count = PathForm.writeDeciding(from, path.count, into: to)
+            }
+        }
     }
 }

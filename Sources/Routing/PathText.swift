@@ -1,71 +1,9 @@
-// Percent-encoding in paths, and words for hashing and comparing bytes.
-//
-// Defends against `/%61dmin` going round a route for /admin: before matching, percent-encoded
-// *unreserved* characters are decoded and the digits of what stays encoded are upper-cased
-// (RFC 3986 §6.2.2). Reserved characters stay encoded: %2F is never a separator.
-// It does not remove dot segments; `hasDotSegments` finds them, the caller decides.
+// Query parameters decoded, and words for hashing and comparing bytes. (Paths: HTTPModel/PathForm.swift.)
+
+import HTTPModel
 
 @inline(__always)
-func hexValue(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case 0x30...0x39: byte &- 0x30
-    case 0x41...0x46: byte &- 0x37
-    case 0x61...0x66: byte &- 0x57
-    default: nil
-    }
-}
-
-@inline(__always)
-func isUnreserved(_ byte: UInt8) -> Bool {
-    switch byte {
-    case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e: true
-    default: false
-    }
-}
-
-@inline(__always)
-private func upper(_ byte: UInt8) -> UInt8 { byte &- 0x61 < 26 ? byte & 0xdf : byte }
-
-/// One step of the normal form: how many raw bytes it reads, how many bytes it stands for.
-@inline(__always)
-private func step(_ raw: UnsafePointer<UInt8>, _ at: Int, _ count: Int) -> (read: Int, decoded: UInt8?) {
-    guard raw[at] == 0x25, count &- at >= 3, let high = hexValue(raw[at + 1]), let low = hexValue(raw[at + 2])
-    else { return (1, raw[at]) }
-    let byte = high << 4 | low
-    return (3, isUnreserved(byte) ? byte : nil)
-}
-
-/// Writes the normal form of a path; returns its length, which is at most `count`.
-func normalizePath(_ raw: UnsafePointer<UInt8>, _ count: Int, into out: UnsafeMutablePointer<UInt8>) -> Int {
-    var at = 0
-    var written = 0
-    while at < count {
-        let (read, decoded) = step(raw, at, count)
-        if let decoded {
-            out[written] = decoded
-            written &+= 1
-        } else {
-            out[written] = 0x25
-            out[written + 1] = upper(raw[at + 1])
-            out[written + 2] = upper(raw[at + 2])
-            written &+= 3
-        }
-        at &+= read
-    }
-    return written
-}
-
-/// The raw offset that stands at `offset` of the normal form.
-func rawOffset(of offset: Int, in raw: UnsafePointer<UInt8>, _ count: Int) -> Int {
-    var at = 0
-    var written = 0
-    while at < count, written < offset {
-        let (read, decoded) = step(raw, at, count)
-        written &+= decoded == nil ? 3 : 1
-        at &+= read
-    }
-    return at
-}
+func hexValue(_ byte: UInt8) -> UInt8? { PathForm.hexadecimal(byte) }
 
 /// Decodes every percent-encoded byte and `+` (query parameters); returns the length.
 func decodeParameter(_ raw: UnsafePointer<UInt8>, _ count: Int, into out: UnsafeMutablePointer<UInt8>) -> Int
@@ -85,20 +23,6 @@ func decodeParameter(_ raw: UnsafePointer<UInt8>, _ count: Int, into out: Unsafe
         written &+= 1
     }
     return written
-}
-
-/// Whether a path in normal form has a `.` or `..` segment (RFC 3986 §3.3).
-func hasDotSegments(_ path: UnsafePointer<UInt8>, _ count: Int) -> Bool {
-    var at = 1
-    while at < count {
-        if path[at] == 0x2e, path[at - 1] == 0x2f {
-            var end = at &+ 1
-            if end < count, path[end] == 0x2e { end &+= 1 }
-            if end == count || path[end] == 0x2f { return true }
-        }
-        at &+= 1
-    }
-    return false
 }
 
 @inline(__always)

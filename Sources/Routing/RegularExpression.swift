@@ -1,7 +1,9 @@
 // PCRE2 behind one thin wrapper: compiled once, matched with bounded work.
 //
 // Defends against patterns that backtrack without end: match, depth and memory limits are set, and
-// running into one is reported as such, never as "no match". Expressions work on bytes (no UTF mode).
+// running into one is reported as such, never as "no match". Expressions for paths work on characters (what
+// decides for a path is always UTF-8; a text that were not would be reported as a limit is); those for fields
+// and parameters, which may hold anything, on bytes.
 
 import CPCRE2
 
@@ -18,11 +20,17 @@ public final class RegularExpression: @unchecked Sendable {
     public let groups: [(name: String, number: Int)]
     let code: OpaquePointer
 
-    /// Compiles `text` (without any delimiter). `offset` is added to positions of errors.
-    public init(_ text: String, offset: Int = 0) throws(PatternError) {
+    /// Compiles `text` (without any delimiter).
+    ///
+    /// - Parameters:
+    ///   - offset: added to positions of errors.
+    ///   - isText: matches characters of UTF-8, not bytes.
+    public init(_ text: String, offset: Int = 0, isText: Bool = false) throws(PatternError) {
         var number: Int32 = 0
         var position = 0
-        let options = UInt32(PCRE2_DOLLAR_ENDONLY) | PCRE2_NEVER_UTF | PCRE2_NEVER_BACKSLASH_C
+        let options =
+            UInt32(PCRE2_DOLLAR_ENDONLY) | PCRE2_NEVER_BACKSLASH_C
+            | (isText ? UInt32(PCRE2_UTF) : UInt32(PCRE2_NEVER_UTF))
         var bytes = Array(text.utf8)
         let count = bytes.count
         bytes.append(0)
@@ -84,6 +92,7 @@ public final class RouteScratch {
     private let context: OpaquePointer?
     private let stack: OpaquePointer?
     private var path = Room()
+    private var reading = Room()
     private var value = Room()
     /// Matches ended by a limit since the start, for status views.
     public internal(set) var limitsReached = 0
@@ -102,14 +111,17 @@ public final class RouteScratch {
 
     deinit {
         path.memory.deallocate()
+        reading.memory.deallocate()
         value.memory.deallocate()
         pcre2_match_data_free_8(data)
         pcre2_match_context_free_8(context)
         pcre2_jit_stack_free_8(stack)
     }
 
-    /// Memory for a path in normal form; valid until the next call.
+    /// Memory for what decides for a path; valid until the next call.
     func pathRoom(_ count: Int) -> UnsafeMutablePointer<UInt8> { path.room(count) }
+    /// Memory for another reading of it; valid until the next call.
+    func readingRoom(_ count: Int) -> UnsafeMutablePointer<UInt8> { reading.room(count) }
     /// Memory for a decoded parameter; valid until the next call.
     func valueRoom(_ count: Int) -> UnsafeMutablePointer<UInt8> { value.room(count) }
 

@@ -87,7 +87,7 @@ public struct RouteRule: Sendable {
 public struct RouteCapture: Sendable, BitwiseCopyable {
     /// Index into the router's capture names.
     public var name: UInt16 = 0
-    /// Bytes of the head as received (not decoded).
+    /// Bytes of the path itself (PathForm.swift): escapes stay.
     public var range = ByteRange.empty
 }
 
@@ -97,14 +97,14 @@ public struct RouteMatch: Sendable, BitwiseCopyable {
     public var route: Int32 = -1
     public var captureCount: Int32 = 0
     public var captures = InlineArray<8, RouteCapture>(repeating: RouteCapture())
-    /// Bytes of the received path the pattern's fixed part covers: "/v1" (3) for /v1/* and /v1/x. The
+    /// Bytes of the path the pattern's fixed part covers: "/v1" (3) for /v1/* and /v1/x. The
     /// whole path for exact and segment patterns; up to the end of the match for expressions.
     public var pathPrefixCount: UInt32 = 0
     /// Without a route: at least one matched in everything but the method (405, `allowedMethods`).
     public var methodMismatch = false
-    /// The path has `.` or `..` segments, also percent-encoded. They are not resolved for matching, but
-    /// an endpoint may resolve them: a caller that routes by prefix should answer 400.
-    public var hasDotSegments = false
+    /// Without a route: there is one, but another reading of the path (`PathForm.Reading`) leads to another
+    /// or to none. Whoever serves the request may read it that way: 400.
+    public var isAmbiguous = false
     /// Without a route: a regular expression ran into its limits, and matching ended there because the
     /// routes behind it might be less protected ones.
     public var expressionFailed = false

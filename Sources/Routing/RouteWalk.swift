@@ -41,7 +41,7 @@ struct RouteWalk<Observer: TrialObserver> {
     unowned(unsafe) let scratch: RouteScratch
     /// The client's; nil: it showed none.
     let certificate: UnsafePointer<CertificateView>?
-    /// Path in normal form.
+    /// What decides for the path.
     let path: UnsafePointer<UInt8>
     let count: Int
     let isDecoded: Bool
@@ -56,11 +56,6 @@ struct RouteWalk<Observer: TrialObserver> {
         _ tables: RouteTables, _ request: RequestView, _ scratch: RouteScratch,
         _ certificate: UnsafePointer<CertificateView>?, _ observer: Observer
     ) {
-        self.tables = tables
-        self.request = request
-        self.scratch = scratch
-        self.certificate = certificate
-        self.observer = observer
         let range = request.head.pointee.path
         var path = request.bytes + Int(range.offset)
         var count = Int(range.count)
@@ -70,26 +65,27 @@ struct RouteWalk<Observer: TrialObserver> {
             path = tables.base  // "/", RFC 9112 §3.2.2
             count = 1
         }
-        var hasPercent = false
-        var hasDotAfterSlash = false
-        var previous: UInt8 = 0
-        var at = 0
-        while at < count {
-            let byte = path[at]
-            if byte == 0x25 { hasPercent = true }
-            if byte == 0x2e, previous == 0x2f { hasDotAfterSlash = true }
-            previous = byte
-            at &+= 1
-        }
-        isDecoded = hasPercent
-        if hasPercent {
+        if request.head.pointee.pathTraits.contains(.escapes) {
             let room = scratch.pathRoom(count)
-            count = normalizePath(path, count, into: room)
+            count = PathForm.writeDeciding(path, count, into: room)
             path = UnsafePointer(room)
         }
+        self.init(tables, request, path, count, scratch, certificate, observer)
+    }
+
+    /// A walk for another path than the request's, in the form that decides.
+    init(
+        _ tables: RouteTables, _ request: RequestView, _ path: UnsafePointer<UInt8>, _ count: Int,
+        _ scratch: RouteScratch, _ certificate: UnsafePointer<CertificateView>?, _ observer: Observer
+    ) {
+        self.tables = tables
+        self.request = request
+        self.scratch = scratch
+        self.certificate = certificate
+        self.observer = observer
         self.path = path
         self.count = count
-        match.hasDotSegments = (hasPercent || hasDotAfterSlash) && hasDotSegments(path, count)
+        isDecoded = request.head.pointee.pathTraits.contains(.escapes)
     }
 
     /// - Returns: whether a route matched; `match` is then complete.
@@ -196,25 +192,27 @@ struct RouteWalk<Observer: TrialObserver> {
 
     private mutating func win(_ candidate: Candidate, prefixCount: Int, tail: Int) {
         match.route = candidate.route
-        match.pathPrefixCount = UInt32(truncatingIfNeeded: rawPosition(prefixCount))
+        match.pathPrefixCount = UInt32(truncatingIfNeeded: position(prefixCount))
         let named = min(Int(candidate.names.count), 8)
         match.captureCount = Int32(named)
         var i = 0
         while i < named {
             let isTail = candidate.hasTail && i == named &- 1
-            let start = rawPosition(isTail ? tail : Int(starts[i]))
-            let end = rawPosition(isTail ? count : Int(ends[i]))
+            let start = position(isTail ? tail : Int(starts[i]))
+            let end = position(isTail ? count : Int(ends[i]))
             match.captures[i].name = tables.numbers[Int(candidate.names.start) &+ i]
             match.captures[i].range = ByteRange(Int(request.head.pointee.path.offset) &+ start, end &- start)
             i &+= 1
         }
     }
 
-    /// Where a position of the normal form stands in the path as received.
-    private func rawPosition(_ position: Int) -> Int {
-        let raw = request.head.pointee.path
-        if isDecoded { return rawOffset(of: position, in: request.bytes + Int(raw.offset), Int(raw.count)) }
-        return min(position, Int(raw.count))
+    /// Where a position of what decides stands in the path itself.
+    private func position(_ position: Int) -> Int {
+        let path = request.head.pointee.path
+        if isDecoded {
+            return PathForm.offset(of: position, in: request.bytes + Int(path.offset), Int(path.count))
+        }
+        return min(position, Int(path.count))
     }
 
     // MARK: Methods and conditions

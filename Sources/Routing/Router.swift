@@ -1,8 +1,9 @@
 // The router: an immutable table made once per configuration, asked once per request.
 //
-// It defends against routes being dodged (percent-encoding, case, trailing dots, ports) and against
-// requests whose matching cost a lot (regular expressions have limits, hosts a length). It does not
-// know services or policies: it returns the index of a rule. RFC 9110 §4.2.3, RFC 3986 §6.2.2.
+// It defends against routes being dodged (percent-encoding, paths that servers read differently, case,
+// trailing dots, ports) and against requests whose matching cost a lot (regular expressions have limits,
+// hosts a length). It does not know services or policies: it returns the index of a rule. RFC 9110 §4.2.3,
+// RFC 3986 §6.2.2.
 
 import HTTPModel
 
@@ -35,7 +36,12 @@ public final class Router: @unchecked Sendable {
     /// Finds the route of a request. Allocates nothing, except that `scratch` grows to the longest
     /// percent-encoded path or parameter it has seen.
     ///
-    /// - Parameter certificate: the client's, verified; nil: it showed none.
+    /// A path with two slashes in a row, or with an encoded slash or backslash, is read by some servers as
+    /// another path. It is served when all readings lead to one route; when they do not, no route matches.
+    ///
+    /// - Parameters:
+    ///   - request: with its path in normal form, and the path's traits.
+    ///   - certificate: the client's, verified; nil: it showed none.
     /// - Returns: whether a route matched. `match` is overwritten either way.
     public func match(
         _ request: RequestView, scratch: RouteScratch, certificate: UnsafePointer<CertificateView>? = nil,
@@ -44,7 +50,30 @@ public final class Router: @unchecked Sendable {
         var walk = RouteWalk(tables, request, scratch, certificate, NoTrials())
         let found = walk.run()
         match = walk.match
+        if found, request.head.pointee.pathTraits.haveOtherReadings {
+            return settle(request, walk.path, walk.count, scratch, certificate, &match)
+        }
         return found
+    }
+
+    /// Whether the other readings of a path lead to the route that was found.
+    @inline(never)
+    private func settle(
+        _ request: RequestView, _ path: UnsafePointer<UInt8>, _ count: Int, _ scratch: RouteScratch,
+        _ certificate: UnsafePointer<CertificateView>?, _ match: inout RouteMatch
+    ) -> Bool {
+        for reading in PathForm.Reading.allCases {
+            let room = scratch.readingRoom(count)
+            let length = PathForm.write(reading, of: path, count, into: room)
+            var walk = RouteWalk(tables, request, room, length, scratch, certificate, NoTrials())
+            _ = walk.run()
+            if walk.match.route == match.route { continue }
+            match = RouteMatch()
+            match.isAmbiguous = !walk.match.expressionFailed
+            match.expressionFailed = walk.match.expressionFailed
+            return false
+        }
+        return true
     }
 
     /// Names of captures for `TemplateContext`; valid as long as the router.

@@ -92,6 +92,32 @@ import Testing
         #expect(asterisk.text(asterisk.head.authority) == "a" && asterisk.head.path.isEmpty)
     }
 
+    @Test(
+        arguments: [
+            ("/a", []), ("/a%41", .escapes), ("/a/../b", .dotSegments), ("/.", .dotSegments),
+            ("//", .emptySegments),
+            ("/a//", .emptySegments), ("/a/", []), ("/a%2fb", [.escapes, .encodedSeparators]), ("/...", []),
+            ("/a%5Cb", [.escapes, .encodedSeparators]), ("/.//a", [.dotSegments, .emptySegments]),
+            ("/a?//../%2f", []),
+        ] as [(String, PathTraits)])
+    func traitsOfPaths(path: String, traits: PathTraits) {
+        let request = parseRequest("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(request.result == .complete && request.head.pathTraits == traits)
+    }
+
+    @Test(
+        arguments: [
+            ("/a/../b", .dotSegment, 3), ("/.", .dotSegment, 1), ("//a", .pathAmbiguous, 1),
+            ("/a//", .pathAmbiguous, 3), ("/a%2Fb", .pathAmbiguous, 2), ("/a%5cb", .pathAmbiguous, 2),
+        ] as [(String, Violation, Int)])
+    func ambiguousPathsCanBeRefused(path: String, violation: Violation, at: Int) {
+        var limits = HeadLimits()
+        limits.refusesAmbiguousPaths = true
+        let request = parseRequest("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n", limits: limits)
+        #expect(request.result == .malformed(violation, at: at + 4))
+        #expect(parseRequest("GET /a%41/ HTTP/1.1\r\nHost: a\r\n\r\n", limits: limits).result == .complete)
+    }
+
     @Test func pathsThatAreNotDotSegments() {
         let paths = [
             "//", "/...", "/.a", "/a.", "/..a", "/%2e%2e%2e", "/%2ea", "/a/.well-known/x", "/%2", "/;..",

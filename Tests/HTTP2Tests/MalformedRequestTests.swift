@@ -107,7 +107,7 @@ let badRequests: [BadRequest] = [
     BadRequest("RFC 9113 §8.3.1", "tab in :path", .targetInvalid, with(":path", "/\ta")),
     BadRequest("RFC 9113 §8.3.1", "trailing space in :path", .targetInvalid, with(":path", "/a ")),
     BadRequest("RFC 9113 §8.3.1", "fragment in :path", .targetInvalid, with(":path", "/a#b")),
-    BadRequest("RFC 3986 §3.3", "dot segment", .targetInvalid, with(":path", "/a/../b")),
+    BadRequest("RFC 3986 §5.2.4", "path above the root", .targetInvalid, with(":path", "/a/../../b")),
     BadRequest("RFC 3986 §3.3", "encoded dot segment", .targetInvalid, with(":path", "/a/%2e%2E/b")),
     BadRequest("RFC 3986 §2.1", "broken percent-encoding", .targetInvalid, with(":path", "/%4")),
     BadRequest("RFC 3986 §2.1", "encoded NUL", .targetInvalid, with(":path", "/%00")),
@@ -207,9 +207,11 @@ let badRequests: [BadRequest] = [
 
     @Test func targetsTellTheFinerReason() throws {
         let peer = Peer.server()
-        let dot = try #require(peer.feed(Frame.headers(1, with(":path", "/a/../b"))).first)
+        let dot = try #require(peer.feed(Frame.headers(1, with(":path", "/a/%2e%2e/b"))).first)
         #expect(dot.event.cause == .dotSegment)
-        let percent = try #require(peer.feed(Frame.headers(3, with(":path", "/%zz"))).first)
+        let root = try #require(peer.feed(Frame.headers(3, with(":path", "/../b"))).first)
+        #expect(root.event.cause == .pathAboveRoot)
+        let percent = try #require(peer.feed(Frame.headers(5, with(":path", "/%zz"))).first)
         #expect(percent.event.cause == .percentEncodingInvalid)
     }
 

@@ -210,3 +210,68 @@ def test_every_address_of_the_machine(weir, backend):
         assert wire.get((host, port), "/").status == 200
     seen = wire.Fields(map(tuple, json.loads(wire.get(("127.0.0.1", port), "/").body)["fields"]))
     assert seen.get("X-Forwarded-For") == "127.0.0.1", "not an IPv4-mapped address"
+
+
+def guarded(tmp_path, b, **listener):
+    """A folder behind a route for everything, a part of it behind a refusal, and the same paths to a backend."""
+    (tmp_path / "@admin").mkdir()
+    (tmp_path / "@admin" / "s.txt").write_text("secret")
+    (tmp_path / "open.txt").write_text("open")
+    return {
+        "listeners": {"web": {"address": None, **listener}},
+        "routes": [
+            {"name": "no", "match": {"path": "/@admin/*"}, "respond": {"status": 403}},
+            {"name": "files", "match": {"host": "files.example", "path": "/*"}, "service": "folder"},
+            {"name": "all", "match": {"path": "/*"}, "service": "origin", "rewrite": {
+                "prefix": {"from": "/@old", "to": "/new"}}},
+        ],
+        "services": {"folder": {"files": str(tmp_path)}, "origin": {"endpoints": [b.endpoint]}},
+    }
+
+
+@pytest.mark.parametrize("target, status", [
+    ("/@admin/s.txt", 403), ("/%40admin/s.txt", 403), ("/%40%61dmin/s.txt", 403), ("/x/../%40admin/s.txt", 403),
+    ("/./@admin/./s.txt", 403), ("/x/%2e%2e/@admin/s.txt", 400), ("//@admin/s.txt", 400),
+    ("/@admin%2Fs.txt", 400), ("/@admin%5cs.txt", 400), ("/@admin/%73.txt", 403), ("/../@admin/s.txt", 400),
+    ("/@admin/../open.txt", 200), ("/%6Fpen.txt", 200), ("/x//y", 200), ("/x%2Fy", 200), ("/a;b/..;/c", 400),
+])
+@pytest.mark.parametrize("host", ["a.example", "files.example"])
+def test_every_spelling_meets_its_route(weir, backend, tmp_path, host, target, status):
+    config = guarded(tmp_path, backend())
+    # The refusal holds for both hosts: the most specific host comes first.
+    config["routes"][0]["match"]["host"] = ["files.example", "*"]
+    w = weir(config)
+    answer = w.get(target, host=host)
+    if host == "files.example" and target in ("/x//y", "/x%2Fy"):
+        assert answer.status == 404, "no file has such a name"
+    else:
+        assert answer.status == status
+    assert b"secret" not in answer.body
+    if status == 400:
+        assert_made_by_weir(answer, "request-malformed")
+
+
+def test_what_an_endpoint_gets(weir, backend, tmp_path):
+    """The path itself: dots resolved, unreserved characters decoded, everything else as it came."""
+    w = weir(guarded(tmp_path, backend()))
+    for sent, received in [
+        ("/a/./b/../c?x=/../%7e", "/a/c?x=/../%7e"), ("/%7Ea%2b+%c3%a9", "/~a%2B+%C3%A9"), ("/a%2Fb//c", "/a%2Fb//c"),
+        ("/a/..", "/"), ("/%40old/x%20y", "/new/x%20y"), ("/q/../@old", "/new"),
+    ]:
+        assert json.loads(w.get(sent).body)["start"] == f"GET {received} HTTP/1.1", sent
+
+
+def test_ambiguous_paths_are_refused_when_asked_for(weir, backend, tmp_path):
+    w = weir(guarded(tmp_path, backend(), paths="refuse"))
+    for target in ["/a/../b", "/a/.", "//a", "/a//", "/a%2fb", "/a%5Cb"]:
+        answer = w.get(target)
+        assert answer.status == 400, target
+        assert_made_by_weir(answer, "request-malformed")
+    assert w.get("/a%7e/b/").status == 200
+
+
+def test_expressions_see_letters(weir, backend):
+    w = site(weir, backend, [to("cafe", path="~^/[cé]afé$"), to("all", path="/*")], ["cafe", "all"])
+    assert w.get("/caf%C3%A9").body == b"cafe"
+    assert w.get("/%c3%a9af%c3%a9").body == b"cafe"
+    assert w.get("/caf%E9").body == b"all"

@@ -1,4 +1,5 @@
-// Request views made from text, with a minimal splitter: routing is tested without the codec.
+// Request views made from text, with a minimal splitter: routing is tested without the codec. Paths are
+// taken to be in normal form.
 
 import HTTPModel
 
@@ -25,7 +26,13 @@ final class Request {
         _ = add(" ")
         head.targetForm = form
         let question = target.firstIndex(of: "?")
-        head.path = add(String(target[..<(question ?? target.endIndex)]))
+        let path = String(target[..<(question ?? target.endIndex)])
+        head.path = add(path)
+        if path.contains("%") { head.pathTraits.insert(.escapes) }
+        if path.contains("//") { head.pathTraits.insert(.emptySegments) }
+        if path.uppercased().contains("%2F") || path.uppercased().contains("%5C") {
+            head.pathTraits.insert(.encodedSeparators)
+        }
         if let question {
             _ = add("?")
             head.hasQuery = true

@@ -2,7 +2,8 @@
 //
 // One function for the data plane and for `weir explain`, so that what is explained is what is sent.
 // Always origin-form (RFC 9112 §3.2.1), or `*`; never starts with anything else, whatever a rewrite
-// takes away. Percent-encoding stays as received: a prefix is compared byte by byte.
+// takes away. The path is the path itself of HTTPModel/PathForm.swift; a prefix is compared with what decides
+// for it, as routes are, and what follows it stays as it is spelled.
 
 import Glibc
 import HTTPModel
@@ -67,11 +68,8 @@ public enum UpstreamTarget {
     private static func rest(
         of path: UnsafeBufferPointer<UInt8>, after prefix: UnsafeBufferPointer<UInt8>
     ) -> UnsafeBufferPointer<UInt8>? {
-        guard !prefix.isEmpty, let wanted = prefix.baseAddress else { return path }
-        guard path.count >= prefix.count, let start = path.baseAddress,
-            memcmp(start, wanted, prefix.count) == 0
-        else { return nil }
-        let rest = UnsafeBufferPointer(rebasing: path.dropFirst(prefix.count))
+        guard let count = PathForm.prefixCount(of: path, prefix) else { return nil }
+        let rest = UnsafeBufferPointer(rebasing: path.dropFirst(count))
         guard rest.isEmpty || rest.first == 0x2f || prefix.last == 0x2f else { return nil }
         return rest
     }

@@ -92,9 +92,16 @@ extension Worker {
         guard let exchange = openExchange(client, plan) else { return }
         let headBytes = Int(head.byteCount)
         let fieldCount = Int(head.fieldCount)
-        let fieldOffset = (headBytes + 7) & ~7
+        let pathRoom = head.pathTraits.needWriting ? Int(head.path.count) : 0
+        let fieldOffset = (headBytes + pathRoom + 7) & ~7
         let kept = buffers.take(fieldOffset + fieldCount * MemoryLayout<Field>.stride)
         kept.append(base, headBytes)
+        var head = head
+        if pathRoom > 0 {
+            // The normal form stands behind the head, where ranges reach it.
+            let count = PathForm.write(base + Int(head.path.offset), pathRoom, into: kept.base + headBytes)
+            head.path = ByteRange(headBytes, count)
+        }
         let fields = UnsafeMutableRawPointer(kept.base + fieldOffset).bindMemory(
             to: Field.self, capacity: fieldCount)
         fields.update(from: parsed, count: fieldCount)

@@ -1,5 +1,6 @@
 // route: which route serves this request.
 
+import HTTP1
 import HTTPModel
 import Resilience
 import Routing
@@ -21,6 +22,15 @@ extension Worker {
         guard plan.lentRouter({ match(exchange, view, $0) }) else {
             if exchange.pointee.request.method == .connect {
                 return prepareConnect(exchange) ? .next : .finish
+            }
+            if exchange.pointee.match.isAmbiguous {
+                fail(
+                    exchange,
+                    Failure(
+                        .requestMalformed, phase: .route,
+                        position: Int32(exchange.pointee.request.target.offset),
+                        detail: Violation.pathAmbiguous.rawValue))
+                return .finish
             }
             // A regular expression that hit its limits says neither yes nor no: no route is guessed.
             let reason: Reason =

@@ -110,6 +110,7 @@ public struct PingPlan: Sendable, BitwiseCopyable {
 public enum Rewrite: Sendable {
     /// The whole target (path and query) from a template.
     case target(Template)
-    /// The path's first `matched` bytes are replaced; the rest and the query stay.
+    /// Whole segments at the path's start are replaced; the rest and the query stay. `from` is in the form
+    /// that decides, `to` in that of the path itself (HTTPModel/PathForm.swift).
     case prefix(from: StaticBytes, to: StaticBytes)
 }
