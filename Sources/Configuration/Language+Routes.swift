@@ -40,7 +40,7 @@ extension Language {
                 example: "retry: { attempts: 3, on: [connect, reset, 503] }"),
             Key(
                 "hold", .size(0...16_777_216), default: "64KiB",
-                "Bytes of a request body held before an endpoint is chosen, so that the request can be tried again. Larger bodies stream.",
+                "Bytes of a request body held before an endpoint is chosen, so that the request can be tried again. Larger bodies stream. `0B`: all bodies stream, and one without a length may be silent for as long as `timeout.idle`.",
                 example: "hold: 256KiB"),
             Key(
                 "upgrades", .oneOrMany(.text(.name)), default: "[websocket]",
@@ -216,7 +216,8 @@ extension Language {
                 "From the request sent to the head of the response.", example: "head: 10s"),
             Key(
                 "idle", .duration(1...86_400_000), default: "60s",
-                "Without a byte from or to the endpoint after that.", example: "idle: 5m"),
+                "Without a byte from or to the endpoint once it answers; for gRPC calls from their beginning.",
+                example: "idle: 5m"),
             Key(
                 "total", .either([.word("none"), .duration(1...86_400_000)]), default: "none",
                 "From the head of the request to the last byte of the response, retries included.",

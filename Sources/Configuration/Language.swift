@@ -85,7 +85,7 @@ enum Language {
                 example: "timeout: { head: 5s }"),
             Key(
                 "min-body-rate", .either([.word("off"), .byteRate(1...1_000_000_000)]), default: "240B/s",
-                "Least average rate of a request body; a slower client is cut off. HTTP only.",
+                "Least average rate of a request body that nobody has answered yet; a slower client is cut off. Not for gRPC calls, nor for bodies without a length where the route says `hold: 0B`. HTTP only.",
                 example: "min-body-rate: 1KiB/s"),
             Key(
                 "limits", .section(listenerLimits), "Bounds on what clients can ask for.",
@@ -144,7 +144,8 @@ enum Language {
                 example: "idle: 2m"),
             Key(
                 "body", .duration(anyTime), default: "30s",
-                "Without a byte of a request body that is still to come. HTTP only.", example: "body: 10s"),
+                "Without a byte of a request body that is still to come and that nobody has answered yet. HTTP only.",
+                example: "body: 10s"),
             Key(
                 "write", .duration(anyTime), default: "30s",
                 "Without the client taking a byte of a response that waits for it. HTTP only.",

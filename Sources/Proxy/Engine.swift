@@ -72,9 +72,7 @@ extension Worker {
         switch purpose {
         case .none: break
         case .backoff: run(exchange, from: .select)
-        case .hold:
-            exchange.pointee.holdIsOver = true
-            run(exchange, from: .lookup)
+        case .hold: endHold(exchange)
         case .ping: pingClockRang(exchange)
         }
     }

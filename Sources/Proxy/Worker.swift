@@ -308,7 +308,9 @@ public final class Worker: @unchecked Sendable {
     private func goOn(_ exchange: ExchangePointer) {
         exchange.pointee.awaitsTurn = false
         if exchange.pointee.isOver { return }
-        if exchange.pointee.fileBody != nil {
+        if exchange.pointee.isHolding {
+            endHold(exchange)
+        } else if exchange.pointee.fileBody != nil {
             pumpFile(exchange)
         } else if exchange.pointee.isDecoding {
             pumpRequestBody(exchange)

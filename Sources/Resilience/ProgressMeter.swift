@@ -20,17 +20,22 @@ public struct ProgressMeter: Sendable, BitwiseCopyable {
     private var windowStartMs: UInt64
     private var bytes: UInt64 = 0
     private var pausedAtMs: UInt64 = 0
-    public private(set) var isPaused = false
+    public private(set) var isPaused: Bool
 
     /// - Parameters:
     ///   - bytesPerSecondMin: required rate, at least 1. Brought to at least one byte per window.
     ///   - windowMs: length of a window, at least 1; also the grace a peer has at the start.
-    public init(bytesPerSecondMin: UInt64, windowMs: UInt64, startingAt nowMs: UInt64) {
+    ///   - isPaused: nothing is asked of the peer yet: the clock starts with `resume`.
+    public init(
+        bytesPerSecondMin: UInt64, windowMs: UInt64, startingAt nowMs: UInt64, isPaused: Bool = false
+    ) {
         let window = max(windowMs, 1)
         let (product, overflow) = bytesPerSecondMin.multipliedReportingOverflow(by: window)
         self.windowMs = window
         self.bytesPerWindowMin = max(overflow ? UInt64.max / 1_000 : product / 1_000, 1)
         self.windowStartMs = nowMs
+        self.isPaused = isPaused
+        pausedAtMs = nowMs
     }
 
     /// Bytes moved.
@@ -38,7 +43,8 @@ public struct ProgressMeter: Sendable, BitwiseCopyable {
         if count > 0 { bytes &+= UInt64(count) }
     }
 
-    /// Stops the clock while Weir itself is the one not reading or writing (back-pressure).
+    /// Stops the clock while nothing is asked of the peer: Weir itself does not read (back-pressure), or
+    /// somebody else has to speak first.
     public mutating func pause(at nowMs: UInt64) {
         guard !isPaused else { return }
         isPaused = true

@@ -208,6 +208,29 @@ def test_bidirectional_streaming_message_by_message(client):
     assert answers == questions[:-1]
 
 
+def paused(*steps):
+    """Messages, and silences between them in seconds."""
+    for step in steps:
+        if isinstance(step, bytes):
+            yield step
+        else:
+            time.sleep(step)
+
+
+@pytest.mark.parametrize("method", ["Chat", "Up"])
+def test_quiet_call_goes_on(weir, served, method):
+    """A call says something when it has something to say, answered (Chat) or not yet (Up)."""
+    w = weir(grpc_to(served, listeners={"web": {"timeout": {"body": "1s"}}}))
+    with Client(w.address) as c:
+        call = getattr(c, method)(paused(b"a", 2.0, b"b"), timeout=20)
+        assert (list(call) == [b"a", b"b"]) if method == "Chat" else call == b"2 2"
+
+
+def test_quiet_call_on_the_default_settings(client):
+    """Longer than a window of the minimum rate."""
+    assert list(client.Chat(paused(b"a", 11.0, b"b"), timeout=30)) == [b"a", b"b"]
+
+
 def test_first_message_of_a_stream_is_not_held_back(client):
     stream = client.Slowly(b"", timeout=20)
     begin = time.monotonic()

@@ -2,9 +2,11 @@
 
 import hashlib
 import threading
+import time
 
 import pytest
 
+import h2wire
 import wire
 from backends import Backend
 from harness import proxy_to
@@ -233,3 +235,210 @@ def nginx(tmp_path):
     yield Origin
     process.terminate()
     process.wait()
+
+
+# Talks: both sides say something when they have it, and are silent in between.
+
+def talk_http1(c):
+    """Answers at once, then says each chunk back; `watch` in the target: an event now and then instead."""
+    head = c.head()
+    c.backend.requests.append(head)
+    if "quiet" in head.target:
+        while c.chunk_size() and c.exactly(2):
+            pass
+    c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    if "watch" in head.target:
+        while not c.backend.release.wait(0.2):
+            c.send(chunked(b"tick"))
+    while size := c.chunk_size():
+        data = c.exactly(size)
+        c.exactly(2)
+        c.send(chunked(data))
+    c.send(b"0\r\n\r\n")
+    c.wait_end()
+
+
+def talk_http2(c):
+    """The same in HTTP/2."""
+    session, told = h2wire.Session(c.sock, server=True), {}
+    while True:
+        quiet = [n for n, state in session.streams.items() if n % 2 and state.head and not state.ended]
+        watched = any("watch" in session.streams[n].head.get(":path") for n in quiet)
+        try:
+            if not session.step(0.2 if watched else 600):
+                return
+        except TimeoutError:
+            if not c.backend.release.is_set():
+                for number in quiet:
+                    session.send(h2wire.data(number, b"tick"))
+        for number, state in list(session.streams.items()):
+            if number % 2 == 0 or state.head is None or told.get(number) == -1:
+                continue
+            if number not in told:
+                told[number] = 0
+                session.send(h2wire.headers(number, [(":status", "200")], False))
+            if len(state.body) > told[number]:
+                session.send(h2wire.data(number, bytes(state.body[told[number]:])))
+                told[number] = len(state.body)
+            if state.ended:
+                told[number] = -1
+                session.send(h2wire.data(number, b"", True))
+
+
+TALKS = {"http1": talk_http1, "http2": talk_http2}
+
+
+class Talk:
+    """A client in the middle of a request body and its answer, in either version."""
+
+    def __init__(self, w, version, target="/talk", method="POST"):
+        self.said = b""
+        if version == "http1":
+            self.stream = w.connect()
+            self.stream.send(head_bytes(f"{method} {target} HTTP/1.1", [("Transfer-Encoding", "chunked")]))
+        else:
+            self.stream = None
+            self.session = h2wire.connect(w.address)
+            self.state = self.session.request(target, method=method, end_stream=False)
+        self.begun = False
+
+    def say(self, data):
+        if self.stream:
+            self.stream.send(chunked(data))
+        else:
+            self.session.send(h2wire.data(self.state.number, data))
+
+    def hear(self, count):
+        """The next `count` bytes of the answer."""
+        if not self.stream:
+            self.session.until(lambda: len(self.state.body) >= count or self.state.over, "the answer")
+            data = bytes(self.state.body[:count])
+            del self.state.body[:count]
+            assert len(data) == count, self.state
+            return data
+        if not self.begun:
+            head = self.stream.head()
+            assert head.status == 200, self.stream.rest()
+            self.begun = True
+        while len(self.said) < count:
+            self.said += self.stream.exactly(self.stream.chunk_size())
+            self.stream.exactly(2)
+        data, self.said = self.said[:count], self.said[count:]
+        return data
+
+    def end(self):
+        if self.stream:
+            self.stream.send(b"0\r\n\r\n")
+            while size := self.stream.chunk_size():
+                self.stream.exactly(size + 2)
+        else:
+            self.session.send(h2wire.data(self.state.number, b"", True))
+            self.session.until(lambda: self.state.over, "the end")
+            assert self.state.ended and self.state.reset is None, self.state
+
+    def close(self):
+        (self.stream or self.session).close()
+
+
+def talking(weir, backend, endpoint, **listener):
+    return weir(proxy_to(backend(TALKS[endpoint]), listener=listener, service=(
+        {"protocol": "h2"} if endpoint == "http2" else {})))
+
+
+@pytest.mark.parametrize("endpoint", TALKS)
+@pytest.mark.parametrize("client", TALKS)
+def test_quiet_talk_goes_on(weir, backend, client, endpoint):
+    """Once it is answered a client owes nothing: its silence is the idle timeout's business."""
+    w = talking(weir, backend, endpoint, timeout={"body": "1s"})
+    talk = Talk(w, client)
+    for words in (b"one", b"two"):
+        talk.say(words)
+        assert talk.hear(3) == words
+        time.sleep(1.6)
+    talk.end()
+
+
+@pytest.mark.parametrize("endpoint", TALKS)
+@pytest.mark.parametrize("client", TALKS)
+def test_silent_client_of_a_watch_hears_all_of_it(weir, backend, client, endpoint):
+    """Events keep coming, the request's body does not end and does not go on."""
+    b = backend(TALKS[endpoint])
+    w = weir(proxy_to(b, listener={"timeout": {"body": "1s"}}, service=(
+        {"protocol": "h2"} if endpoint == "http2" else {})))
+    talk = Talk(w, client, "/watch")
+    talk.say(b"x")
+    assert talk.hear(40).replace(b"x", b"").startswith(b"tick"), "two seconds of events"
+    b.release.set()
+    talk.end()
+
+
+@pytest.mark.parametrize("client", TALKS)
+def test_silence_on_both_sides_ends_by_the_idle_timeout(weir, backend, client):
+    w = weir(proxy_to(backend(talk_http1), route={"timeout": {"idle": "600ms"}}))
+    talk = Talk(w, client)
+    talk.say(b"one")
+    assert talk.hear(3) == b"one"
+    assert w.wait_reason("upstream-body-timeout")
+
+
+def test_what_a_client_says_renews_the_idle_timeout(weir, backend):
+    """`timeout.idle` is about bytes either way: an endpoint that listens is not idle."""
+    def listen(c):
+        c.head()
+        c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while size := c.chunk_size():
+            c.exactly(size + 2)
+        c.send(chunked(b"heard") + b"0\r\n\r\n")
+        c.wait_end()
+    w = weir(proxy_to(backend(listen), route={"timeout": {"idle": "1s"}}))
+    talk = Talk(w, "http1")
+    for _ in range(8):
+        talk.say(b"x")
+        time.sleep(0.25)
+    talk.stream.send(b"0\r\n\r\n")
+    assert talk.hear(5) == b"heard"
+
+
+@pytest.mark.parametrize("client", TALKS)
+@pytest.mark.parametrize("hold", ["64KiB", "0B"])
+def test_unanswered_body_without_a_length(weir, backend, client, hold):
+    """Nobody has answered: the client owes the body, unless the route says that bodies stream."""
+    w = weir(proxy_to(backend(talk_http1), listener={"timeout": {"body": "700ms"}}, route={"hold": hold}))
+    talk = Talk(w, client, "/quiet")
+    talk.say(b"one")
+    if hold == "0B":
+        time.sleep(1.5)
+        talk.say(b"two")
+        assert not w.access_log()
+    else:
+        assert w.wait_reason("request-body-timeout")["status"] == 408
+    talk.close()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("client", TALKS)
+def test_first_words_are_not_held_back(weir, backend, client, method):
+    """What has come goes on at once, where waiting for the rest would not buy another attempt."""
+    w = talking(weir, backend, "http1")
+    times = []
+    for _ in range(8):
+        talk = Talk(w, client, method=method)
+        begin = time.monotonic()
+        talk.say(b"one")
+        assert talk.hear(3) == b"one"
+        times.append(time.monotonic() - begin)
+        talk.close()
+    waits = client == "http1" and method == "PUT"
+    assert waits or min(times) < 0.07, times
+
+
+def test_small_body_that_comes_with_its_head_is_held_whole(weir, backend):
+    """DATA behind HEADERS in the same write are one request: the endpoint is told its length."""
+    b = backend()
+    w = weir(proxy_to(b))
+    with h2wire.connect(w.address) as s:
+        state = s.stream(1)
+        s.send(h2wire.headers(1, h2wire.pseudo("POST"), False) + h2wire.data(1, b"all of it", True))
+        s.until(lambda: state.over, "a response")
+        assert state.status == 200
+    assert b.requests[0].get("content-length") == "9" and b.requests[0].body == b"all of it"

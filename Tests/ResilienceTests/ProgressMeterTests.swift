@@ -18,6 +18,14 @@ import Testing
         #expect(meter.verdict(at: 2_000) == .tooSlow)
     }
 
+    @Test func nothingIsAskedBeforeTheFirstResume() {
+        var meter = ProgressMeter(bytesPerSecondMin: 1, windowMs: 1_000, startingAt: 0, isPaused: true)
+        #expect(meter.verdict(at: 60_000) == .wait(untilMs: 61_000))
+        meter.resume(at: 60_000)
+        #expect(meter.verdict(at: 60_999) == .wait(untilMs: 61_000))
+        #expect(meter.verdict(at: 61_000) == .tooSlow)
+    }
+
     @Test func pausedTimeDoesNotCount() {
         var meter = ProgressMeter(bytesPerSecondMin: 100, windowMs: 1_000, startingAt: 0)
         meter.pause(at: 400)

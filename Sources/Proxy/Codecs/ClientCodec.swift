@@ -24,6 +24,9 @@ extension Worker {
         client.pointee.transport.isStream && head.framing == .chunked ? .untilClose : head.framing
     }
 
+    /// Whether other exchanges of this client are under way on the same connection.
+    func sharesConnection(_ client: ClientPointer) -> Bool { client.pointee.transport.isStream }
+
     /// Whether this client would take the status of an ordinary response for the opening of the tunnel it
     /// asked for: the success of an extended CONNECT says just that (RFC 8441 §5).
     func readsAsAgreement(_ status: UInt16, _ client: ClientPointer) -> Bool {

@@ -18,6 +18,11 @@ extension Worker {
         return kinds.request == .grpc && exchange.pointee.request.version < .http2 ? nil : kinds.response
     }
 
+    /// Whether the request is a gRPC call to somebody who can answer one.
+    func isCall(_ exchange: ExchangePointer) -> Bool {
+        exchange.service?.http2 != nil && grpcKind(exchange) == .grpc
+    }
+
     /// Ends the exchange when the client has stopped waiting for it.
     func keepDeadline(_ exchange: ExchangePointer) {
         let mayBeCall = exchange.pointee.request.version >= .http2 && exchange.pointee.request.acceptsTrailers

@@ -158,6 +158,10 @@ struct Exchange {
     var isReplayable = true
     /// As much of the body as will be held is held.
     var holdIsOver = false
+    /// The body is being waited for, before an endpoint is chosen.
+    var isHolding = false
+    /// The client adds to its body when it has something to say (gRPC, `hold: 0B`).
+    var streams = false
     /// Set while a gRPC-Web request is served (WebBridge).
     var web: BufferPointer?
     /// When a gRPC client stops waiting, as `nowNs` counts; 0 when it did not say.

@@ -26,10 +26,11 @@ extension Worker {
         let asksFirst =
             exchange.pointee.request.expectsContinue && body.count == 0 && exchange.pointee.interimCount == 0
             && exchange.pointee.requestStarted
+        // Once it is answered the two talk, and a client says what it has to say when it has it.
         let owesBody =
             !body.isDone && !exchange.pointee.requestIsBlocked && !exchange.pointee.discardsRequestBody
-            && !exchange.pointee.isLocal
-            && (exchange.pointee.phase == .admit || exchange.pointee.requestStarted)
+            && !exchange.pointee.isLocal && !exchange.pointee.responseStarted && !exchange.pointee.streams
+            && (exchange.pointee.isHolding || exchange.pointee.requestStarted)
             && !asksFirst
         run(client, clientIsBlocked ? .write : owesBody ? .body : .none, exchange)
 
@@ -39,10 +40,10 @@ extension Worker {
             wanted = .write
         } else if exchange.pointee.responseStarted {
             wanted = clientIsBlocked ? .none : .body
+        } else if exchange.pointee.requestSentWhole || exchange.pointee.discardsRequestBody || asksFirst {
+            wanted = .head
         } else {
-            wanted =
-                exchange.pointee.requestSentWhole || exchange.pointee.discardsRequestBody || asksFirst
-                ? .head : .none
+            wanted = exchange.pointee.streams ? .body : .none
         }
         run(upstream, wanted, exchange)
     }
@@ -54,12 +55,19 @@ extension Worker {
         run(upstream, exchange.pointee.requestIsBlocked ? .write : .upgraded, exchange)
     }
 
+    /// The client's turn is over: what follows does not depend on it.
+    func askNothing(of client: ClientPointer, _ exchange: ExchangePointer) { run(client, .none, exchange) }
+
+    /// A client's rate is judged while it owes a body, which is while that deadline runs.
     @inline(__always)
     private func run(_ client: ClientPointer, _ deadline: ClientDeadline, _ exchange: ExchangePointer) {
         if client.pointee.deadline == deadline { return }
+        if client.pointee.deadline == .body { exchange.pointee.meter.pause(at: nowMs) }
         switch deadline {
         case .write: setDeadline(client, .write, afterMs: exchange.pointee.listener.writeTimeoutMs)
-        case .body: setDeadline(client, .body, afterMs: exchange.pointee.listener.bodyTimeoutMs)
+        case .body:
+            setDeadline(client, .body, afterMs: exchange.pointee.listener.bodyTimeoutMs)
+            exchange.pointee.meter.resume(at: nowMs)
         default: clearDeadline(client)
         }
     }

@@ -2,9 +2,9 @@
 //
 // The client's address is computed once (law 9) and used by everything after. Then the body is held:
 // up to `hold` bytes arrive before an endpoint is chosen, so that a slow client does not occupy an
-// endpoint and a small request can be sent again (law 11). A body known to be larger streams at once;
-// one of unknown length is waited for briefly, so that a client that wants to talk while it listens
-// is not held up.
+// endpoint and a small request can be sent again (law 11). A body known to be larger streams at once.
+// One of unknown length may be one half of a talk (gRPC, a watch, chunks both ways): held is what has come
+// with the head. Only where holding it whole buys another attempt is it waited for, and briefly.
 
 import Glibc
 import HTTP1
@@ -14,7 +14,7 @@ import Resilience
 import Routing
 
 extension Worker {
-    /// How long a body of unknown length may keep its request from being forwarded.
+    /// How long a body of unknown length may keep a request that can be tried again from being forwarded.
     private static let holdPatienceMs: UInt64 = 100
 
     func admit(_ exchange: ExchangePointer) -> PhaseResult {
@@ -45,6 +45,7 @@ extension Worker {
         guard let route = exchange.route else { return .finish }
         // Whoever gets no answer is not waited for.
         if case .close = route.action { return .next }
+        exchange.pointee.streams = streams(exchange, route)
         let isLong =
             exchange.pointee.requestBody.framing == .length
             && exchange.pointee.requestBody.remaining > UInt64(route.holdBytes)
@@ -66,27 +67,56 @@ extension Worker {
         exchange.pointee.held = buffers.take(
             exchange.pointee.requestBody.framing == .length
                 ? Int(exchange.pointee.requestBody.remaining) : min(route.holdBytes, 16_000))
+        exchange.pointee.isHolding = true
         switch hold(exchange) {
-        case .next: return .next
+        case .next:
+            exchange.pointee.isHolding = false
+            return .next
         case .finish: return .finish
         case .wait:
             if exchange.pointee.requestBody.framing != .length {
-                setTimer(exchange, .hold, afterMs: Self.holdPatienceMs)
+                if mayBeRepeated(exchange, route) {
+                    setTimer(exchange, .hold, afterMs: Self.holdPatienceMs)
+                } else {
+                    // What came with the head may be on its way here from a session.
+                    goOnNextTurn(Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
+                }
             }
             return .wait
         }
     }
 
+    /// Whether the body is one the client adds to when it has something to say: a gRPC call, or a body
+    /// without a length where the route holds nothing. Its silence is nothing to judge.
+    private func streams(_ exchange: ExchangePointer, _ route: RoutePlan) -> Bool {
+        if exchange.pointee.requestBody.framing == .length { return false }
+        if route.holdBytes == 0 { return true }
+        return isCall(exchange)
+    }
+
+    /// Whether a body of unknown length buys the request another attempt when all of it is held. One that
+    /// shares its connection ends with what came with its head, or goes on while it is answered.
+    private func mayBeRepeated(_ exchange: ExchangePointer, _ route: RoutePlan) -> Bool {
+        !sharesConnection(exchange.pointee.client) && exchange.pointee.request.method.isIdempotent
+            && exchange.service != nil && route.retry.attemptsMax > 1
+    }
+
     /// Body bytes have come while the exchange was waiting for them, before or after an endpoint was chosen.
     func clientBodyReady(_ exchange: ExchangePointer) {
-        if exchange.pointee.phase == .admit {
-            if hold(exchange) == .next {
-                if exchange.pointee.timerPurpose == .hold { clearTimer(exchange) }
-                run(exchange, from: .lookup)
-            }
+        if exchange.pointee.isHolding {
+            if hold(exchange) == .next { endHold(exchange) }
         } else {
             pumpRequestBody(exchange)
         }
+    }
+
+    /// No more of the body is waited for: on to the next phase.
+    func endHold(_ exchange: ExchangePointer) {
+        if exchange.pointee.timerPurpose == .hold { clearTimer(exchange) }
+        exchange.pointee.isHolding = false
+        exchange.pointee.holdIsOver = true
+        askNothing(of: exchange.pointee.client, exchange)
+        run(exchange, from: .lookup)
     }
 
     /// Fills the held buffer. next: body complete, or as much as is held; wait: for the client.
@@ -137,7 +167,6 @@ extension Worker {
             held = exchange.pointee.held ?? held
         }
         if exchange.pointee.web != nil && refuseBridged(exchange) { return .finish }
-        clearDeadline(client)
         return exchange.pointee.isDecoding ? decodeHeld(exchange) : .next
     }
 
@@ -216,10 +245,12 @@ extension Worker {
         client.pointee.input = buffer
     }
 
-    /// Counts bytes a client sent or took; false (and the exchange ended) when it is slower than allowed.
+    /// Counts bytes a client sent; false (and the exchange ended) when it owes a body and is slower with it
+    /// than allowed.
     func clientProgressed(_ exchange: ExchangePointer, _ count: Int) -> Bool {
-        touch(exchange.pointee.client, exchange)
-        if exchange.pointee.listener.bytesPerSecondMin == 0 || exchange.pointee.upgrade == .open {
+        let client = exchange.pointee.client
+        touch(client, exchange)
+        guard client.pointee.deadline == .body, exchange.pointee.listener.bytesPerSecondMin > 0 else {
             return true
         }
         exchange.pointee.meter.progressed(bytes: count)

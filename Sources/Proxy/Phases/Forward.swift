@@ -270,7 +270,6 @@ extension Worker {
 
     private func waitForUpstreamToTake(_ exchange: ExchangePointer) {
         exchange.pointee.requestIsBlocked = true
-        exchange.pointee.meter.pause(at: nowMs)
         armDeadlines(exchange)
     }
 
@@ -332,7 +331,6 @@ extension Worker {
                 }
             } else {
                 guard client.pointee.canRead else {
-                    exchange.pointee.meter.resume(at: nowMs)
                     armDeadlines(exchange)
                     return
                 }
@@ -371,6 +369,7 @@ extension Worker {
                 return
             }
             decoded += relayed.sent + relayed.consumed
+            if relayed.sent > 0 { touch(upstream, exchange) }
             if relayed.errno != 0 {
                 upstreamWriteBroke(exchange, upstream, relayed.errno)
                 return
@@ -393,8 +392,10 @@ extension Worker {
             return .next
         case .sourceEmpty:
             client.pointee.canRead = false
-            exchange.pointee.meter.resume(at: nowMs)
-            if moved > 0 && !clientProgressed(exchange, Int(moved)) { return .finish }
+            if moved > 0 {
+                touch(upstream, exchange)
+                if !clientProgressed(exchange, Int(moved)) { return .finish }
+            }
             if client.pointee.peerEnded {
                 clientEnded(client, errno: 0)
                 return .finish

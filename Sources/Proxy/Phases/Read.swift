@@ -140,7 +140,8 @@ extension Worker {
                 handle: handle, client: client, lease: takeLease(), listener: plan,
                 counters: plan.unrouted.cell(worker: index),
                 meter: ProgressMeter(
-                    bytesPerSecondMin: plan.bytesPerSecondMin, windowMs: Self.rateWindowMs, startingAt: nowMs)
+                    bytesPerSecondMin: plan.bytesPerSecondMin, windowMs: Self.rateWindowMs, startingAt: nowMs,
+                    isPaused: true)
             ))
         plan.metrics.cell(worker: index).requestBegan()
         exchange.pointee.sequence = sequence

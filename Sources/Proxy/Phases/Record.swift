@@ -16,6 +16,7 @@ extension Worker {
         endAttempt(exchange, failure.reason)
         dropUpstream(exchange)
         clearTimer(exchange)
+        exchange.pointee.isHolding = false
         if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.reason.status == 0 {
             if !endBridged(exchange, failure) { end(exchange, failure) }
             return

@@ -185,6 +185,7 @@ extension Worker {
             return
         }
         exchange.pointee.responseStarted = true
+        touch(upstream, exchange)
         let headBytes = Int(head.byteCount)
         if sendResponse(exchange, upstream, &writer, base + headBytes, count - headBytes) {
             pumpResponseBody(exchange)
