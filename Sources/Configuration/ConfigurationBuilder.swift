@@ -173,6 +173,7 @@ struct ConfigurationBuilder {
         if let match = node["match"] {
             result.match.hosts = match["host"]?.texts ?? []
             result.match.paths = match["path"]?.texts ?? []
+            result.match.isBeforeExpressions = match["before"]?.text == "expressions"
             result.match.methods = match["method"]?.texts ?? []
             result.match.headers = conditions(match["headers"])
             result.match.query = conditions(match["query"])

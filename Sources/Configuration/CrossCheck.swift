@@ -216,6 +216,7 @@ struct CrossCheck {
                 compression(node, &check)
                 grpcWeb(node, &check)
                 webSocket(node, &check)
+                before(node, &check)
                 fieldRules(node["headers"], &check)
                 guard let name = node["name"], let text = name.text else { continue }
                 if let line = names[text] {
@@ -280,6 +281,17 @@ struct CrossCheck {
             "\"grpc-web\" needs a service that speaks HTTP/2, and \"\(name.clipped(64))\" does not", origin,
             service.files == nil
                 ? "set protocol: h2 in services.\(name.clipped(64))" : "files are not called with gRPC")
+    }
+
+    /// A priority among paths that have none.
+    private func before(_ route: Node, _ check: inout SchemaCheck) {
+        guard let match = route["match"], match["before"] != nil else { return }
+        let paths = match["path"]?.texts ?? []
+        if paths.contains(where: { $0.value.hasSuffix("/*") || $0.value.hasSuffix("*}") }) { return }
+        withoutEffect(
+            "before", of: match, "without a prefix",
+            "expected a path that ends in /*: others have their rank",
+            &check)
     }
 
     /// Pings that could never be sent.

@@ -80,6 +80,10 @@ extension Language {
                 "Paths: `/a/b` exact, `/v1/*` whole segments at the start, `/users/{id}` with a captured segment, `~^/x/(?<n>[0-9]+)$` a regular expression.",
                 example: "path: [/v1/*, /health]"),
             Key(
+                "before", .choice(["expressions"]),
+                "Tries the prefixes in `path` (`/static/*`) before the regular expressions of other routes. Without it they come after them; exact paths and those with `{names}` come first anyway.",
+                example: "before: expressions"),
+            Key(
                 "method", .oneOrMany(.text(.method)), default: "any",
                 "Methods, in upper case as they are sent.", example: "method: [GET, HEAD]"),
             Key(

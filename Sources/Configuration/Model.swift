@@ -382,6 +382,8 @@ public struct Match: Sendable, Equatable {
     public var hosts: [Text] = []
     /// Patterns: "/exact", "/prefix/*", "/users/{id}", "~regex"; empty is any path.
     public var paths: [Text] = []
+    /// Prefixes among the paths are tried before regular expressions.
+    public var isBeforeExpressions = false
     /// Empty is any method.
     public var methods: [Text] = []
     public var headers: [Named] = []

@@ -114,6 +114,7 @@ private struct Form {
         list("\(at) listeners", route.listeners.map(\.value))
         list("\(at) host", route.match.hosts.map(\.value))
         list("\(at) path", route.match.paths.map(\.value))
+        if route.match.isBeforeExpressions { put("\(at) before", "expressions") }
         list("\(at) method", route.match.methods.map(\.value))
         for (kind, conditions) in [
             ("header", route.match.headers), ("query", route.match.query), ("cookie", route.match.cookies),

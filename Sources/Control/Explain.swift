@@ -128,7 +128,7 @@ public struct Explainer: Sendable {
         }
         let exchange = ExplainedExchange(
             view: view, match: match, router: router, client: client.address, route: route,
-            compiled: compiled.routes[index])
+            compiled: compiled.routes[index], origin: client.origin(of: view, isSecure: listener.tls != nil))
         result.outcome = .routed(explain(exchange))
     }
 
@@ -285,6 +285,7 @@ private struct ExplainedExchange {
     let client: IPAddress
     let route: Route
     let compiled: CompiledRoutes.Compiled
+    let origin: RequestOrigin
 
     /// Room for one rendered text.
     private static let textBytesMax = 128 << 10
@@ -354,6 +355,7 @@ private struct ExplainedExchange {
             withExtendedLifetime(texts) {
                 var context = TemplateContext(request: view)
                 context.match = match
+                context.origin = origin
                 context.captureNames = router.captureNames
                 context.clientIP = texts[0].bytes
                 context.route = texts[1].bytes

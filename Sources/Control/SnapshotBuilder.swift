@@ -96,6 +96,7 @@ private struct RouteCompiler {
         for path in route.match.paths {
             if let pattern = checked(path, &errors, PathPattern.parse) { rule.paths.append(pattern) }
         }
+        rule.isBeforeExpressions = route.match.isBeforeExpressions
         rule.methods = route.match.methods.map { $0.value.uppercased() }
         // Whoever may GET may HEAD (RFC 9110 §9.3.2).
         if rule.methods.contains("GET") && !rule.methods.contains("HEAD") { rule.methods.append("HEAD") }
@@ -117,7 +118,7 @@ private struct RouteCompiler {
         case .service(let name):
             compiled.action = .service(name.value)
         case .redirect(let redirect):
-            if let template = checked(redirect.to, &errors, Template.parse) {
+            if let template = checked(redirect.to, &errors, Self.url) {
                 compiled.action = .redirect(template, UInt16(redirect.status))
             }
         case .close:
@@ -128,7 +129,7 @@ private struct RouteCompiler {
         }
         switch route.rewrite {
         case nil: break
-        case .path(let text): compiled.rewrite = checked(text, &errors, Template.parse).map { .target($0) }
+        case .path(let text): compiled.rewrite = checked(text, &errors, Self.target).map { .target($0) }
         case .prefix(let from, let to):
             compiled.rewrite = .prefix(
                 from: StaticBytes(PathPattern.deciding(from.value.utf8)), to: StaticBytes(to.value))
@@ -167,7 +168,7 @@ private struct RouteCompiler {
         if changes.isEmpty { return nil }
         func compile(_ fields: [Route.Changes.Field]) -> [FieldRules.Rule] {
             fields.compactMap { field in
-                checked(field.value, &errors, Template.parse).map {
+                checked(field.value, &errors, Self.isURL(field.name) ? Self.url : Self.text).map {
                     FieldRules.Rule(name: field.name.value, value: $0)
                 }
             }
@@ -176,6 +177,15 @@ private struct RouteCompiler {
             set: compile(changes.set), add: compile(changes.add), remove: changes.remove.map(\.value),
             direction: direction)
     }
+
+    private static func text(_ text: String) throws(PatternError) -> Template { try .parse(text) }
+    private static func target(_ text: String) throws(PatternError) -> Template {
+        try .parse(text, for: .target)
+    }
+    private static func url(_ text: String) throws(PatternError) -> Template { try .parse(text, for: .url) }
+
+    /// Whether clients go where the field says.
+    private static func isURL(_ name: Text) -> Bool { name.value.lowercased() == "location" }
 
     /// Parses a text, turning what is wrong with it into an error at its place.
     private func checked<Result>(

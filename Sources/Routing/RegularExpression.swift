@@ -18,6 +18,8 @@ public final class RegularExpression: @unchecked Sendable {
     public let text: String
     /// Named groups with their number.
     public let groups: [(name: String, number: Int)]
+    /// Groups, named or not.
+    public let groupCount: Int
     let code: OpaquePointer
 
     /// Compiles `text` (without any delimiter).
@@ -42,6 +44,7 @@ public final class RegularExpression: @unchecked Sendable {
         var groupCount: UInt32 = 0
         pcre2_pattern_info_8(code, UInt32(PCRE2_INFO_CAPTURECOUNT), &groupCount)
         groups = Self.groups(of: code)
+        self.groupCount = Int(groupCount)
         guard groupCount <= UInt32(Self.groupsMax) else {
             throw PatternError(at: offset, "expected at most \(Self.groupsMax) groups, found \(groupCount)")
         }

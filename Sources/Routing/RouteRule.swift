@@ -67,16 +67,19 @@ public struct RouteRule: Sendable {
     public var methods: [String]
     /// All must hold.
     public var conditions: [Condition]
+    /// Prefixes of this route are tried before regular expressions, not after them.
+    public var isBeforeExpressions: Bool
 
     public init(
         name: String, hosts: [HostPattern] = [], paths: [PathPattern] = [], methods: [String] = [],
-        conditions: [Condition] = []
+        conditions: [Condition] = [], isBeforeExpressions: Bool = false
     ) {
         self.name = name
         self.hosts = hosts
         self.paths = paths
         self.methods = methods
         self.conditions = conditions
+        self.isBeforeExpressions = isBeforeExpressions
     }
 
     /// Conditions, the method counted as one: how specific a route is beyond host and path.

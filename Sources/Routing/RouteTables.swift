@@ -29,10 +29,13 @@ struct Node: BitwiseCopyable {
     /// The only literal child; `none` without, `many` when the children are in the edge table.
     var onlyChild: Int32 = Node.none
     var captureChild: Int32 = Node.none
-    /// Candidates whose path ends here, and those for whom everything from here on fits.
+    /// Candidates whose path ends here, and those for whom everything from here on fits: before expressions,
+    /// and after them.
     var full = ListRef()
+    var early = ListRef()
     var prefix = ListRef()
     var subtreeHasFull = false
+    var subtreeHasEarly = false
     var subtreeHasPrefix = false
 
     static let none: Int32 = -1

@@ -20,6 +20,7 @@ struct RouteTablesBuilder {
         var literals: [[UInt8]: Int32] = [:]
         var capture: Int32 = Node.none
         var full = Path()
+        var early = Path()
         var prefix = Path()
     }
     private struct DraftHost {
@@ -107,10 +108,12 @@ struct RouteTablesBuilder {
                 at = Int(nodes[at].capture)
             }
         }
-        if path.kind == .prefix {
-            insert(candidate, &nodes[at].prefix)
-        } else {
+        if path.kind != .prefix {
             insert(candidate, &nodes[at].full)
+        } else if rules[route].isBeforeExpressions {
+            insert(candidate, &nodes[at].early)
+        } else {
+            insert(candidate, &nodes[at].prefix)
         }
     }
 
@@ -130,7 +133,7 @@ struct RouteTablesBuilder {
         var shadowed = [Int](repeating: 0, count: rules.count)
         var by = [Int](repeating: -1, count: rules.count)
         let lists =
-            nodes.flatMap { [$0.full.candidates, $0.prefix.candidates] }
+            nodes.flatMap { [$0.full.candidates, $0.early.candidates, $0.prefix.candidates] }
             + hosts.flatMap { $0.expressions.map { $0.path.candidates } }
         for list in lists {
             for (rank, candidate) in list.enumerated() {
@@ -173,8 +176,10 @@ struct RouteTablesBuilder {
             node.onlyChild =
                 draft.literals.count > 1 ? Node.many : draft.literals.first?.value ?? Node.none
             node.full = list(draft.full)
+            node.early = list(draft.early)
             node.prefix = list(draft.prefix)
             node.subtreeHasFull = node.full.count > 0
+            node.subtreeHasEarly = node.early.count > 0
             node.subtreeHasPrefix = node.prefix.count > 0
             flatNodes.append(node)
         }
@@ -182,6 +187,7 @@ struct RouteTablesBuilder {
         for index in flatNodes.indices.reversed() where flatNodes[index].parent >= 0 {
             let parent = Int(flatNodes[index].parent)
             if flatNodes[index].subtreeHasFull { flatNodes[parent].subtreeHasFull = true }
+            if flatNodes[index].subtreeHasEarly { flatNodes[parent].subtreeHasEarly = true }
             if flatNodes[index].subtreeHasPrefix { flatNodes[parent].subtreeHasPrefix = true }
         }
         var expressions: [ExpressionEntry] = []

@@ -2,8 +2,10 @@
 //
 // Order of candidates for each host, the most specific host first:
 //   1. paths matched to their end; compared segment by segment from the left, a literal beats a capture
-//   2. regular expressions in the order of their first declaration
-//   3. prefixes; compared the same way, and where one is the beginning of the other the longer wins
+//   2. prefixes of routes with `before: expressions`; compared the same way, and where one is the beginning
+//      of the other the longer wins
+//   3. regular expressions in the order of their first declaration
+//   4. all other prefixes
 //   within one path: more conditions (the method counts as one) first, then the order of declaration
 // A candidate whose method or conditions do not hold is passed over; the next less specific follows.
 
@@ -34,7 +36,7 @@ struct NoTrials: TrialObserver {
 }
 
 struct RouteWalk<Observer: TrialObserver> {
-    enum Pass { case full, prefix }
+    enum Pass { case full, early, prefix }
 
     let tables: RouteTables
     let request: RequestView
@@ -95,7 +97,8 @@ struct RouteWalk<Observer: TrialObserver> {
         while host >= 0 {
             observer.entered(host: host)
             let entry = tables.hosts[Int(host)]
-            if visit(entry.root, 1, .full) || visitExpressions(entry.expressions)
+            if visit(entry.root, 1, .full) || visit(entry.root, 1, .early)
+                || visitExpressions(entry.expressions)
                 || visit(entry.root, 1, .prefix)
             {
                 break
@@ -110,13 +113,15 @@ struct RouteWalk<Observer: TrialObserver> {
     /// path is used up. Returns whether the walk is over. As deep as the deepest pattern, not the path.
     private mutating func visit(_ index: Int32, _ at: Int, _ pass: Pass) -> Bool {
         let node = tables.nodes[Int(index)]
-        guard pass == .full ? node.subtreeHasFull : node.subtreeHasPrefix else { return false }
-        if at > count {
-            switch pass {
-            case .full: return tryAll(node.full, prefixCount: count, tail: count)
-            case .prefix: return tryAll(node.prefix, prefixCount: count, tail: count)
-            }
+        let list: ListRef
+        let isOnTheWay: Bool
+        switch pass {
+        case .full: (list, isOnTheWay) = (node.full, node.subtreeHasFull)
+        case .early: (list, isOnTheWay) = (node.early, node.subtreeHasEarly)
+        case .prefix: (list, isOnTheWay) = (node.prefix, node.subtreeHasPrefix)
         }
+        guard isOnTheWay else { return false }
+        if at > count { return tryAll(list, prefixCount: count, tail: count) }
         if node.onlyChild != Node.none || node.captureChild != Node.none {
             var end = at
             while end < count, path[end] != 0x2f { end &+= 1 }
@@ -130,7 +135,7 @@ struct RouteWalk<Observer: TrialObserver> {
                 depth &-= 1
             }
         }
-        return pass == .prefix && tryAll(node.prefix, prefixCount: at &- 1, tail: at)
+        return pass != .full && tryAll(list, prefixCount: at &- 1, tail: at)
     }
 
     private mutating func visitExpressions(_ list: ListRef) -> Bool {

@@ -2,26 +2,32 @@
 //
 //   "{request.scheme}://{request.host}/v2{request.path}"     {{ and }} stand for single braces
 //
-// Parsed once; an unknown variable is an error with its position and the nearest known name.
+// Parsed once; an unknown variable is an error with its position and the nearest known name. Where the text
+// goes decides how values stand in it: in a target or URL what is data (a field, a parameter, a cookie) is
+// escaped, so that it can be no part of the structure, and the parts of a URL that say which host it leads
+// to must not come from the client (TemplateURL.swift).
 
 import HTTPModel
 
 /// What a variable stands for.
 public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
-    case method, host, path, query, uri, scheme, requestID
+    case method, host, port, authority, path, query, markedQuery, uri, scheme, requestID
     case clientIP, clientPort, route, service, endpoint, timeISO
     case certificateVerified, certificateSubject, certificateIssuer, certificateSAN
     case certificateFingerprint, certificateSerial
     /// With a name after the last dot.
-    case header, queryParameter, cookie, capture
+    case header, queryParameter, cookie, capture, group
 
     /// The text between the braces; those with a name end with a dot.
     public var text: String {
         switch self {
         case .method: "request.method"
         case .host: "request.host"
+        case .port: "request.port"
+        case .authority: "request.authority"
         case .path: "request.path"
-        case .query: "request.query"
+        case .query: "query"
+        case .markedQuery: "?query"
         case .uri: "request.uri"
         case .scheme: "request.scheme"
         case .requestID: "request.id"
@@ -41,8 +47,25 @@ public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .queryParameter: "query."
         case .cookie: "cookie."
         case .capture: "path."
+        case .group: "match."
         }
     }
+
+    /// Another name of the query, as it stands among its siblings.
+    static let queryOfRequest = "request.query"
+
+    /// Text a client writes and that is no piece of a URL yet.
+    var isData: Bool {
+        switch self {
+        case .method, .header, .queryParameter, .cookie, .certificateSubject, .certificateIssuer,
+            .certificateSAN:
+            true
+        default: false
+        }
+    }
+
+    /// A client decides what it says, and it is not held to the form of a host or number.
+    var isFree: Bool { isData || self == .capture || self == .group || self == .query }
 
     var isNamed: Bool { text.hasSuffix(".") }
 
@@ -62,18 +85,44 @@ public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
 
 /// A parsed text. Immutable; rendered without allocation.
 public struct Template: Sendable {
+    /// Where the text goes.
+    public enum Place: Sendable {
+        /// A field value.
+        case text
+        /// The target of a request: path, perhaps query.
+        case target
+        /// A URL a client follows.
+        case url
+    }
+
+    /// How a value stands in the text.
+    enum Form: UInt8, Sendable, BitwiseCopyable {
+        case asItIs
+        /// What could be structure of a URL is percent-encoded.
+        case escaped
+        /// What no host name has is percent-encoded.
+        case host
+    }
+
     struct Piece: Sendable, BitwiseCopyable {
         /// nil for literal text.
         var variable: TemplateVariable?
         var id: FieldID = .other
         /// Literal text, or the name after the last dot.
         var text: ByteRange
+        var form = Form.asItIs
+        /// Of a group.
+        var number: UInt8 = 0
+        /// Where it stands in the source.
+        var position = 0
     }
 
     /// The text it was parsed from.
     public let source: String
     let pieces: [Piece]
     let bytes: [UInt8]
+    /// A URL that begins with the path: it must not begin with two slashes, or it would name a host.
+    let isPathReference: Bool
 
     /// Variables used, so that a caller computes only what is needed.
     public var variables: [TemplateVariable] { pieces.compactMap { $0.variable } }
@@ -88,15 +137,21 @@ public struct Template: Sendable {
         }
     }
 
-    init(source: String, pieces: [Piece], bytes: [UInt8]) {
+    init(source: String, pieces: [Piece], bytes: [UInt8], isPathReference: Bool) {
         self.source = source
+        self.isPathReference = isPathReference
         self.pieces = pieces
         self.bytes = bytes
         usesTime = pieces.contains { $0.variable == .timeISO }
         usesCertificate = pieces.contains { $0.variable?.certificatePart != nil }
     }
 
-    public static func parse(_ text: String) throws(PatternError) -> Template {
+    /// Parses a text.
+    ///
+    /// - Parameter expression: whose groups `{match.N}` and `{match.NAME}` stand for.
+    public static func parse(
+        _ text: String, for place: Place = .text, of expression: RegularExpression? = nil
+    ) throws(PatternError) -> Template {
         let source = Array(text.utf8)
         var pieces: [Piece] = []
         var bytes: [UInt8] = []
@@ -104,8 +159,11 @@ public struct Template: Sendable {
         func endLiteral() {
             guard bytes.count > literalStart else { return }
             pieces.append(
-                Piece(variable: nil, text: ByteRange(literalStart, bytes.count - literalStart)))
+                Piece(
+                    variable: nil, text: ByteRange(literalStart, bytes.count - literalStart),
+                    position: literalPosition))
         }
+        var literalPosition = 0
         var at = 0
         while at < source.count {
             let byte = source[at]
@@ -121,9 +179,13 @@ public struct Template: Sendable {
                 }
                 endLiteral()
                 let name = String(decoding: source[(at + 1)..<close], as: UTF8.self)
-                pieces.append(try variable(name, at: at + 1, &bytes))
+                var piece = try variable(name, at: at + 1, &bytes, expression)
+                piece.position = at
+                if place != .text, piece.variable?.isData == true { piece.form = .escaped }
+                pieces.append(piece)
                 literalStart = bytes.count
                 at = close + 1
+                literalPosition = at
             } else if byte < 0x20 && byte != 0x09 || byte == 0x7f {
                 throw PatternError(at: at, "expected no control characters")
             } else {
@@ -132,12 +194,15 @@ public struct Template: Sendable {
             }
         }
         endLiteral()
-        return Template(source: text, pieces: pieces, bytes: bytes)
+        var isPathReference = false
+        if place == .url { isPathReference = try checkHost(of: &pieces, bytes) }
+        return Template(source: text, pieces: pieces, bytes: bytes, isPathReference: isPathReference)
     }
 
     private static func variable(
-        _ text: String, at position: Int, _ bytes: inout [UInt8]
+        _ text: String, at position: Int, _ bytes: inout [UInt8], _ expression: RegularExpression?
     ) throws(PatternError) -> Piece {
+        if text == TemplateVariable.queryOfRequest { return Piece(variable: .query, text: .empty) }
         for variable in TemplateVariable.allCases where !variable.isNamed && variable.text == text {
             return Piece(variable: variable, text: .empty)
         }
@@ -145,6 +210,9 @@ public struct Template: Sendable {
             var name = String(text.dropFirst(variable.text.utf8.count))
             let nameAt = position + variable.text.utf8.count
             if name.isEmpty { throw PatternError(at: nameAt, "expected a name after '\(variable.text)'") }
+            if variable == .group {
+                return Piece(variable: .group, text: .empty, number: try group(name, at: nameAt, expression))
+            }
             if variable == .header || variable == .cookie || variable == .capture {
                 if let bad = Array(name.utf8).firstIndex(where: { !isTokenByte($0) }) {
                     throw PatternError(at: nameAt + bad, "expected a letter, digit or '-'")
@@ -158,13 +226,44 @@ public struct Template: Sendable {
             let count = name.utf8.count
             return Piece(variable: variable, id: id, text: ByteRange(bytes.count - count, count))
         }
-        let known = TemplateVariable.allCases.map { $0.isNamed ? $0.text + "NAME" : $0.text }
+        let known = TemplateVariable.allCases.filter { $0 != .group || expression != nil }.map {
+            $0.isNamed ? $0.text + "NAME" : $0.text
+        }
         let nearest = known.min { distance($0, text) < distance($1, text) } ?? ""
         throw PatternError(
             at: position,
             distance(nearest, text) <= max(2, text.utf8.count / 2)
                 ? "unknown variable '\(text)'; did you mean '\(nearest)'?"
                 : "unknown variable '\(text)'; expected one of \(known.joined(separator: ", "))")
+    }
+
+    /// The number of a group of the expression, by number or name; 0 is all of the match.
+    private static func group(
+        _ name: String, at position: Int, _ expression: RegularExpression?
+    ) throws(PatternError) -> UInt8 {
+        guard let expression else {
+            throw PatternError(at: position, "there is no expression here whose match this could be")
+        }
+        if let number = UInt8(name) {
+            guard Int(number) <= min(expression.groupCount, MatchedGroups.max) else {
+                throw PatternError(
+                    at: position,
+                    "expected at most \(min(expression.groupCount, MatchedGroups.max)): the expression has \(expression.groupCount) groups"
+                )
+            }
+            return number
+        }
+        guard let group = expression.groups.first(where: { $0.name == name }),
+            group.number <= MatchedGroups.max
+        else {
+            let names = expression.groups.map(\.name)
+            throw PatternError(
+                at: position,
+                names.isEmpty
+                    ? "expected a number: the expression has no named groups"
+                    : "expected one of \(names.joined(separator: ", "))")
+        }
+        return UInt8(group.number)
     }
 
     /// Edit distance (Levenshtein) in bytes.

@@ -1,7 +1,8 @@
 // Rendering templates into memory somebody else owns.
 //
-// Values from the wire are inserted as received (percent-encoding stays). The codec lets no CR, LF or
-// NUL pass; a value that has one all the same is left out, so that no header can be split.
+// Paths and their parts are inserted as they go on (percent-encoding stays, PathForm.swift), parameters of the
+// query decoded, fields as they came. A value that has a control character (decoding can bring one in) is left
+// out, so that no head can be split.
 
 import HTTPModel
 
@@ -11,8 +12,9 @@ public struct TemplateContext {
     public var request: RequestView
     public var match: UnsafePointer<RouteMatch>?
     public var captureNames: CaptureNames?
-    /// "https" when set, else "http".
-    public var isSecure = false
+    public var origin: RequestOrigin
+    /// Of the expression whose groups `{match.…}` stands for.
+    public var groups: UnsafePointer<MatchedGroups>?
     /// 0 renders as nothing.
     public var clientPort: UInt16 = 0
     public var clientIP = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
@@ -26,17 +28,21 @@ public struct TemplateContext {
     /// nil: the client showed none.
     public var certificate: UnsafePointer<CertificateView>?
 
-    public init(request: RequestView) { self.request = request }
+    public init(request: RequestView) {
+        self.request = request
+        origin = RequestOrigin(request.head.pointee, isSecure: false)
+    }
 }
 
 extension Template {
     /// Appends the text with its variables replaced. Allocates nothing.
     ///
-    /// - Returns: false when a value held CR, LF or NUL and was left out; the result should not be used.
+    /// - Returns: false when a value held a control character and was left out.
     ///   Running out of room shows in `writer.overflowed`.
     @discardableResult
     public func render(into writer: inout ByteWriter, context: TemplateContext) -> Bool {
         var isClean = true
+        let start = writer.count
         var i = 0
         while i < pieces.count {
             let piece = pieces[i]
@@ -49,7 +55,26 @@ extension Template {
             }
             if !Self.append(variable, piece, bytes, &writer, context) { isClean = false }
         }
+        if isPathReference { Self.keepFromNamingAHost(from: start, &writer) }
         return isClean
+    }
+
+    /// "//a/b" as a reference names the host "a" (RFC 3986 §4.2), and so does "/\\a" to browsers; "/.//a/b" is
+    /// the path "//a/b" (§5.2.4).
+    private static func keepFromNamingAHost(from start: Int, _ writer: inout ByteWriter) {
+        let count = writer.count &- start
+        guard count > 1, !writer.overflowed, writer.base[start] == 0x2f,
+            writer.base[start &+ 1] == 0x2f || writer.base[start &+ 1] == 0x5c
+        else { return }
+        writer.append("/.")
+        guard !writer.overflowed else { return }
+        let base = writer.base + start
+        var at = count
+        while at > 0 {
+            at &-= 1
+            base[at &+ 2] = base[at]
+        }
+        base[1] = 0x2e
     }
 
     private static func append(
@@ -58,29 +83,35 @@ extension Template {
     ) -> Bool {
         let request = context.request
         let head = request.head
+        let form = piece.form
         switch variable {
-        case .method: return put(head.pointee.methodName.bytes(in: request.bytes), &writer)
-        case .host: return put(head.pointee.host.bytes(in: request.bytes), &writer)
+        case .method: return put(head.pointee.methodName.bytes(in: request.bytes), form, &writer)
+        case .host: return put(context.origin.host.bytes(in: request.bytes), form, &writer)
+        case .authority: return put(context.origin.authority.bytes(in: request.bytes), form, &writer)
+        case .port:
+            let written = context.origin.writtenPort
+            if written.isEmpty {
+                putPort(context.origin.impliedPort, &writer)
+                return true
+            }
+            return put(written.bytes(in: request.bytes), form, &writer)
         case .path: return putPath(request, &writer)
-        case .query: return put(head.pointee.query.bytes(in: request.bytes), &writer)
-        case .uri:
-            guard putPath(request, &writer) else { return false }
-            guard head.pointee.hasQuery else { return true }
-            writer.append(0x3f)
-            return put(head.pointee.query.bytes(in: request.bytes), &writer)
+        case .query: return put(head.pointee.query.bytes(in: request.bytes), form, &writer)
+        case .markedQuery: return putQuery(head.pointee, request, &writer)
+        case .uri: return putPath(request, &writer) && putQuery(head.pointee, request, &writer)
         case .scheme:
-            writer.append(context.isSecure ? "https" : "http")
+            writer.append(context.origin.scheme)
             return true
-        case .requestID: return put(context.requestID, &writer)
-        case .clientIP: return put(context.clientIP, &writer)
+        case .requestID: return put(context.requestID, form, &writer)
+        case .clientIP: return put(context.clientIP, form, &writer)
         case .clientPort:
             // A decimal wants room for 20 digits in the writer; a port has at most five.
             if context.clientPort > 0 { putPort(context.clientPort, &writer) }
             return true
-        case .route: return put(context.route, &writer)
-        case .service: return put(context.service, &writer)
-        case .endpoint: return put(context.endpoint, &writer)
-        case .timeISO: return put(context.timeISO, &writer)
+        case .route: return put(context.route, form, &writer)
+        case .service: return put(context.service, form, &writer)
+        case .endpoint: return put(context.endpoint, form, &writer)
+        case .timeISO: return put(context.timeISO, form, &writer)
         case .certificateVerified:
             writer.append(context.certificate == nil ? "false" : "true")
             return true
@@ -89,17 +120,20 @@ extension Template {
             guard let certificate = context.certificate, let part = variable.certificatePart else {
                 return true
             }
-            return put(certificate.pointee[part], &writer)
+            return put(certificate.pointee[part], form, &writer)
+        case .group:
+            guard let groups = context.groups else { return true }
+            return put(groups.pointee[Int(piece.number)], form, &writer)
         case .header, .queryParameter, .cookie, .capture:
             return bytes.withUnsafeBufferPointer { all in
                 guard let base = all.baseAddress else { return true }
                 let name = piece.text.bytes(in: base)
                 switch variable {
-                case .header: return put(field(request, piece.id, name), &writer)
+                case .header: return putField(request, piece.id, name, form, &writer)
                 case .queryParameter:
-                    return put(request.queryParameter(name) ?? empty, &writer)
-                case .cookie: return put(request.cookie(name) ?? empty, &writer)
-                default: return put(capture(context, name), &writer)
+                    return put(request.queryParameter(name) ?? empty, form, isEncoded: true, &writer)
+                case .cookie: return put(request.cookie(name) ?? empty, form, &writer)
+                default: return put(capture(context, name), form, &writer)
                 }
             }
         }
@@ -114,7 +148,7 @@ extension Template {
             writer.append(0x2f)
             return true
         }
-        return put(head.pointee.path.bytes(in: request.bytes), &writer)
+        return put(head.pointee.path.bytes(in: request.bytes), .asItIs, &writer)
     }
 
     private static func putPort(_ port: UInt16, _ writer: inout ByteWriter) {
@@ -126,34 +160,107 @@ extension Template {
         }
     }
 
-    private static func put(_ value: UnsafeBufferPointer<UInt8>, _ writer: inout ByteWriter) -> Bool {
-        var i = 0
-        while i < value.count {
-            let byte = value[i]
-            if byte == 0x0d || byte == 0x0a || byte == 0 { return false }
-            i &+= 1
+    private static func putQuery(
+        _ head: RequestHead, _ request: RequestView, _ writer: inout ByteWriter
+    ) -> Bool {
+        guard head.hasQuery else { return true }
+        writer.append(0x3f)
+        return put(head.query.bytes(in: request.bytes), .asItIs, &writer)
+    }
+
+    /// One byte of a value, and how many bytes it is spelled with.
+    @inline(__always)
+    private static func octet(
+        _ value: UnsafeBufferPointer<UInt8>, _ at: Int, _ isEncoded: Bool
+    ) -> (byte: UInt8, read: Int) {
+        let byte = value[at]
+        guard isEncoded else { return (byte, 1) }
+        if byte == 0x2b { return (0x20, 1) }
+        guard byte == 0x25, let start = value.baseAddress,
+            let decoded = PathForm.escape(start, at, value.count)
+        else { return (byte, 1) }
+        return (decoded, 3)
+    }
+
+    /// Appends a value in a form; all of it or, when it holds a control character, nothing.
+    ///
+    /// - Parameter isEncoded: it is a parameter of a query, compared (and inserted) decoded.
+    private static func put(
+        _ value: UnsafeBufferPointer<UInt8>, _ form: Form, isEncoded: Bool = false, _ writer: inout ByteWriter
+    ) -> Bool {
+        var at = 0
+        var dots = 0
+        var count = 0
+        while at < value.count {
+            let (byte, read) = octet(value, at, isEncoded)
+            if byte < 0x20 && byte != 0x09 || byte == 0x7f { return false }
+            if byte == 0x2e { dots &+= 1 }
+            count &+= 1
+            at &+= read
         }
-        writer.append(value)
+        if form == .asItIs && !isEncoded {
+            writer.append(value)
+            return true
+        }
+        // As a segment of a path it would not be data but a way.
+        if form == .escaped, dots == count, count == 1 || count == 2 { return false }
+        at = 0
+        while at < value.count {
+            let (byte, read) = octet(value, at, isEncoded)
+            at &+= read
+            if stays(byte, form) {
+                writer.append(byte)
+            } else {
+                withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 3) { escape in
+                    guard let start = escape.baseAddress else { return }
+                    writer.append(start, PathForm.writeEscape(byte, to: start))
+                }
+            }
+        }
         return true
     }
 
-    private static func field(
-        _ request: RequestView, _ id: FieldID, _ name: UnsafeBufferPointer<UInt8>
-    ) -> UnsafeBufferPointer<UInt8> {
-        guard let wanted = name.baseAddress else { return empty }
+    private static func stays(_ byte: UInt8, _ form: Form) -> Bool {
+        switch form {
+        case .asItIs: return true
+        case .host: return PathForm.isUnreserved(byte)
+        case .escaped:
+            if PathForm.isUnreserved(byte) { return true }
+            switch byte {
+            // Sub-delims that separate nothing in paths and queries, and ":" and "@" (RFC 3986 §3.3).
+            case 0x21, 0x24, 0x27, 0x28, 0x29, 0x2a, 0x2c, 0x3a, 0x40: return true
+            default: return false
+            }
+        }
+    }
+
+    /// All lines of a field, joined as one list (RFC 9110 §5.3); lines of Cookie by "; " (RFC 6265 §5.4).
+    private static func putField(
+        _ request: RequestView, _ id: FieldID, _ name: UnsafeBufferPointer<UInt8>, _ form: Form,
+        _ writer: inout ByteWriter
+    ) -> Bool {
+        guard let wanted = name.baseAddress else { return true }
+        var isClean = true
+        var isFirst = true
         var i = 0
         while i < Int(request.head.pointee.fieldCount) {
             let field = request.fields[i]
             i &+= 1
             guard field.id == id else { continue }
-            if id != .other
-                || Int(field.nameCount) == name.count
-                    && isEqual(request.bytes + Int(field.nameOffset), wanted, name.count, folding: true)
-            {
-                return field.value.bytes(in: request.bytes)
+            guard
+                id != .other
+                    || Int(field.nameCount) == name.count
+                        && isEqual(request.bytes + Int(field.nameOffset), wanted, name.count, folding: true)
+            else { continue }
+            if !isFirst {
+                let mark: StaticString = id == .cookie ? "; " : ", "
+                let text = UnsafeBufferPointer(start: mark.utf8Start, count: mark.utf8CodeUnitCount)
+                _ = put(text, form, &writer)
             }
+            isFirst = false
+            if !put(field.value.bytes(in: request.bytes), form, &writer) { isClean = false }
         }
-        return empty
+        return isClean
     }
 
     private static func capture(

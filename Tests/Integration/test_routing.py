@@ -275,3 +275,101 @@ def test_expressions_see_letters(weir, backend):
     assert w.get("/caf%C3%A9").body == b"cafe"
     assert w.get("/%c3%a9af%c3%a9").body == b"cafe"
     assert w.get("/caf%E9").body == b"all"
+
+
+def test_prefixes_before_expressions(weir, backend):
+    w = site(weir, backend, [
+        to("php", path=r"~\.php$"), to("static", path="/static/*", before="expressions"),
+        to("late", path="/late/*"), to("all", path="/*"),
+    ], ["php", "static", "late", "all"])
+    for path, expected in [("/static/x.php", "static"), ("/late/x.php", "php"), ("/late/x", "late"), ("/x", "all")]:
+        assert w.get(path).body.decode() == expected, path
+
+
+def redirecting(weir, to, **top):
+    return weir({"listeners": {"web": {"address": None}}, "services": {}, **top, "routes": [
+        {"name": "all", "match": {"path": "/*"}, "redirect": {"to": to},
+         "headers": {"response": {"set": {"X-Origin": "{request.scheme} {request.authority} {request.port}"}}}}]})
+
+
+@pytest.mark.parametrize("target", [
+    "//evil.example", "//evil.example/..%2f", "///evil.example", "/.//evil.example", "/x/..//evil.example/",
+    "/%2Fevil.example", "/%5Cevil.example", "//evil.example?x=//y",
+])
+def test_a_redirect_stays_on_its_host(weir, target):
+    from urllib.parse import urljoin, urlsplit
+    answer = redirecting(weir, "{request.path}/").get(target, host="a.example")
+    if answer.status == 400:
+        return  # a path that is refused redirects nowhere
+    assert answer.status == 308
+    assert urlsplit(urljoin("http://a.example/", answer.get("Location"))).netloc == "a.example"
+
+
+def test_check_says_where_a_client_could_turn_a_redirect(weir):
+    for text in ["{query.next}", "https://www.example.com{path.rest}", "https://{request.header.x-host}/"]:
+        w = weir({"listeners": {"web": {"address": ":0"}}, "services": {}, "routes": [
+            {"name": "r", "match": {"path": "/{rest*}"}, "redirect": {"to": text}}]}, start=False)
+        import subprocess
+        from harness import BINARY
+        result = subprocess.run([BINARY, "check", "-c", w.config_path], capture_output=True, text=True)
+        assert result.returncode == 1
+        assert "a client could turn this URL to another host" in result.stdout + result.stderr
+
+
+def test_scheme_host_and_port(weir):
+    """What the connection and the head say, or what a trusted proxy tells, in X-Forwarded-* or Forwarded."""
+    w = redirecting(weir, "{request.scheme}://{request.authority}{request.uri}")
+    own = w.get("/x", [("X-Forwarded-Proto", "https"), ("Forwarded", "for=192.0.2.1;proto=https;host=evil")],
+                host="a.example:8080")
+    assert own.get("Location") == "http://a.example:8080/x"
+    assert own.get("X-Origin") == "http a.example:8080 8080"
+    assert w.get("/x", host="a.example").get("X-Origin") == "http a.example 80"
+    w = redirecting(weir, "{request.scheme}://{request.authority}{request.uri}",
+                    **{"client-address": {"trusted": ["127.0.0.0/8"]}})
+    for fields, origin in [
+        ([("Forwarded", "for=192.0.2.1;proto=https;host=shop.example")], "https shop.example 443"),
+        ([("Forwarded", "for=6.6.6.6;proto=http;host=evil, for=192.0.2.1;proto=https;host=\"shop.example:8443\"")],
+         "https shop.example:8443 8443"),
+        ([("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "shop.example")],
+         "https shop.example 443"),
+        ([("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "8443")], "https a.example 8443"),
+        ([("X-Forwarded-Host", "a b")], "http a.example 80"),
+    ]:
+        answer = w.get("/x", fields, host="a.example")
+        assert answer.get("X-Origin") == origin, fields
+        scheme, authority, _ = origin.split()
+        assert answer.get("Location") == f"{scheme}://{authority}/x"
+
+
+def test_what_is_told_on_does_not_contradict(weir, backend):
+    b = backend()
+    w = weir(proxy_to(b, forwarded={"forwarded": True}, **{"client-address": {"trusted": ["127.0.0.0/8"]}}))
+
+    def seen(*fields):
+        return wire.Fields(map(tuple, json.loads(w.get("/", fields, host="in.example").body)["fields"]))
+
+    told = seen(("Forwarded", "for=192.0.2.1;proto=https;host=shop.example"))
+    assert told.get("X-Forwarded-For") == "192.0.2.1, 127.0.0.1"
+    assert told.get("X-Forwarded-Proto") == "https"
+    assert told.get("X-Forwarded-Host") == "shop.example"
+    assert told.get("Forwarded").startswith("for=192.0.2.1;proto=https;host=shop.example, for=127.0.0.1;proto=http")
+    told = seen(("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "shop.example"))
+    assert told.get("X-Forwarded-For") == "192.0.2.1, 127.0.0.1"
+    assert told.get("X-Forwarded-Proto") == "https"
+    assert told.get("Forwarded").startswith("for=192.0.2.1;proto=https;host=\"shop.example\", for=127.0.0.1;proto=http")
+
+
+def test_values_in_texts(weir, backend):
+    """Parameters are decoded, fields of several lines joined; in a target data is no structure."""
+    b = backend()
+    w = weir(proxy_to(b, route={
+        "rewrite": {"path": "/get/{query.file}{?query}"},
+        "headers": {"request": {"set": {"X-A": "{query.file}|{request.header.x-b}|{query}"}}}}))
+    answer = json.loads(w.get("/?file=a%2F..%2Fb+c", [("X-B", "1"), ("X-B", "2")]).body)
+    assert answer["start"] == "GET /get/a%2F..%2Fb%20c?file=a%2F..%2Fb+c HTTP/1.1"
+    assert wire.Fields(map(tuple, answer["fields"])).get("X-A") == "a/../b c|1, 2|file=a%2F..%2Fb+c"
+    # A value with a line break stands for nothing.
+    answer = json.loads(w.get("/?file=a%0d%0aX-Evil:%201").body)
+    assert answer["start"].startswith("GET /get/?file=")
+    fields = wire.Fields(map(tuple, answer["fields"]))
+    assert fields.get("X-A").startswith("|") and "X-Evil" not in fields

@@ -182,4 +182,28 @@ private func expect(
             try client([(.xForwardedProto, "https"), (.xForwardedProto, "https")]).protoFromTrusted == nil)
         #expect(try client([]).protoFromTrusted == nil)
     }
+
+    @Test func forwardedTellsSchemeAndHost() throws {
+        let one = try client([(.forwarded, "for=203.0.113.9;proto=https;host=shop.example")])
+        #expect(one.protoFromTrusted == .https && one.authorityFromTrusted?.count == 12)
+        // Of the elements looked at the one nearest to the client counts; those beyond are not looked at.
+        let chain = try client([
+            (
+                .forwarded,
+                "for=1.2.3.4;proto=http;host=evil, for=203.0.113.9;proto=https;host=\"a.b:8443\", for=10.0.0.2;proto=http;host=inner"
+            )
+        ])
+        #expect(chain.protoFromTrusted == .https && chain.authorityFromTrusted?.count == 8)
+        let untold = try client([(.forwarded, "for=203.0.113.9, for=10.0.0.2;proto=https;host=inner")])
+        #expect(untold.protoFromTrusted == .https && untold.authorityFromTrusted?.count == 5)
+        #expect(
+            try client([(.forwarded, "for=203.0.113.9;host=\"a b\";proto=ftp")]).authorityFromTrusted == nil)
+        // Where X-Forwarded-For tells the address, Forwarded is not looked at.
+        let other = try client([(.xForwardedFor, "203.0.113.9"), (.forwarded, "for=1.2.3.4;proto=https")])
+        #expect(other.protoFromTrusted == nil)
+        #expect(try client([(.xForwardedHost, "h.example:80")]).authorityFromTrusted?.count == 12)
+        #expect(try client([(.xForwardedHost, "h/x")]).authorityFromTrusted == nil)
+        let nobody = try client(peer: "203.0.113.1", [(.forwarded, "for=1.2.3.4;proto=https;host=evil")])
+        #expect(nobody.protoFromTrusted == nil && nobody.authorityFromTrusted == nil)
+    }
 }

@@ -39,7 +39,10 @@ final class Request {
             head.query = add(String(target[target.index(after: question)...]))
         }
         _ = add(" ")
-        head.host = add(host)
+        head.authority = add(host)
+        let port = host.hasSuffix("]") ? nil : host.lastIndex(of: ":")
+        head.host = ByteRange(
+            Int(head.authority.offset), host[..<(port ?? host.endIndex)].utf8.count)
         for (index, line) in lines.enumerated() {
             let name = add(line.0)
             let value = add(line.1)
@@ -89,9 +92,10 @@ extension Router {
 
 func rule(
     _ name: String, hosts: [String] = [], paths: [String] = [], methods: [String] = [],
-    conditions: [Condition] = []
+    conditions: [Condition] = [], isBeforeExpressions: Bool = false
 ) throws -> RouteRule {
     RouteRule(
         name: name, hosts: try hosts.map { try HostPattern.parse($0) },
-        paths: try paths.map { try PathPattern.parse($0) }, methods: methods, conditions: conditions)
+        paths: try paths.map { try PathPattern.parse($0) }, methods: methods, conditions: conditions,
+        isBeforeExpressions: isBeforeExpressions)
 }

@@ -97,6 +97,21 @@ import Testing
         #expect(result.match.isAmbiguous == (name == nil))
     }
 
+    @Test func prefixesBeforeExpressions() throws {
+        let router = Router([
+            try rule("php", paths: [#"~\.php$"#]), try rule("late", paths: ["/late/*"]),
+            try rule("static", paths: ["/static/*", "/late/early/{rest*}"], isBeforeExpressions: true),
+            try rule("exact", paths: ["/static/a.php"]), try rule("all", paths: ["/*"]),
+        ])
+        #expect(router.name("h", "/static/x.php") == "static")
+        #expect(router.name("h", "/static/a.php") == "exact")
+        #expect(router.name("h", "/late/x.php") == "php")
+        #expect(router.name("h", "/late/early/x.php") == "static")
+        #expect(router.name("h", "/late/x") == "late")
+        #expect(router.name("h", "/statics/x.php") == "php")
+        #expect(router.unreachable.isEmpty)
+    }
+
     @Test func expressionsSeeCharacters() throws {
         let router = Router([
             try rule("e", paths: ["~^/[éà]$"]), try rule("any", paths: ["~^/z.z$"]),

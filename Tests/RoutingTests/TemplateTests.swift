@@ -4,10 +4,11 @@ import Testing
 @testable import Routing
 
 @Suite struct TemplateTests {
-    private func render(_ text: String, _ request: Request, secure: Bool = true, capacity: Int = 512) throws
-        -> (text: String, isClean: Bool, overflowed: Bool)
-    {
-        let template = try Template.parse(text)
+    private func render(
+        _ text: String, _ request: Request, secure: Bool = true, capacity: Int = 512,
+        for place: Template.Place = .text
+    ) throws -> (text: String, isClean: Bool, overflowed: Bool) {
+        let template = try Template.parse(text, for: place)
         let router = Router([try rule("r", paths: ["/users/{id}/{rest*}", "/*"])])
         let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
         defer { memory.deallocate() }
@@ -21,7 +22,7 @@ import Testing
                     var context = TemplateContext(request: view)
                     context.match = match
                     context.captureNames = router.captureNames
-                    context.isSecure = secure
+                    context.origin.isSecure = secure
                     context.clientIP = ip
                     context.clientPort = 50_708
                     return template.render(into: &writer, context: context)
@@ -38,15 +39,117 @@ import Testing
         ("{request.uri}|{request.query}|{request.method}", "/users/7/x/y?a=1&b=%20|a=1&b=%20|GET"),
         ("{path.id}-{path.rest}-{path.none}", "7-x/y-"), ("{client.ip}:{client.port}", "192.0.2.1:50708"),
         ("{request.header.X-Thing}{request.header.user-agent}{request.header.no}", "tu"),
-        ("{cookie.sid}{query.b}{query.c}", "s%20"), ("{{a}} plain", "{a} plain"), ("", ""), ("{route}", ""),
+        ("{cookie.sid}{query.b}{query.c}", "s "), ("{query}|{?query}", "a=1&b=%20|?a=1&b=%20"),
+        ("{request.authority}|{request.port}", "h.de:81|81"), ("{{a}} plain", "{a} plain"), ("", ""),
+        ("{route}", ""),
     ])
     func variables(template: String, expected: String) throws {
         let request = Request(
             "/users/7/x/y?a=1&b=%20", [("x-thing", "t"), ("User-Agent", "u"), ("cookie", "a=b; sid=s")],
-            host: "h.de")
+            host: "h.de:81")
         let result = try render(template, request)
         #expect(result.text == expected)
         #expect(result.isClean)
+    }
+
+    @Test func portsThatAreNotWritten() throws {
+        #expect(try render("{request.port}", Request("/", host: "a")).text == "443")
+        #expect(try render("{request.port}", Request("/", host: "[::1]"), secure: false).text == "80")
+        #expect(try render("{?query}", Request("/")).text == "")
+        #expect(try render("{?query}", Request("/?")).text == "?")
+    }
+
+    @Test func parametersAreDecodedAndFieldsJoined() throws {
+        let request = Request(
+            "/?n=a%20b+c%C3%A9&bad=x%0d%0ay&p%61th=%2e%2e%2Fx",
+            [("X-A", "1"), ("x-a", "2"), ("Cookie", "a=1"), ("cookie", "b=2")])
+        #expect(try render("{query.n}", request).text == "a b cé")
+        let bad = try render("[{query.bad}]", request)
+        #expect(bad.text == "[]" && !bad.isClean)
+        #expect(try render("{request.header.X-A}|{request.header.cookie}", request).text == "1, 2|a=1; b=2")
+    }
+
+    @Test func dataInTargetsIsNoStructure() throws {
+        let request = Request("/x?f=..%2Fa%3Fb%23&d=%2e%2e&e=ok", [("X-A", "a b?c/d%")])
+        #expect(try render("/get/{query.f}", request, for: .target).text == "/get/..%2Fa%3Fb%23")
+        #expect(try render("/get/{query.d}/x", request, for: .target).text == "/get//x")
+        #expect(
+            try render("/{request.header.x-a}?q={query.e}", request, for: .target).text
+                == "/a%20b%3Fc%2Fd%25?q=ok")
+        #expect(try render("{request.path}{?query}", request, for: .target).text.hasPrefix("/x?f=..%2Fa"))
+    }
+
+    @Test(arguments: [
+        ("{request.path}/", "//evil.example", "/.//evil.example/"), ("{request.uri}", "//e?x", "/.//e?x"),
+        ("{request.path}/", "/a", "/a/"), ("/{query.n}", "/?n=/evil", "/%2Fevil"),
+        ("/{query}", "/?/evil", "/.//evil"), ("/{query}", "/?\\evil", "/./\\evil"), ("/", "/", "/"),
+        ("https://w.example{request.path}", "//evil", "https://w.example//evil"),
+        ("https://{query.s}.w.example/", "/?s=evil%2F%40x", "https://evil%2F%40x.w.example/"),
+        ("https://w.example/{query.n}", "/?n=a%09b", "https://w.example/a%09b"),
+        ("{request.scheme}://{request.authority}/x", "/", "https://h.de:8/x"),
+        ("{request.scheme}://{request.host}:{request.port}{request.uri}", "/y?z", "https://h.de:8/y?z"),
+        ("{?query}", "/?a", "?a"), ("https://w.example", "/", "https://w.example"),
+        ("page/{query.n}", "/?n=1", "page/1"),
+    ])
+    func urls(template: String, target: String, expected: String) throws {
+        #expect(try render(template, Request(target, host: "h.de:8"), for: .url).text == expected)
+    }
+
+    @Test(arguments: [
+        ("{query.next}", 0), ("{path.rest}", 0), ("https://{query.h}/", 8),
+        ("https://w.example{path.rest}", 17),
+        ("https://w.example{query}", 17), ("//{cookie.h}/x", 2), ("https:{query.n}", 6), ("http{query.n}", 4),
+        ("{request.scheme}{query.n}", 0), ("https://{request.header.x}:80/", 8), ("https://a.{path.t}./", 10),
+        ("https://{path.t}.w.example{path.t}", 26), ("https://w.example:8{query.n}", 19),
+    ])
+    func urlsThatAClientCouldTurn(template: String, position: Int) {
+        do {
+            _ = try Template.parse(template, for: .url)
+            Issue.record("\(template) was taken")
+        } catch {
+            #expect(error.position == position, "\(error.message)")
+        }
+    }
+
+    @Test func substitutions() throws {
+        func run(_ pattern: String, _ with: String, _ text: String, isPath: Bool = false) throws -> String? {
+            let expression = try RegularExpression(pattern, isText: isPath)
+            let substitution = Substitution(expression, with: try Template.parse(with, of: expression))
+            let bytes = Array(text.utf8)
+            return bytes.withUnsafeBufferPointer { bytes in
+                let outcome =
+                    isPath
+                    ? substitution.find(inPath: bytes, scratch: RouteScratch())
+                    : substitution.find(in: bytes, scratch: RouteScratch())
+                guard case .found(let groups) = outcome else { return nil }
+                return Request("/").with { view in
+                    var room = [UInt8](repeating: 0, count: 200)
+                    return room.withUnsafeMutableBufferPointer { room in
+                        guard let start = room.baseAddress else { return nil }
+                        var writer = ByteWriter(start, capacity: room.count)
+                        withUnsafePointer(to: groups) { groups in
+                            var context = TemplateContext(request: view)
+                            context.groups = groups
+                            substitution.with.render(into: &writer, context: context)
+                        }
+                        let found = "\(groups.found.offset)+\(groups.found.count) "
+                        return found
+                            + String(
+                                decoding: UnsafeBufferPointer(start: start, count: writer.count),
+                                as: UTF8.self)
+                    }
+                }
+            }
+        }
+        #expect(try run("^https:", "http:", "https://h/x") == "0+6 http:")
+        #expect(try run("^https:", "http:", "http://h/x") == nil)
+        #expect(
+            try run("/([a-z]+)-(?<n>[0-9]+)", "{match.n}{match.1}{match.0}", "x/ab-12/") == "1+6 12ab/ab-12")
+        #expect(try run("(a)|(b)", "[{match.2}]", "a") == "0+1 []")
+        #expect(try run("^/é(.*)$", "/e{match.1}", "/%C3%A9/%40x", isPath: true) == "0+12 /e/%40x")
+        #expect(throws: PatternError.self) { try run("a", "{match.1}", "") }
+        #expect(throws: PatternError.self) { try run("a", "{match.n}", "") }
+        #expect(throws: PatternError.self) { try Template.parse("{match.0}") }
     }
 
     @Test func valuesWithLineBreaksAreLeftOut() throws {

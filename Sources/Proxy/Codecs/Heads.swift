@@ -77,35 +77,38 @@ extension Worker {
         _ exchange: ExchangePointer, _ view: RequestView, _ forwarding: ForwardingPlan,
         _ writer: inout ByteWriter
     ) {
-        let client = exchange.pointee.client
+        let peer = exchange.pointee.client.pointee.peer
         let isTrusted = exchange.pointee.peerIsTrusted
+        let origin = exchange.pointee.origin
+        // What a trusted proxy told in the other field is carried on in this one too.
+        let client = exchange.pointee.clientAddress
+        let isTold = isTrusted && client != peer
         if forwarding.xForwarded {
             // What a trusted proxy wrote is carried on; anybody else's word is replaced.
             writer.append("x-forwarded-for: ")
-            if isTrusted, copyValues(.xForwardedFor, view, &writer) { writer.append(", ") }
-            writer.append(client.pointee.peer)
-            writer.append("\r\nx-forwarded-proto: ")
-            if !isTrusted || !copyValues(.xForwardedProto, view, &writer) { writer.append(scheme(client)) }
-            writer.append("\r\nx-forwarded-host: ")
-            if !isTrusted || !copyValues(.xForwardedHost, view, &writer) {
-                writer.append(view.head.pointee.authority.bytes(in: view.bytes))
+            if isTrusted, copyValues(.xForwardedFor, view, &writer) {
+                writer.append(", ")
+            } else if isTold {
+                writer.append(client)
+                writer.append(", ")
             }
+            writer.append(peer)
+            writer.append("\r\nx-forwarded-proto: ")
+            writer.append(origin.scheme)
+            writer.append("\r\nx-forwarded-host: ")
+            writer.append(origin.authority.bytes(in: view.bytes))
             writer.append("\r\n")
         }
         if forwarding.forwarded {
             writer.append("forwarded: ")
-            if isTrusted, copyValues(.forwarded, view, &writer) { writer.append(", ") }
-            let peer = client.pointee.peer
-            writer.append(peer.isV4 ? "for=" : "for=\"[")
-            writer.append(peer)
-            writer.append(peer.isV4 ? ";proto=" : "]\";proto=")
-            writer.append(scheme(client))
-            let host = view.head.pointee.authority
-            if !host.isEmpty {
-                writer.append(";host=\"")
-                writer.append(host.bytes(in: view.bytes))
-                writer.append("\"")
+            if isTrusted, copyValues(.forwarded, view, &writer) {
+                writer.append(", ")
+            } else if isTold {
+                writeElement(client, origin, view, &writer)
+                writer.append(", ")
             }
+            let isSecure = exchange.pointee.client.pointee.transport.isEncrypted
+            writeElement(peer, RequestOrigin(view.head.pointee, isSecure: isSecure), view, &writer)
             writer.append("\r\n")
         }
         if forwarding.via {
@@ -116,9 +119,18 @@ extension Worker {
         }
     }
 
-    /// How the client reached us.
-    private func scheme(_ client: ClientPointer) -> StaticString {
-        client.pointee.transport.isEncrypted ? "https" : "http"
+    /// One hop as Forwarded has it (RFC 7239 §4): who asked, and how.
+    private func writeElement(
+        _ address: IPAddress, _ origin: RequestOrigin, _ view: RequestView, _ writer: inout ByteWriter
+    ) {
+        writer.append(address.isV4 ? "for=" : "for=\"[")
+        writer.append(address)
+        writer.append(address.isV4 ? ";proto=" : "]\";proto=")
+        writer.append(origin.scheme)
+        if origin.authority.isEmpty { return }
+        writer.append(";host=\"")
+        writer.append(origin.authority.bytes(in: view.bytes))
+        writer.append("\"")
     }
 
     /// Copies all values of a field, joined by commas; false when there is none.
@@ -232,6 +244,7 @@ extension Worker {
                 wallText.write(us: Clock.wallUs(), to: &text)
                 context.timeISO = UnsafeBufferPointer(start: start + 88, count: text.count)
             }
+            context.origin = exchange.pointee.origin
             context.clientPort = exchange.pointee.client.pointee.peerPort
             if let route = exchange.route { context.route = route.name.bytes }
             if let service = exchange.service { context.service = service.name.bytes }

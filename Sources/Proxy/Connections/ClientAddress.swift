@@ -6,8 +6,10 @@
 // so it can neither be believed nor break the parsing. No allocation, at most 32 hops.
 
 import Glibc
+import HTTP1
 import HTTPModel
 import Reactor
+import Routing
 
 /// The client's address and how it was found. Plain data.
 public struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
@@ -45,8 +47,11 @@ public struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
     public var end: End
     /// The address is the one the connection came from.
     public var isFromPeer: Bool
-    /// X-Forwarded-Proto when the peer is trusted and the field is there once with one known value.
+    /// The scheme a trusted peer tells: X-Forwarded-Proto when the field is there once with one known value;
+    /// where Forwarded tells the address, the proto nearest to the client among the elements looked at.
     public var protoFromTrusted: Scheme?
+    /// The authority it tells, likewise, in X-Forwarded-Host or the host of Forwarded; bytes of the head.
+    public var authorityFromTrusted: ByteRange?
 
     /// The field was wrong or too long where a trusted proxy should have written it.
     public var malformed: Bool { end == .malformed || end == .tooManyHops }
@@ -68,10 +73,12 @@ public struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
         self.end = .peerNotTrusted
         self.isFromPeer = true
         self.protoFromTrusted = nil
+        self.authorityFromTrusted = nil
         guard Self.isTrusted(peer, trusted) else { return }
 
         end = .allTrusted
-        protoFromTrusted = Self.scheme(request)
+        protoFromTrusted = Self.only(.xForwardedProto, request).flatMap(Self.scheme)
+        authorityFromTrusted = Self.only(.xForwardedHost, request).flatMap { Self.authority($0, request) }
         let field: FieldID
         switch source {
         case .xForwardedFor: field = .xForwardedFor
@@ -93,7 +100,7 @@ public struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
                     return
                 }
                 hops += 1
-                switch field == .forwarded ? Self.forwardedFor(element) : Self.node(element) {
+                switch field == .forwarded ? forwardedFor(element, request) : Self.node(element) {
                 case .address(let next):
                     address = next
                     isFromPeer = false
@@ -139,23 +146,57 @@ public struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
         return false
     }
 
-    private static func scheme(_ request: RequestView) -> Scheme? {
-        var found: Scheme?
+    /// The value of a field that is there once.
+    private static func only(_ id: FieldID, _ request: RequestView) -> Bytes? {
+        var found: Bytes?
         var i = 0
         while i < Int(request.head.pointee.fieldCount) {
             defer { i += 1 }
-            guard request.fields[i].id == .xForwardedProto else { continue }
-            let value = request.fields[i].value.bytes(in: request.bytes)
-            guard found == nil, let start = value.baseAddress else { return nil }
-            if equals(start, value.count, lowercase: "https") {
-                found = .https
-            } else if equals(start, value.count, lowercase: "http") {
-                found = .http
-            } else {
-                return nil
-            }
+            guard request.fields[i].id == id else { continue }
+            if found != nil { return nil }
+            found = request.fields[i].value.bytes(in: request.bytes)
         }
         return found
+    }
+
+    private static func scheme(_ value: Bytes) -> Scheme? {
+        guard let start = value.baseAddress else { return nil }
+        if equals(start, value.count, lowercase: "https") { return .https }
+        return equals(start, value.count, lowercase: "http") ? .http : nil
+    }
+
+    /// Where a valid authority stands in the head; nil when it is none.
+    private static func authority(_ value: Bytes, _ request: RequestView) -> ByteRange? {
+        guard let start = value.baseAddress else { return nil }
+        let range = ByteRange(start - request.bytes, value.count)
+        return hostPart(of: range, request).isEmpty ? nil : range
+    }
+
+    /// The host of an authority; empty when it is none.
+    private static func hostPart(of authority: ByteRange, _ request: RequestView) -> ByteRange {
+        var host = ByteRange.empty
+        var port: Int32 = -1
+        let violation = HeadParts.readAuthority(request.bytes, authority, host: &host, port: &port)
+        return violation == .none ? host : .empty
+    }
+
+    // MARK: How the client asked
+
+    /// Scheme and authority: those a trusted peer tells, else those of connection and head.
+    public func origin(of request: RequestView, isSecure: Bool) -> RequestOrigin {
+        var origin = RequestOrigin(
+            request.head.pointee, isSecure: protoFromTrusted.map { $0 == .https } ?? isSecure)
+        guard end != .peerNotTrusted else { return origin }
+        if let told = authorityFromTrusted {
+            origin.authority = told
+            origin.host = Self.hostPart(of: told, request)
+        }
+        if let port = Self.only(.xForwardedPort, request), (1...5).contains(port.count),
+            port.allSatisfy({ $0 &- 48 < 10 })
+        {
+            origin.toldPort = UInt16(exactly: port.reduce(0) { $0 * 10 + Int($1 &- 48) }) ?? 0
+        }
+        return origin
     }
 
     /// Takes the last element of a comma-separated list, trimmed; nil when nothing is left.
@@ -204,8 +245,9 @@ public struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
         return parse(element, isBareV6Allowed: true)
     }
 
-    /// The "for" parameter of a Forwarded element (RFC 7239 §4): `for=1.2.3.4;proto=http`.
-    private static func forwardedFor(_ element: Bytes) -> Node {
+    /// The "for" parameter of a Forwarded element (RFC 7239 §4): `for=1.2.3.4;proto=http`. Keeps what it says
+    /// of scheme and host.
+    private mutating func forwardedFor(_ element: Bytes, _ request: RequestView) -> Node {
         var result = Node.hidden
         var isFound = false
         var from = 0
@@ -223,7 +265,7 @@ public struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
                 to += 1
             }
             guard !isQuoted else { return .malformed }
-            let pair = trim(Bytes(rebasing: element[from..<to]))
+            let pair = Self.trim(Bytes(rebasing: element[from..<to]))
             from = to + 1
             // "for=x;" has an empty pair at its end: the grammar allows empty pairs.
             guard let start = pair.baseAddress, !pair.isEmpty else { continue }
@@ -231,22 +273,31 @@ public struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
             guard let sign = pair.firstIndex(of: UInt8(ascii: "=")), sign > 0, pair[sign - 1] > 0x20 else {
                 return .malformed
             }
+            let value = Bytes(rebasing: pair[(sign + 1)...])
+            if equals(start, sign, lowercase: "proto") {
+                protoFromTrusted = Self.scheme(Self.unquoted(value)) ?? protoFromTrusted
+            } else if equals(start, sign, lowercase: "host") {
+                authorityFromTrusted = Self.authority(Self.unquoted(value), request) ?? authorityFromTrusted
+            }
             guard equals(start, sign, lowercase: "for") else { continue }
             guard !isFound else { return .malformed }
             isFound = true
-            result = forwardedNode(Bytes(rebasing: pair[(sign + 1)...]))
+            result = Self.forwardedNode(value)
             if case .malformed = result { return result }
         }
         return result
     }
 
+    /// Without the quotes round it. Escapes in it are left: no scheme and no host has any.
+    private static func unquoted(_ value: Bytes) -> Bytes {
+        guard value.count >= 2, value[0] == UInt8(ascii: "\""), value[value.count - 1] == UInt8(ascii: "\"")
+        else { return value }
+        return Bytes(rebasing: value[1..<(value.count - 1)])
+    }
+
     private static func forwardedNode(_ value: Bytes) -> Node {
-        var value = value
-        var isQuoted = false
-        if value.count >= 2, value[0] == UInt8(ascii: "\""), value[value.count - 1] == UInt8(ascii: "\"") {
-            value = Bytes(rebasing: value[1..<(value.count - 1)])
-            isQuoted = true
-        }
+        let isQuoted = value.first == UInt8(ascii: "\"")
+        let value = unquoted(value)
         guard let start = value.baseAddress, !value.isEmpty else { return .malformed }
         var name = value.count
         if let colon = value.firstIndex(of: UInt8(ascii: ":")) { name = colon }

@@ -168,6 +168,8 @@ struct Exchange {
     var callDeadlineNs: UInt64 = 0
     var peerIsTrusted = false
     var clientAddress = IPAddress.unspecified
+    /// Scheme and authority the client used.
+    var origin = RequestOrigin(RequestHead(), isSecure: false)
     var sequence: UInt64 = 0
 
     // The attempt

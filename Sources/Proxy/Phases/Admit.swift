@@ -36,6 +36,7 @@ extension Worker {
             let found = ClientAddress(peer: peer, request: view, trusted: snapshot.trusted)
             exchange.pointee.clientAddress = found.address
             exchange.pointee.peerIsTrusted = found.end != .peerNotTrusted
+            exchange.pointee.origin = found.origin(of: view, isSecure: exchange.pointee.origin.isSecure)
         }
     }
 

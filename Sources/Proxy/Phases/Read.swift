@@ -10,6 +10,7 @@ import HTTP1
 import HTTPModel
 import Reactor
 import Resilience
+import Routing
 import Telemetry
 
 extension Worker {
@@ -108,6 +109,7 @@ extension Worker {
         exchange.pointee.head = kept
         exchange.pointee.fields = fields
         exchange.pointee.request = head
+        exchange.pointee.origin = RequestOrigin(head, isSecure: client.pointee.transport.isEncrypted)
         exchange.pointee.bytesIn = UInt64(headBytes)
         exchange.pointee.requestBody.begin(bodyFraming(of: head, client), length: head.contentLength)
 

@@ -150,7 +150,7 @@ extension Worker {
             let head = view.head.pointee
             record.method = head.methodName.bytes(in: view.bytes)
             record.target = head.target.bytes(in: view.bytes)
-            record.host = head.authority.bytes(in: view.bytes)
+            record.host = exchange.pointee.origin.authority.bytes(in: view.bytes)
             record.proto = head.version.name
             for i in 0..<Int(head.fieldCount) {
                 switch view.fields[i].id {
