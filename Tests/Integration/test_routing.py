@@ -307,7 +307,7 @@ def test_a_redirect_stays_on_its_host(weir, target):
 
 def test_check_says_where_a_client_could_turn_a_redirect(weir):
     for text in ["{query.next}", "https://www.example.com{path.rest}", "https://{request.header.x-host}/"]:
-        w = weir({"listeners": {"web": {"address": ":0"}}, "services": {}, "routes": [
+        w = weir({"listeners": {"web": {"address": None}}, "services": {}, "routes": [
             {"name": "r", "match": {"path": "/{rest*}"}, "redirect": {"to": text}}]}, start=False)
         import subprocess
         from harness import BINARY
