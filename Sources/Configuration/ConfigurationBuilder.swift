@@ -184,6 +184,9 @@ struct ConfigurationBuilder {
             result.rewrite = .path(path)
         } else if let prefix = node["rewrite"]?["prefix"], let from = prefix["from"]?.asText {
             result.rewrite = .prefix(from: from, to: prefix["to"]?.asText ?? Text("/"))
+        } else if let pattern = node["rewrite"]?["pattern"]?.asText {
+            // Without its other half the file is refused.
+            result.rewrite = node["rewrite"]?["with"]?.asText.map { .pattern(pattern, with: $0) }
         }
         result.headers.request = changes(node["headers"]?["request"])
         result.headers.response = changes(node["headers"]?["response"])
@@ -269,6 +272,11 @@ struct ConfigurationBuilder {
             (node?.entries ?? []).compactMap { entry in
                 entry.value.asText.map { .init(name: entry.key, value: $0) }
             }
+        }
+        result.replace = (node["replace"]?.entries ?? []).compactMap { entry in
+            guard let pattern = entry.value["pattern"]?.asText, let with = entry.value["with"]?.asText
+            else { return nil }
+            return .init(name: entry.key, pattern: pattern, with: with)
         }
         result.set = fields(node["set"])
         result.add = fields(node["add"])

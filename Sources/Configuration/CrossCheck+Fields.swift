@@ -15,7 +15,13 @@ extension CrossCheck {
             guard let changes = headers?[side.rawValue] else { continue }
             let set = changes["set"]?.entries ?? []
             let add = changes["add"]?.entries ?? []
-            for entry in set + add { owned(entry.key, side, &check) }
+            let replace = changes["replace"]?.entries ?? []
+            for entry in replace + set + add { owned(entry.key, side, &check) }
+            for entry in replace where side == .request && entry.key.value.lowercased() == "host" {
+                check.report(
+                    "Host is not replaced in part", entry.key.origin,
+                    "expected another value for it: set: { Host: … }")
+            }
             for removed in changes["remove"]?.texts ?? [] {
                 owned(removed, side, &check)
                 guard side == .request, removed.value.lowercased() == "host" else { continue }

@@ -217,6 +217,7 @@ struct CrossCheck {
                 grpcWeb(node, &check)
                 webSocket(node, &check)
                 before(node, &check)
+                rewrite(node["rewrite"], &check)
                 fieldRules(node["headers"], &check)
                 guard let name = node["name"], let text = name.text else { continue }
                 if let line = names[text] {
@@ -281,6 +282,20 @@ struct CrossCheck {
             "\"grpc-web\" needs a service that speaks HTTP/2, and \"\(name.clipped(64))\" does not", origin,
             service.files == nil
                 ? "set protocol: h2 in services.\(name.clipped(64))" : "files are not called with gRPC")
+    }
+
+    /// A pattern and what takes its place belong together.
+    private func rewrite(_ node: Node?, _ check: inout SchemaCheck) {
+        guard let node else { return }
+        if node["pattern"] != nil, node["with"] == nil {
+            check.report(
+                "\"with\" is missing beside \"pattern\"", node["pattern"]?.origin ?? node.origin,
+                "expected what takes the place of what the pattern finds")
+        }
+        if node["with"] != nil, node["pattern"] == nil {
+            withoutEffect(
+                "with", of: node, "without \"pattern\"", "expected a pattern to look for in the path", &check)
+        }
     }
 
     /// A priority among paths that have none.

@@ -29,7 +29,7 @@ extension Language {
                 example: "rewrite: { prefix: { from: /v1, to: / } }"),
             Key(
                 "headers", .section(headers),
-                "Changes of fields, in the order remove, set, add.",
+                "Changes of fields, in the order remove, replace, set, add.",
                 example: "headers:\n  request: { set: { X-Tenant: blue }, remove: [X-Debug] }"),
             Key(
                 "timeout", .section(routeTimeout), "Deadlines for the answer of an endpoint.",
@@ -174,8 +174,16 @@ extension Language {
             Key(
                 "prefix", .section(prefixRewrite), "Exchanges whole segments at the start of the path.",
                 example: "prefix: { from: /v1, to: / }"),
+            Key(
+                "pattern", .text(.regex),
+                "A regular expression (PCRE2) looked for in the path, which it sees as routes do; what it finds first is exchanged for `with`. Other paths are left alone.",
+                example: "pattern: \"^/user/([0-9]+)\"\nwith: \"/u/{match.1}\""),
+            Key(
+                "with", .text(.template),
+                "What takes the place of what `pattern` finds. `{match.1}` and `{match.NAME}` are its groups, `{match.0}` is all of it.",
+                example: "with: \"/u/{match.1}\""),
         ],
-        exactlyOne: [["path", "prefix"]])
+        exactlyOne: [["path", "prefix", "pattern"]])
 
     static let prefixRewrite = Section(
         name: "prefix",
@@ -201,6 +209,10 @@ extension Language {
         name: "changes",
         keys: [
             Key(
+                "replace", .map(.section(replacement), of: .fieldName),
+                "Fields in whose values a part is exchanged, in every line of that name.",
+                example: "replace: { Destination: { pattern: \"^https:\", with: \"http:\" } }"),
+            Key(
                 "set", .map(.text(.template), of: .fieldName),
                 "Fields to have exactly this value, whatever was there.",
                 example: "set: { X-Client: \"{client.ip}\" }"),
@@ -210,6 +222,19 @@ extension Language {
             Key(
                 "remove", .oneOrMany(.text(.fieldName)), default: "[]", "Fields to take out.",
                 example: "remove: [Server, X-Powered-By]"),
+        ])
+
+    static let replacement = Section(
+        name: "replacement",
+        keys: [
+            Key(
+                "pattern", .text(.regex), required: true,
+                "A regular expression (PCRE2) looked for in the value; what it finds first is exchanged.",
+                example: "pattern: \"^https:\""),
+            Key(
+                "with", .text(.template), required: true,
+                "What takes its place. `{match.1}` and `{match.NAME}` are groups of the expression, `{match.0}` is all that was found.",
+                example: "with: \"http:\""),
         ])
 
     static let routeTimeout = Section(

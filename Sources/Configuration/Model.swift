@@ -268,6 +268,8 @@ public struct Route: Sendable, Equatable {
         /// `rewrite: { prefix: { from: /old, to: /new } }`: whole path segments at the start are
         /// exchanged; other paths are left alone.
         case prefix(from: Text, to: Text)
+        /// `rewrite: { pattern: REGEX, with: TEMPLATE }`: what the expression finds in the path is exchanged.
+        case pattern(Text, with: Text)
     }
     public struct Headers: Sendable, Equatable {
         public var request = Changes()
@@ -275,7 +277,7 @@ public struct Route: Sendable, Equatable {
 
         public init() {}
     }
-    /// Applied in the order remove, set, add.
+    /// Applied in the order remove, replace, set, add.
     public struct Changes: Sendable, Equatable {
         public struct Field: Sendable, Equatable {
             public var name: Text
@@ -287,12 +289,26 @@ public struct Route: Sendable, Equatable {
                 self.value = value
             }
         }
+        public struct Replacement: Sendable, Equatable {
+            public var name: Text
+            /// A regular expression looked for in each value.
+            public var pattern: Text
+            /// Template of what takes the place of what it finds.
+            public var with: Text
+
+            public init(name: Text, pattern: Text, with: Text) {
+                self.name = name
+                self.pattern = pattern
+                self.with = with
+            }
+        }
+        public var replace: [Replacement] = []
         public var set: [Field] = []
         public var add: [Field] = []
         public var remove: [Text] = []
 
         public init() {}
-        public var isEmpty: Bool { self.set.isEmpty && add.isEmpty && remove.isEmpty }
+        public var isEmpty: Bool { replace.isEmpty && self.set.isEmpty && add.isEmpty && remove.isEmpty }
     }
     public struct Timeout: Sendable, Equatable {
         /// From the whole request sent to the head of the response received.

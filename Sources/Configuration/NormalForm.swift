@@ -127,10 +127,19 @@ private struct Form {
         switch route.rewrite {
         case .path(let path)?: put("\(at) rewrite", "path \(JSONText.quoted(path.value))")
         case .prefix(let from, let to)?: put("\(at) rewrite", "prefix \(from.value) -> \(to.value)")
+        case .pattern(let pattern, let with)?:
+            put(
+                "\(at) rewrite",
+                "pattern \(JSONText.quoted(pattern.value)) with \(JSONText.quoted(with.value))")
         case nil: break
         }
         for (side, changes) in [("request", route.headers.request), ("response", route.headers.response)] {
             list("\(at) \(side) remove", changes.remove.map(\.value))
+            for field in changes.replace {
+                put(
+                    "\(at) \(side) replace \(field.name.value)",
+                    "\(JSONText.quoted(field.pattern.value)) with \(JSONText.quoted(field.with.value))")
+            }
             for field in changes.set {
                 put("\(at) \(side) set \(field.name.value)", JSONText.quoted(field.value.value))
             }

@@ -303,15 +303,18 @@ private struct ExplainedExchange {
         case nil: 0
         case .path(let text): text.origin.line
         case .prefix(let from, _): from.origin.line
+        case .pattern(let pattern, _): pattern.origin.line
         }
     }
 
     func target() -> String {
         written { writer in
-            UpstreamTarget.write(view.head.pointee, view.bytes, compiled.rewrite, into: &writer) {
-                template, writer in
-                render(template, &writer)
+            let isWritten = UpstreamTarget.write(
+                view.head.pointee, view.bytes, compiled.rewrite, scratch: RouteScratch(), into: &writer
+            ) { template, groups, writer in
+                render(template, &writer, groups: groups)
             }
+            if !isWritten { writer.append("<the expression reaches its limits>") }
         }
     }
 
@@ -320,6 +323,13 @@ private struct ExplainedExchange {
     func changes(_ rules: FieldRules?, _ written: Route.Changes) -> [FieldChange] {
         guard let rules else { return [] }
         var changes = self.written(written.remove)
+        for field in written.replace {
+            changes.append(
+                FieldChange(
+                    kind: .replace, name: field.name.value,
+                    value: "\(field.pattern.value) → \(field.with.value)",
+                    line: field.name.origin.line))
+        }
         for (rule, field) in zip(rules.set, written.set) { changes.append(change(.set, rule, field)) }
         for (rule, field) in zip(rules.add, written.add) { changes.append(change(.add, rule, field)) }
         return changes
@@ -346,7 +356,9 @@ private struct ExplainedExchange {
         }
     }
 
-    private func render(_ template: Template, _ writer: inout ByteWriter) {
+    private func render(
+        _ template: Template, _ writer: inout ByteWriter, groups: UnsafePointer<MatchedGroups>? = nil
+    ) {
         withUnsafePointer(to: match) { match in
             let texts = [
                 client.description, route.name.value, service, "<request-id>",
@@ -356,6 +368,7 @@ private struct ExplainedExchange {
                 var context = TemplateContext(request: view)
                 context.match = match
                 context.origin = origin
+                context.groups = groups
                 context.captureNames = router.captureNames
                 context.clientIP = texts[0].bytes
                 context.route = texts[1].bytes

@@ -143,10 +143,10 @@ public struct EndpointExplanation: Sendable, Equatable {
 }
 
 public struct FieldChange: Sendable, Equatable {
-    public enum Kind: String, Sendable { case remove, set, add }
+    public enum Kind: String, Sendable { case remove, replace, set, add }
     public var kind: Kind
     public var name: String
-    /// With its variables filled in; empty for `remove`.
+    /// With its variables filled in; the pattern and its replacement for `replace`; empty for `remove`.
     public var value: String
     public var line: Int
 }

@@ -132,7 +132,12 @@ private struct RouteCompiler {
         case .path(let text): compiled.rewrite = checked(text, &errors, Self.target).map { .target($0) }
         case .prefix(let from, let to):
             compiled.rewrite = .prefix(
-                from: StaticBytes(PathPattern.deciding(from.value.utf8)), to: StaticBytes(to.value))
+                from: StaticBytes(PathPattern.deciding(from.value.utf8)),
+                to: StaticBytes(PathPattern.spelled(to.value.utf8)))
+        case .pattern(let pattern, let with):
+            compiled.rewrite = substitution(pattern, with, isText: true, for: .target, &errors).map {
+                .part($0)
+            }
         }
         compiled.requestRules = rules(route.headers.request, .request, &errors)
         compiled.responseRules = rules(route.headers.response, .response, &errors)
@@ -174,8 +179,30 @@ private struct RouteCompiler {
             }
         }
         return FieldRules(
+            replace: changes.replace.compactMap { field in
+                // A value is the endpoint's or the client's own, and what is put into a URL is data.
+                substitution(
+                    field.pattern, field.with, isText: false, for: Self.isURL(field.name) ? .target : .text,
+                    &errors
+                ).map { FieldRules.Replacement(name: field.name.value, $0) }
+            },
             set: compile(changes.set), add: compile(changes.add), remove: changes.remove.map(\.value),
             direction: direction)
+    }
+
+    private func substitution(
+        _ pattern: Text, _ with: Text, isText: Bool, for place: Template.Place,
+        _ errors: inout [ConfigurationError]
+    ) -> Substitution? {
+        guard
+            let expression = checked(
+                pattern, &errors, { text throws(PatternError) in try RegularExpression(text, isText: isText) }
+            ),
+            let template = checked(
+                with, &errors,
+                { text throws(PatternError) in try Template.parse(text, for: place, of: expression) })
+        else { return nil }
+        return Substitution(expression, with: template)
     }
 
     private static func text(_ text: String) throws(PatternError) -> Template { try .parse(text) }

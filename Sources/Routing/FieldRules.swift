@@ -1,4 +1,4 @@
-// Header rules: remove, set and add, run over the fields of a head when all of them are written.
+// Header rules: remove, replace, set and add, run over the fields of a head when all of them are written.
 //
 // It makes no difference who wrote a field: the client, the endpoint or Weir. The fields stand as lines
 // ("name: value" CR LF) in a region; those the rules govern are taken out of it, and what the rules say is
@@ -7,7 +7,8 @@
 
 import HTTPModel
 
-/// Header rules of one direction. Removal is by name; set replaces, add appends. Immutable.
+/// Header rules of one direction. Removal is by name; replace exchanges a part of a value, set all of it, add
+/// appends. Immutable.
 public final class FieldRules: Sendable {
     public struct Rule: Sendable {
         public let name: StaticBytes
@@ -26,6 +27,16 @@ public final class FieldRules: Sendable {
         case response
     }
 
+    public struct Replacement: Sendable {
+        public let name: StaticBytes
+        public let substitution: Substitution
+        public init(name: String, _ substitution: Substitution) {
+            self.name = StaticBytes(name)
+            self.substitution = substitution
+        }
+    }
+
+    public let replace: [Replacement]
     public let set: [Rule]
     public let add: [Rule]
     /// Names whose lines are taken out.
@@ -34,7 +45,10 @@ public final class FieldRules: Sendable {
     private let lengths: UInt64
     private let direction: Direction
 
-    public init(set: [Rule], add: [Rule], remove: [String], direction: Direction) {
+    public init(
+        replace: [Replacement] = [], set: [Rule], add: [Rule], remove: [String], direction: Direction
+    ) {
+        self.replace = replace
         self.set = set
         self.add = add
         self.direction = direction
@@ -65,28 +79,98 @@ public final class FieldRules: Sendable {
 
     /// Takes the governed fields out of the lines that stand in `writer` from `start` on.
     public func takeOut(from start: Int, _ writer: inout ByteWriter) {
-        let base = writer.base
+        FieldLines.takeOut(from: start, to: writer.count, &writer) { governs($0, $1) }
+    }
+
+    /// Exchanges parts of values in the lines that stand in `writer` from `start` on; a value on which the
+    /// expression reaches its limits is left out. The lines of these names stand last afterwards, in order.
+    ///
+    /// - Parameter render: fills a template in, with the groups of a match.
+    public func replaceParts(
+        from start: Int, _ writer: inout ByteWriter, scratch: RouteScratch,
+        render: (Template, UnsafePointer<MatchedGroups>, inout ByteWriter) -> Void
+    ) {
+        if replace.isEmpty { return }
         let end = writer.count
-        var from = start
-        var to = start
-        while from < end {
-            var next = from
-            while next < end, base[next] != UInt8(ascii: "\n") { next &+= 1 }
-            next = min(next &+ 1, end)
-            var nameEnd = from
-            while nameEnd < next, base[nameEnd] != UInt8(ascii: ":") { nameEnd &+= 1 }
-            if !governs(base + from, nameEnd &- from) {
-                if to != from { (base + to).update(from: base + from, count: next &- from) }
-                to &+= next &- from
+        var at = start
+        while let line = FieldLines.next(at, end, writer.base) {
+            at = line.next
+            guard let rule = replacement(writer.base + line.start, line.nameCount) else { continue }
+            let value = UnsafeBufferPointer(start: writer.base + line.valueStart, count: line.valueCount)
+            switch rule.substitution.find(in: value, scratch: scratch) {
+            case .failed: break
+            case .notFound: writer.append(writer.base + line.start, line.next &- line.start)
+            case .found(let groups):
+                let found = groups.found
+                writer.append(writer.base + line.start, line.valueStart &- line.start &+ Int(found.offset))
+                withUnsafePointer(to: groups) { render(rule.substitution.with, $0, &writer) }
+                writer.append(
+                    writer.base + line.valueStart + Int(found.end),
+                    line.next &- line.valueStart &- Int(found.end))
             }
-            from = next
         }
-        writer.drop(end &- to)
+        if writer.overflowed { return }
+        FieldLines.takeOut(from: start, to: end, &writer) { replacement($0, $1) != nil }
+    }
+
+    private func replacement(_ name: UnsafePointer<UInt8>, _ count: Int) -> Replacement? {
+        for rule in replace where equalIgnoringASCIICase(name, count, rule.name.base, rule.name.count) {
+            return rule
+        }
+        return nil
     }
 
     /// The replacement for a field by name (lower case), if there is one.
     public func replacement(for name: StaticString) -> Template? {
         for rule in set where equals(rule.name.base, rule.name.count, lowercase: name) { return rule.value }
         return nil
+    }
+}
+
+/// Lines of fields ("name: value" CR LF) in a region.
+private enum FieldLines {
+    struct Line {
+        var start: Int
+        var nameCount: Int
+        var valueStart: Int
+        var valueCount: Int
+        /// Where the next one begins.
+        var next: Int
+    }
+
+    static func next(_ start: Int, _ end: Int, _ base: UnsafePointer<UInt8>) -> Line? {
+        if start >= end { return nil }
+        var next = start
+        while next < end, base[next] != UInt8(ascii: "\n") { next &+= 1 }
+        next = min(next &+ 1, end)
+        var nameEnd = start
+        while nameEnd < next, base[nameEnd] != UInt8(ascii: ":") { nameEnd &+= 1 }
+        var valueStart = min(nameEnd &+ 1, next)
+        if valueStart < next, base[valueStart] == UInt8(ascii: " ") { valueStart &+= 1 }
+        return Line(
+            start: start, nameCount: nameEnd &- start, valueStart: valueStart,
+            valueCount: max(0, next &- 2 &- valueStart), next: next)
+    }
+
+    /// Takes lines out of those between two places; what stands behind moves up.
+    static func takeOut(
+        from start: Int, to end: Int, _ writer: inout ByteWriter,
+        where isTaken: (UnsafePointer<UInt8>, Int) -> Bool
+    ) {
+        let base = writer.base
+        var at = start
+        var to = start
+        while let line = next(at, end, base) {
+            if !isTaken(base + line.start, line.nameCount) {
+                if to != line.start {
+                    (base + to).update(from: base + line.start, count: line.next &- line.start)
+                }
+                to &+= line.next &- line.start
+            }
+            at = line.next
+        }
+        if to == end { return }
+        (base + to).update(from: base + end, count: writer.count &- end)
+        writer.drop(end &- to)
     }
 }

@@ -142,20 +142,27 @@ public struct PathPattern: Sendable, CustomStringConvertible {
         }
         return result
     }
+    /// How a byte of a path or URL of a configuration, written as people write it, goes into one.
+    static func spelled(_ byte: UInt8, in place: Template.Place) -> [UInt8] {
+        switch byte {
+        case UInt8(ascii: "#"): if place == .url { return [byte] }
+        case 0...0x20, 0x22, 0x3c, 0x3e, 0x5c, 0x60, 0x7b, 0x7d, 0x7f...0xff: break
+        default: return [byte]
+        }
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 3) { escape in
+            if let start = escape.baseAddress { PathForm.writeEscape(byte, to: start) }
+            return Array(escape)
+        }
+    }
+
+    /// A path of a configuration as it goes into a target.
+    public static func spelled(_ text: some Sequence<UInt8>) -> [UInt8] {
+        text.flatMap { spelled($0, in: .target) }
+    }
+
     /// What decides for a path of a configuration (a whole one, or a part), which may be written in UTF-8.
     public static func deciding(_ text: some Sequence<UInt8>) -> [UInt8] {
-        var path: [UInt8] = []
-        for byte in text {
-            if byte < 0x80 {
-                path.append(byte)
-            } else {
-                withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 3) { escape in
-                    guard let start = escape.baseAddress else { return }
-                    PathForm.writeEscape(byte, to: start)
-                    path += escape
-                }
-            }
-        }
+        let path = spelled(text)
         return [UInt8](unsafeUninitializedCapacity: path.count) { out, count in
             path.withUnsafeBufferPointer { path in
                 guard let from = path.baseAddress, let to = out.baseAddress else { return }

@@ -169,7 +169,7 @@ public struct Template: Sendable {
             let byte = source[at]
             let next = at + 1 < source.count ? source[at + 1] : 0
             if byte == 0x7b || byte == 0x7d, next == byte {
-                bytes.append(byte)
+                bytes += place == .text ? [byte] : PathPattern.spelled(byte, in: place)
                 at += 2
             } else if byte == 0x7d {
                 throw PatternError(at: at, "expected '}}' for a brace that is text")
@@ -189,7 +189,7 @@ public struct Template: Sendable {
             } else if byte < 0x20 && byte != 0x09 || byte == 0x7f {
                 throw PatternError(at: at, "expected no control characters")
             } else {
-                bytes.append(byte)
+                bytes += place == .text ? [byte] : PathPattern.spelled(byte, in: place)
                 at += 1
             }
         }

@@ -373,3 +373,48 @@ def test_values_in_texts(weir, backend):
     assert answer["start"].startswith("GET /get/?file=")
     fields = wire.Fields(map(tuple, answer["fields"]))
     assert fields.get("X-A").startswith("|") and "X-Evil" not in fields
+
+
+@pytest.mark.parametrize("rewrite, sent, received", [
+    ({"pattern": "^/user/([0-9]+)", "with": "/u/{match.1}"}, "/user/7/posts?x=1", "/u/7/posts?x=1"),
+    ({"pattern": "^/user/([0-9]+)", "with": "/u/{match.1}"}, "/users/7", "/users/7"),
+    ({"pattern": "^/é/(?<rest>.*)$", "with": "/e/{match.rest}?from={request.host}"}, "/%C3%A9/a%20b%40?x", "/e/a%20b%40?from=a.example"),
+    ({"pattern": "^/old", "with": ""}, "/old/x", "/x"),
+    ({"pattern": "^/old/x", "with": ""}, "/old/x", "/"),
+    ({"pattern": r"\.php$", "with": " é"}, "/a.php", "/a%20%C3%A9"),
+    ({"path": "/a b/é"}, "/x", "/a%20b/%C3%A9"),
+    ({"prefix": {"from": "/é", "to": "/ü x"}}, "/%c3%a9/y", "/%C3%BC%20x/y"),
+])
+def test_rewrite_by_expression_and_escapes(weir, backend, rewrite, sent, received):
+    w = weir(proxy_to(backend(), route={"rewrite": rewrite}))
+    assert json.loads(w.get(sent).body)["start"] == f"GET {received} HTTP/1.1"
+
+
+def test_parts_of_fields_are_replaced(weir, backend):
+    """WebDAV's Destination names the scheme the client used; a Location the endpoint's own."""
+    b = backend()
+    w = weir(proxy_to(b, route={"headers": {"request": {
+        "replace": {"Destination": {"pattern": "^https:", "with": "http:"},
+                    "X-Path": {"pattern": "/([a-z]+)/([0-9]+)", "with": "/{match.2}/{match.1}@{request.host}"}},
+        "add": {"X-Last": "1"}}}}))
+    seen = wire.Fields(map(tuple, json.loads(w.get("/", [
+        ("Destination", "https://h.example/a"), ("X-Path", "x/ab/12/ab/13"), ("X-Other", "https:"),
+        ("x-path", "no"), ("X-Path", "/c/1")]).body)["fields"]))
+    assert seen.all("Destination") == ["http://h.example/a"]
+    assert seen.all("X-Path") == ["x/12/ab@a.example/ab/13", "no", "/1/c@a.example"]
+    assert seen.get("X-Other") == "https:" and seen.get("X-Last") == "1"
+
+    origin = backend(serve(lambda request: answer(b"x", fields=[("Location", "http://inner:8080/x")])))
+    w = weir(proxy_to(origin, route={"headers": {"response": {"replace": {
+        "Location": {"pattern": "^http://inner:8080", "with": "https://{request.host}"}}}}}))
+    assert w.get("/").get("Location") == "https://a.example/x"
+
+
+def test_an_expression_at_its_limits_guesses_nothing(weir, backend):
+    b = backend()
+    slow = "(?:a+)+$"
+    w = weir(proxy_to(b, route={"headers": {"request": {"replace": {"X-A": {"pattern": slow, "with": ""}}}}}))
+    seen = wire.Fields(map(tuple, json.loads(w.get("/", [("X-A", "a" * 5000 + "!")]).body)["fields"]))
+    assert "X-A" not in seen
+    w = weir(proxy_to(b, route={"rewrite": {"pattern": slow, "with": "/"}}))
+    assert_made_by_weir(w.get("/" + "a" * 5000 + "!"), "internal-limit")

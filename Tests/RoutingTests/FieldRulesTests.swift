@@ -4,6 +4,29 @@ import Testing
 @testable import Routing
 
 @Suite struct FieldRulesTests {
+    @Test func partsOfValuesAreReplaced() throws {
+        let expression = try RegularExpression("^https:")
+        let rules = FieldRules(
+            replace: [
+                .init(
+                    name: "Destination", Substitution(expression, with: try .parse("http:", of: expression)))
+            ], set: [], add: [], remove: [], direction: .request)
+        let lines = Array(
+            "a: https:\r\ndestination: https://h\r\nb: \r\nDestination: ftp:\r\nDESTINATION:\r\n".utf8)
+        var room = [UInt8](repeating: 0, count: 300)
+        let text = try #require(
+            room.withUnsafeMutableBufferPointer { room -> String? in
+                guard let start = room.baseAddress else { return nil }
+                var writer = ByteWriter(start, capacity: room.count)
+                writer.append(lines)
+                rules.replaceParts(from: 0, &writer, scratch: RouteScratch()) { _, _, writer in
+                    writer.append("http:")
+                }
+                return String(decoding: UnsafeBufferPointer(start: start, count: writer.count), as: UTF8.self)
+            })
+        #expect(text == "a: https:\r\nb: \r\ndestination: http://h\r\nDestination: ftp:\r\nDESTINATION:\r\n")
+    }
+
     private func rules(
         set: [String] = [], add: [String] = [], remove: [String] = [],
         _ direction: FieldRules.Direction = .response

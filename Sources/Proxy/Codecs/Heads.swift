@@ -36,8 +36,10 @@ extension Worker {
         writer.append(request.methodName.bytes(in: view.bytes))
         writer.append(0x20)
         written.targetStart = writer.count
-        UpstreamTarget.write(request, view.bytes, route.rewrite, into: &writer) { template, writer in
-            render(template, exchange, view, &writer)
+        written.hasNoTarget = !UpstreamTarget.write(
+            request, view.bytes, route.rewrite, scratch: routeScratch, into: &writer
+        ) { template, groups, writer in
+            render(template, exchange, view, &writer, groups: groups)
         }
         written.targetCount = writer.count - written.targetStart
         writer.append(" HTTP/1.1\r\nhost: ")
@@ -190,6 +192,9 @@ extension Worker {
         _ writer: inout ByteWriter
     ) {
         rules.takeOut(from: start, &writer)
+        rules.replaceParts(from: start, &writer, scratch: routeScratch) { template, groups, writer in
+            render(template, exchange, view, &writer, groups: groups)
+        }
         // Host stands at its own place in a request, and nowhere in a response.
         for rule in rules.set where !equals(rule.name.base, rule.name.count, lowercase: "host") {
             writeRule(rule, exchange, view, &writer)
@@ -227,7 +232,8 @@ extension Worker {
 
     /// Fills a template in for this exchange.
     func render(
-        _ template: Template, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
+        _ template: Template, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter,
+        groups: UnsafePointer<MatchedGroups>? = nil
     ) {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 128) { room in
             guard let start = room.baseAddress else { return }
@@ -245,6 +251,7 @@ extension Worker {
                 context.timeISO = UnsafeBufferPointer(start: start + 88, count: text.count)
             }
             context.origin = exchange.pointee.origin
+            context.groups = groups
             context.clientPort = exchange.pointee.client.pointee.peerPort
             if let route = exchange.route { context.route = route.name.bytes }
             if let service = exchange.service { context.service = service.name.bytes }

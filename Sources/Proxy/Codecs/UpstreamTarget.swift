@@ -10,28 +10,34 @@ import HTTPModel
 import Routing
 
 public enum UpstreamTarget {
+    /// Fills a template in for a request, with the groups of a match where there is one.
+    public typealias Render = (Template, UnsafePointer<MatchedGroups>?, inout ByteWriter) -> Void
+
     /// Writes the target of `request` after `rewrite`.
-    /// - Parameters:
-    ///   - bytes: the head's first byte.
-    ///   - render: fills a template in for this request.
+    /// - Parameter bytes: the head's first byte.
+    /// - Returns: false when an expression reached its limits: nothing is guessed then.
     @inline(__always)
     public static func write(
-        _ request: RequestHead, _ bytes: UnsafePointer<UInt8>, _ rewrite: Rewrite?,
-        into writer: inout ByteWriter, render: (Template, inout ByteWriter) -> Void
-    ) {
+        _ request: RequestHead, _ bytes: UnsafePointer<UInt8>, _ rewrite: Rewrite?, scratch: RouteScratch,
+        into writer: inout ByteWriter, render: Render
+    ) -> Bool {
         let path = request.path.bytes(in: bytes)
         switch rewrite {
         case nil:
             if request.targetForm == .asterisk {
                 writer.append("*")
-                return
+                return true
             }
             if path.isEmpty { writer.append("/") } else { writer.append(path) }
         case .target(let template):
             let start = writer.count
-            render(template, &writer)
+            render(template, nil, &writer)
             // A template without a query keeps the request's.
-            if memchr(writer.base + start, 0x3f, writer.count - start) != nil { return }
+            if memchr(writer.base + start, 0x3f, writer.count - start) != nil { return true }
+        case .part(let substitution):
+            let start = writer.count
+            guard writePart(path, substitution, scratch, &writer, render) else { return false }
+            if memchr(writer.base + start, 0x3f, writer.count - start) != nil { return true }
         case .prefix(let from, let to):
             writePrefixed(path, from: from.bytes, to: to.bytes, &writer)
         }
@@ -39,6 +45,33 @@ public enum UpstreamTarget {
             writer.append(0x3f)
             writer.append(request.query.bytes(in: bytes))
         }
+        return true
+    }
+
+    /// Exchanges what an expression finds in the path.
+    private static func writePart(
+        _ path: UnsafeBufferPointer<UInt8>, _ substitution: Substitution, _ scratch: RouteScratch,
+        _ writer: inout ByteWriter, _ render: Render
+    ) -> Bool {
+        switch substitution.find(inPath: path, scratch: scratch) {
+        case .failed: return false
+        case .notFound:
+            if path.isEmpty { writer.append("/") } else { writer.append(path) }
+        case .found(let groups):
+            let start = writer.count
+            writer.append(UnsafeBufferPointer(rebasing: path[..<Int(groups.found.offset)]))
+            // What comes first may be a template that has nothing to say.
+            if writer.count == start { writer.append("/") }
+            let mark = writer.count
+            withUnsafePointer(to: groups) { render(substitution.with, $0, &writer) }
+            writer.append(UnsafeBufferPointer(rebasing: path[Int(groups.found.end)...]))
+            // One slash begins the path, its own or ours.
+            if groups.found.offset == 0, writer.count > mark, writer.base[mark] == 0x2f, !writer.overflowed {
+                (writer.base + start).update(from: writer.base + mark, count: writer.count - mark)
+                writer.drop(1)
+            }
+        }
+        return true
     }
 
     /// Exchanges whole segments at the start; a path that does not start with them stays as it is.

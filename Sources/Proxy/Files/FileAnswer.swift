@@ -190,10 +190,12 @@ extension Worker {
             return path.isEmpty ? UnsafeBufferPointer(start: slash, count: 1) : path
         }
         var writer = ByteWriter(input, capacity: Self.targetBytesMax)
-        UpstreamTarget.write(view.head.pointee, view.bytes, rewrite, into: &writer) { template, writer in
-            render(template, exchange, view, &writer)
+        let isWritten = UpstreamTarget.write(
+            view.head.pointee, view.bytes, rewrite, scratch: routeScratch, into: &writer
+        ) { template, groups, writer in
+            render(template, exchange, view, &writer, groups: groups)
         }
-        if writer.overflowed { return UnsafeBufferPointer(start: nil, count: 0) }
+        if writer.overflowed || !isWritten { return UnsafeBufferPointer(start: nil, count: 0) }
         var count = writer.count
         if let mark = memchr(input, 0x3f, count) { count = mark - UnsafeMutableRawPointer(input) }
         return UnsafeBufferPointer(start: input, count: count)
@@ -209,8 +211,10 @@ extension Worker {
     /// Whether a folder asked for without its slash is answered with a redirect. Not where a template
     /// makes the path: the client's path says nothing about folders then.
     private func redirects(_ exchange: ExchangePointer) -> Bool {
-        if case .target? = exchange.route?.rewrite { return false }
-        return true
+        switch exchange.route?.rewrite {
+        case .target?, .part?: return false
+        case .prefix?, nil: return true
+        }
     }
 
     /// Relative references within a page need the slash. The path is the client's own, before rewriting.

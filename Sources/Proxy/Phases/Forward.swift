@@ -214,7 +214,7 @@ extension Worker {
             return
         }
         endRequestHead(exchange, upstream, view, &writer)
-        if writer.overflowed {
+        if writer.overflowed || written.hasNoTarget {
             fail(exchange, Failure(.internalLimit, phase: .forward))
             return
         }

@@ -113,4 +113,6 @@ public enum Rewrite: Sendable {
     /// Whole segments at the path's start are replaced; the rest and the query stay. `from` is in the form
     /// that decides, `to` in that of the path itself (HTTPModel/PathForm.swift).
     case prefix(from: StaticBytes, to: StaticBytes)
+    /// What an expression finds in the path is exchanged; the query stays.
+    case part(Substitution)
 }
