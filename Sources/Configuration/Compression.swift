@@ -2,7 +2,7 @@
 
 extension Route {
     /// Compression of responses.
-    public struct Compression: Sendable, Equatable {
+    public struct Compression: Sendable, Hashable {
         public enum Encoding: String, Sendable, CaseIterable {
             case zstd, br, gzip
         }

@@ -13,11 +13,11 @@ struct ServiceState {
     private(set) var idleTimeoutMs: UInt64 = 0
     private var plan: ServicePlan?
 
-    /// Follows a new plan. The budget goes on with what it has learnt; the balancer starts afresh only
+    /// Follows a new plan. The budget goes on with what it has counted; the balancer starts afresh only
     /// when the service has changed.
     mutating func update(_ new: ServicePlan, random: inout WorkerRandom) {
         if plan === new { return }
-        if plan == nil { budget = new.retryBudget }
+        budget.follow(new.retryBudget)
         if balancer.algorithm != new.algorithm { balancer = Balancer(new.algorithm) }
         plan = new
         // A PROXY header speaks for one client only: such connections are not kept.

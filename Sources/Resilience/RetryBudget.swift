@@ -9,7 +9,7 @@
 /// How many retries a service may make. Plain data, fixed size, time is a parameter.
 ///
 /// Invariant: within the last ten tenths of the window (the current, unfinished tenth included),
-/// retries ≤ `percent` % of completed requests + `floorPerSecond` × window.
+/// retries ≤ `perMille` ‰ of completed requests + `floorPerSecond` × window.
 public struct RetryBudget: Sendable, BitwiseCopyable {
     @usableFromInline
     struct Slice: BitwiseCopyable, Sendable {
@@ -24,21 +24,27 @@ public struct RetryBudget: Sendable, BitwiseCopyable {
     private var slice: UInt64 = 0
     private var completedInWindow: UInt64 = 0
     private var chargedInWindow: UInt64 = 0
-    private let percent: UInt64
-    /// Floor of the whole window in hundredths of a retry, so that fractions of 1/s survive.
-    private let floorHundredths: UInt64
+    private var perMille: UInt64
+    /// Floor of the whole window in thousandths of a retry, so that fractions of 1/s survive.
+    private var floorThousandths: UInt64
 
     /// - Parameters:
-    ///   - percent: share of completed requests that may be retried, 0…1000.
+    ///   - perMille: share of completed requests that may be retried, 0…10,000.
     ///   - floorPerSecond: retries per second allowed without any completed request, 0…1,000,000.
     ///   - windowMs: length of the window in milliseconds, 10…3,600,000.
     /// Values outside their range are brought to its nearest end.
-    public init(percent: Int = 20, floorPerSecond: Double = 3, windowMs: UInt64 = 10_000) {
+    public init(perMille: Int = 200, floorPerSecond: Double = 3, windowMs: UInt64 = 10_000) {
         let window = min(max(windowMs, 10), 3_600_000)
-        self.percent = UInt64(min(max(percent, 0), 1_000))
+        self.perMille = UInt64(min(max(perMille, 0), 10_000))
         self.sliceMs = window / UInt64(Self.sliceCount)
         let floor = floorPerSecond.isFinite ? min(max(floorPerSecond, 0), 1_000_000) : 0
-        self.floorHundredths = UInt64(floor * Double(window) / 10)
+        self.floorThousandths = UInt64(floor * Double(window))
+    }
+
+    /// Allows what another budget of the same window allows, and goes on with what it has counted.
+    public mutating func follow(_ other: RetryBudget) {
+        perMille = other.perMille
+        floorThousandths = other.floorThousandths
     }
 
     /// A request (not a retry of one) got a response that was not retried.
@@ -52,7 +58,7 @@ public struct RetryBudget: Sendable, BitwiseCopyable {
     /// - Returns: false when the budget is spent; nothing is charged then.
     public mutating func tryCharge(at nowMs: UInt64) -> Bool {
         advance(to: nowMs)
-        guard (chargedInWindow &+ 1) &* 100 <= allowanceHundredths else { return false }
+        guard (chargedInWindow &+ 1) &* 1_000 <= allowanceThousandths else { return false }
         slices[Int(slice % 10)].charged &+= 1
         chargedInWindow &+= 1
         return true
@@ -61,11 +67,11 @@ public struct RetryBudget: Sendable, BitwiseCopyable {
     /// Retries that could be charged now, for status views.
     public mutating func remaining(at nowMs: UInt64) -> Int {
         advance(to: nowMs)
-        let allowed = allowanceHundredths / 100
+        let allowed = allowanceThousandths / 1_000
         return allowed > chargedInWindow ? Int(allowed &- chargedInWindow) : 0
     }
 
-    private var allowanceHundredths: UInt64 { completedInWindow &* percent &+ floorHundredths }
+    private var allowanceThousandths: UInt64 { completedInWindow &* perMille &+ floorThousandths }
 
     /// Drops slices that left the window. Time that goes backwards counts into the current slice.
     private mutating func advance(to nowMs: UInt64) {

@@ -34,7 +34,7 @@ import Testing
     }
 
     @Test func followsCompletedRequests() {
-        var budget = RetryBudget(percent: 20, floorPerSecond: 0)
+        var budget = RetryBudget(perMille: 200, floorPerSecond: 0)
         #expect(budget.tryCharge(at: 0) == false)
         for _ in 0..<100 { budget.completed(at: 10) }
         #expect(budget.remaining(at: 10) == 20)
@@ -47,16 +47,45 @@ import Testing
     }
 
     @Test func fractionsOfTheFloorAndOddParameters() {
-        var half = RetryBudget(percent: 0, floorPerSecond: 1.5)
+        var half = RetryBudget(perMille: 0, floorPerSecond: 1.5)
         #expect(half.remaining(at: 0) == 15)
-        var none = RetryBudget(percent: -5, floorPerSecond: -.infinity, windowMs: 0)
+        var none = RetryBudget(perMille: -5, floorPerSecond: -.infinity, windowMs: 0)
         none.completed(at: 1)
         #expect(none.tryCharge(at: 1) == false)
     }
 
     @Test func timeThatGoesBackwardsChangesNothing() {
-        var budget = RetryBudget(percent: 0, floorPerSecond: 0.1)
+        var budget = RetryBudget(perMille: 0, floorPerSecond: 0.1)
         #expect(budget.tryCharge(at: 50_000) == true)
         #expect(budget.tryCharge(at: 10_000) == false)
+    }
+
+    /// Half a per cent is one retry for two hundred requests, not none.
+    @Test func fractionsOfAPercentCount() {
+        var budget = RetryBudget(perMille: 5, floorPerSecond: 0)
+        for _ in 0..<199 { budget.completed(at: 1_000) }
+        #expect(charge(&budget) == 0)
+        budget.completed(at: 1_000)
+        #expect(charge(&budget) == 1)
+    }
+
+    /// Another ratio applies to what has been counted already; nothing counted is forgotten.
+    @Test func anotherRatioTakesEffect() {
+        var budget = RetryBudget(perMille: 0, floorPerSecond: 0)
+        for _ in 0..<100 { budget.completed(at: 1_000) }
+        #expect(charge(&budget) == 0)
+        budget.follow(RetryBudget(perMille: 20, floorPerSecond: 0))
+        #expect(charge(&budget) == 2)
+        budget.follow(RetryBudget(perMille: 10, floorPerSecond: 0))
+        #expect(charge(&budget) == 0)
+        budget.follow(RetryBudget(perMille: 0, floorPerSecond: 1))
+        #expect(charge(&budget) == 8)
+    }
+
+    /// Takes what there is.
+    private func charge(_ budget: inout RetryBudget) -> Int {
+        var count = 0
+        while budget.tryCharge(at: 1_000) { count += 1 }
+        return count
     }
 }

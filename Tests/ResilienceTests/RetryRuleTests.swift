@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test func theKeepAliveRaceIsFree() {
-        var spent = RetryBudget(percent: 0, floorPerSecond: 0)
+        var spent = RetryBudget(perMille: 0, floorPerSecond: 0)
         #expect(spent.tryCharge(at: 0) == false)
         let never = RetryPolicy(attemptsMax: 1, on: [])
         #expect(decide(.upstreamClosed, never, reused: true, attempt: 9, budget: spent) == .free)
@@ -54,7 +54,7 @@ import Testing
             isCharged(
                 decide(.upstreamReset, RetryPolicy(attemptsMax: 3, backoff: Backoff(capMs: 25)), attempt: 2)))
         #expect(decide(.upstreamReset, RetryPolicy(attemptsMax: 1)) == .no(.attemptsSpent))
-        let empty = RetryBudget(percent: 0, floorPerSecond: 0)
+        let empty = RetryBudget(perMille: 0, floorPerSecond: 0)
         #expect(decide(.upstreamReset, budget: empty) == .no(.budgetSpent))
     }
 
