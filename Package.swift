@@ -101,6 +101,7 @@ let package = Package(
             name: "AdminTests",
             dependencies: [
                 "Admin", "Control", "Configuration", "Telemetry", "Resilience", "Reactor", "HTTPModel",
+                "Proxy",
             ]),
         // The house itself: imports against the floors, ARCHITECTURE.md, banned calls, documented keys.
         .testTarget(name: "HouseTests", dependencies: ["Configuration", "HTTP2", "Resilience"]),

@@ -25,7 +25,8 @@ final class AdminConnection {
     private var output: [UInt8] = []
     private var sent = 0
     private var bodyLeft: UInt64 = 0
-    private var isLast = false
+    /// The connection ends with the next answer.
+    var isLast = false
     private var lingerBytesLeft = 256 * 1024
     /// No answer takes longer than this however steadily it is read.
     private var answerDeadlineNs: UInt64 = .max

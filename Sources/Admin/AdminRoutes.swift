@@ -67,7 +67,7 @@ struct AdminRoutes: Sendable {
         guard isProbe || AdminGuard.accepts(host: request.host, allowed: allowedHosts) else {
             return AdminResponse(
                 421,
-                "The admin listener answers for IP addresses, localhost and names without a dot, not for this Host.\n"
+                "The admin listener answers for IP addresses, localhost, names without a dot and those of admin.hosts, not for this Host.\n"
             )
         }
         switch request.path {

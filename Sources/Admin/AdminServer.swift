@@ -6,6 +6,7 @@
 
 import Glibc
 import HTTPModel
+import Proxy
 import Reactor
 import Synchronization
 import Telemetry
@@ -15,30 +16,41 @@ public final class AdminServer: Sendable {
     /// Connections served at once.
     public static let connectionsMax = 64
 
-    /// Where it listens; with the real port when port 0 was asked for.
-    public let address: SocketAddress
-    private let listener: Socket
-    private let routes: AdminRoutes
+    private let listening: ListeningSockets
+    private let source: any AdminSource
+    private let allowedHosts: Mutex<Set<String>>
     private let log: Log
-    private let commands = Mailbox<Bool>()
+    private let commands = Mailbox<Command>()
     private let thread = Mutex<RunningThread?>(nil)
 
-    /// Binds the address; `start` serves.
-    /// - Parameters:
-    ///   - allowedHosts: names accepted in Host besides IP addresses, localhost and names without a dot.
-    public init(
-        address: SocketAddress, source: any AdminSource, log: Log, allowedHosts: [String] = []
-    ) throws(SystemError) {
-        switch Socket.listen(on: address, dualStack: true, reusePort: false, backlog: 512) {
-        case .success(let socket): listener = socket
-        case .failure(let error): throw error
-        }
-        self.address = listener.localAddress() ?? address
-        self.log = log
-        routes = AdminRoutes(source: source, allowedHosts: Set(allowedHosts.map { $0.lowercased() }))
+    private enum Command: Sendable {
+        /// End at once.
+        case stop
+        /// Accept what has come, finish the answers under way, and end.
+        case leave
     }
 
-    deinit { listener.close() }
+    /// - Parameters:
+    ///   - listening: open already; `start` serves.
+    ///   - allowedHosts: names accepted in Host besides IP addresses, localhost and names without a dot; in
+    ///     lower case.
+    public init(
+        _ listening: ListeningSockets, source: any AdminSource, log: Log, allowedHosts: Set<String> = []
+    ) {
+        self.listening = listening
+        self.source = source
+        self.log = log
+        self.allowedHosts = Mutex(allowedHosts)
+    }
+
+    /// Accepts these names from the next request on.
+    public func accept(hosts: Set<String>) { allowedHosts.withLock { $0 = hosts } }
+
+    private var listener: Socket { listening.socket(worker: 0) }
+
+    private var routes: AdminRoutes {
+        AdminRoutes(source: source, allowedHosts: allowedHosts.withLock { $0 })
+    }
 
     /// Starts the thread. Once.
     public func start() {
@@ -54,8 +66,15 @@ public final class AdminServer: Sendable {
             return thread
         }
         guard let running else { return }
-        commands.send(true)
+        commands.send(.stop)
         running.join()
+    }
+
+    /// Ends once what has come is answered, without being waited for: the answer to the request that had
+    /// this done may be among it.
+    public func leave() {
+        thread.withLock { $0 = nil }
+        commands.send(.leave)
     }
 
     /// The thread's own state.
@@ -68,10 +87,15 @@ public final class AdminServer: Sendable {
         /// Accepting resumes then; 0 = not paused.
         private var acceptsAgainNs: UInt64 = 0
         private let gate = LogGate()
+        /// The listening socket ends then; 0 = it stays.
+        private var leavesAtNs: UInt64 = 0
+        private var isListening = true
 
         private static let listenerToken = Token(raw: 1 << 60)
         private static let commandToken = Token(raw: 2 << 60)
         private static let sweepMs: Int32 = 250
+        /// How long handshakes that have begun may take.
+        private static let handshakesNs: UInt64 = 10_000_000
 
         init(_ server: borrowing AdminServer) { self.server = copy server }
 
@@ -84,13 +108,20 @@ public final class AdminServer: Sendable {
         consuming func run() {
             poller.watch(server.listener.fd, Self.listenerToken, .readable)
             poller.watch(server.commands.descriptor, Self.commandToken, .readable)
-            while true {
+            while isListening || !connections.isEmpty {
+                let isQuiet = connections.isEmpty && acceptsAgainNs == 0
                 let count = poller.wait(
-                    timeoutMs: connections.isEmpty && acceptsAgainNs == 0 ? -1 : Self.sweepMs)
+                    timeoutMs: leavesAtNs != 0 ? 10 : isQuiet ? -1 : Self.sweepMs)
                 let nowNs = Clock.monotonicNs()
                 for i in 0..<count {
                     let (token, _) = poller.event(i)
-                    if token == Self.commandToken { return }
+                    if token == Self.commandToken {
+                        for command in server.commands.takeAll() {
+                            if case .stop = command { return }
+                            leavesAtNs = nowNs + Self.handshakesNs
+                        }
+                        continue
+                    }
                     if token == Self.listenerToken {
                         accept(nowNs)
                     } else {
@@ -98,11 +129,27 @@ public final class AdminServer: Sendable {
                     }
                 }
                 sweep(nowNs)
+                if leavesAtNs != 0, nowNs >= leavesAtNs { endListening(nowNs) }
+            }
+        }
+
+        /// The last accept; whoever was accepted gets the answer to one more request.
+        private mutating func endListening(_ nowNs: UInt64) {
+            leavesAtNs = 0
+            accept(nowNs)
+            poller.deregister(server.listener.fd)
+            server.listener.end()
+            isListening = false
+            acceptsAgainNs = 0
+            for (fd, connection) in connections {
+                connection.isLast = true
+                if connection.isIdle, connection.socket.peek() < 0 { end(fd) }
             }
         }
 
         private mutating func advance(_ fd: Int32, _ nowNs: UInt64) {
             guard let connection = connections[fd] else { return }
+            if !isListening { connection.isLast = true }
             guard let wanted = connection.advance(server.routes, fields, nowNs: nowNs) else { return end(fd) }
             if wanted != connection.watched {
                 connection.watched = wanted

@@ -39,9 +39,9 @@ public enum Command: Equatable, Sendable {
     /// Print the JSON Schema of the configuration.
     case schema
     /// Balance one listener over endpoints without a file.
-    case proxy(listen: String, to: [String])
+    case proxy(listen: String, to: [String], admin: String)
     /// Serve the files of a folder without a file of configuration.
-    case serve(folder: String, listen: String)
+    case serve(folder: String, listen: String, admin: String)
     case version
     /// Print this text and succeed.
     case help(text: String)
@@ -94,6 +94,8 @@ public enum Command: Equatable, Sendable {
     public static let configDefault = "weir.yaml"
     /// Where the admin listener of the running process is unless --admin says otherwise.
     public static let adminDefault = "127.0.0.1:9900"
+    /// What --admin says to have no admin listener: the default of `weir serve`.
+    public static let adminOff = "off"
     /// Where `weir proxy` and `weir serve` listen unless --listen says otherwise.
     public static let listenDefault = ":8080"
 
@@ -179,12 +181,16 @@ extension Command {
                         + "'weir proxy --to 127.0.0.1:3000'", verb)
             }
             for address in to { try checkAddress(address, .to, verb) }
-            return .proxy(listen: try given.address(.listen) ?? listenDefault, to: to)
+            return .proxy(
+                listen: try given.address(.listen) ?? listenDefault, to: to,
+                admin: try given.adminListener() ?? adminDefault)
         case .serve:
             try given.expect(0...1)
             let folder = given.plain.first ?? "."
             guard !folder.isEmpty else { throw Mistake("the name of the folder is empty", verb) }
-            return .serve(folder: folder, listen: try given.address(.listen) ?? listenDefault)
+            return .serve(
+                folder: folder, listen: try given.address(.listen) ?? listenDefault,
+                admin: try given.adminListener() ?? adminOff)
         case .version:
             try given.expect(0...0)
             return .version
@@ -228,9 +234,10 @@ extension Command {
             method: method, url: url)
         for text in given.all(.header) { result.headers.append(try header(text)) }
         if let client = given.one(.client) {
-            guard let address = IPAddress(client) else {
+            guard let address = IPAddress(client: client) else {
                 throw Mistake(
-                    "'--client \(client)': expected an IP address, for example 203.0.113.9", .explain)
+                    "'--client \(client)': expected an IP address, for example 203.0.113.9, or unix", .explain
+                )
             }
             result.client = address
         }
@@ -256,11 +263,14 @@ extension Command {
         byte &- 48 < 10 || (byte | 0x20) &- 97 < 26 || "!#$%&'*+-.^_`|~".utf8.contains(byte)
     }
 
-    /// ":8080", "host:8080", "[::1]:8080" or "unix:/path". Whether the host exists is found out later.
+    /// ":8080", "host:8080", "[::1]:8080", "unix:/path" or "unix:@name". Whether the host exists is found out
+    /// later.
     static func checkAddress(_ text: String, _ flag: Flag, _ verb: Verb) throws(Mistake) {
         func wrong(_ why: String) -> Mistake { Mistake("'\(flag.name) \(text)': \(why)", verb) }
+        // ":PORT" is a place to listen, and to ask on this machine.
+        let needsHost = flag == .to
         let form =
-            flag == .listen ? "':8080', '127.0.0.1:8080' or 'unix:/path'" : "'127.0.0.1:3000' or 'unix:/path'"
+            !needsHost ? "':8080', '127.0.0.1:8080' or 'unix:/path'" : "'127.0.0.1:3000' or 'unix:/path'"
         if text.hasPrefix("unix:") {
             let count = text.utf8.count - 5
             guard count > 0, count <= 107, !text.utf8.contains(0) else {
@@ -272,7 +282,7 @@ extension Command {
             throw wrong("an address, not a URL: leave out '\(scheme)' and the path; expected \(form)")
         }
         guard let colon = text.lastIndex(of: ":") else {
-            if let port = UInt16(text), flag == .listen { throw wrong("did you mean ':\(port)'?") }
+            if let port = UInt16(text), !needsHost { throw wrong("did you mean ':\(port)'?") }
             throw wrong("the port is missing; expected \(form)")
         }
         let host = text[..<colon]
@@ -281,7 +291,7 @@ extension Command {
             port.utf8.allSatisfy({ $0 &- 48 < 10 })
         else { throw wrong("'\(port)' is not a port; expected \(form)") }
         if host.isEmpty {
-            guard flag == .listen else { throw wrong("the host is missing; expected \(form)") }
+            guard !needsHost else { throw wrong("the host is missing; expected \(form)") }
         } else if host.contains(":") {
             guard host.hasPrefix("["), IPAddress(host) != nil else {
                 throw wrong("an IPv6 address stands in brackets: '[::1]:8080'")

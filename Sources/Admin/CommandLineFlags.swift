@@ -12,8 +12,8 @@ enum Verb: String, CaseIterable {
         case .explain: [.config, .live, .admin, .header, .client, .format]
         case .reload: [.admin]
         case .status: [.admin, .format]
-        case .proxy: [.listen, .to]
-        case .serve: [.listen]
+        case .proxy: [.listen, .to, .admin]
+        case .serve: [.listen, .admin]
         case .schema, .version, .help: []
         }
     }
@@ -150,6 +150,12 @@ struct Given {
         guard let text = all(flag).first else { return nil }
         try Command.checkAddress(text, flag, verb)
         return text
+    }
+
+    /// Where an admin listener is to listen, or "off".
+    func adminListener() throws(Mistake) -> String? {
+        if all(.admin).first == Command.adminOff { return Command.adminOff }
+        return try address(.admin)
     }
 
     func format() throws(Mistake) -> OutputFormat {

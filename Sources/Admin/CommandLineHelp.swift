@@ -40,8 +40,8 @@ enum Help {
             case .explain: " [-c FILE | --live] [FLAGS] METHOD URL"
             case .reload: " [--admin ADDRESS]"
             case .status: " [SERVICE] [--admin ADDRESS] [--format text|json]"
-            case .proxy: " [--listen ADDRESS] --to ADDRESS [--to ADDRESS]..."
-            case .serve: " [FOLDER] [--listen ADDRESS]"
+            case .proxy: " [--listen ADDRESS] [--admin ADDRESS|off] --to ADDRESS [--to ADDRESS]..."
+            case .serve: " [FOLDER] [--listen ADDRESS] [--admin ADDRESS|off]"
             case .help: " [COMMAND]"
             case .schema, .version: ""
             }
@@ -71,8 +71,8 @@ enum Help {
             Serves the listeners, routes and services of a configuration file until told to stop.
             An error anywhere in the file stops it from starting; 'weir check' lists all of them.
 
-            Signals: SIGHUP reads the file again (a bad file changes nothing), SIGTERM finishes the
-            requests under way and stops, a second SIGTERM stops at once.
+            Signals: SIGHUP reads the file again (a bad file changes nothing), SIGTERM and SIGQUIT finish
+            the requests under way and stop, a second one stops at once.
             """
         case .check:
             """
@@ -113,7 +113,7 @@ enum Help {
 
             ADDRESS is 'HOST:PORT', '[IPV6]:PORT' or 'unix:/path'; for --listen also ':PORT', which
             is every IPv4 and IPv6 address of this machine. A host name is looked up again whenever
-            its DNS record expires.
+            its DNS record expires. Two at once need an --admin address each, or --admin off.
             """
         case .serve:
             """
@@ -141,6 +141,8 @@ enum Help {
         case .header: "a request header; may be repeated"
         case .client: "the address the request comes from (127.0.0.1)"
         case .live: "ask the running process instead of a file"
+        case .admin where verb == .proxy || verb == .serve:
+            "where the admin API listens, or 'off' (\(verb == .proxy ? Command.adminDefault : Command.adminOff))"
         case .admin:
             "admin listener of the running process (\(Command.adminDefault))"
                 + (verb == .explain ? ", with --live" : "")

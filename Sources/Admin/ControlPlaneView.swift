@@ -210,8 +210,10 @@ extension Match {
 extension ReloadResult {
     init(_ record: ReloadRecord) {
         switch record.outcome {
-        case .applied:
-            self.init(ok: true, generation: record.generation, atUs: record.atUs)
+        case .applied(_, let warnings):
+            self.init(
+                ok: true, generation: record.generation, atUs: record.atUs,
+                warnings: warnings.map { ReloadProblem($0) })
         case .refused(let errors):
             self.init(
                 ok: false, generation: record.generation, atUs: record.atUs,

@@ -238,7 +238,9 @@ enum Dashboard {
           fault.hidden = !text;
         }
         function reloadText(result) {
-          return result.ok ? "" : "Reload refused, generation " + result.generation + " still serves:\\n" + result.problems.map(p =>
+          if (result.ok && !result.warnings.length) return "";
+          const head = result.ok ? "Reloaded, with warnings:" : "Reload refused, generation " + result.generation + " still serves:";
+          return head + "\\n" + result.problems.concat(result.warnings).map(p =>
             (p.file ? p.file + (p.line ? ":" + p.line + ":" + p.column : "") + ": " : "") + p.message + (p.suggestion ? " (" + p.suggestion + ")" : "")).join("\\n");
         }
         async function turn() {

@@ -38,7 +38,7 @@ enum ExplainTarget {
             case "method": question.method = value
             case "url": question.url = value
             case "client":
-                guard let address = IPAddress(value) else {
+                guard let address = IPAddress(client: value) else {
                     return .failure(ExplainTargetError(text: "client: expected an IP address"))
                 }
                 question.client = address

@@ -167,16 +167,22 @@ public struct ReloadResult: Sendable, Equatable {
     public var atUs: UInt64
     /// Why it was refused; all of them.
     public var problems: [ReloadProblem]
+    /// What a configuration that serves does not do, or not yet.
+    public var warnings: [ReloadProblem]
 
-    public init(ok: Bool, generation: UInt64, atUs: UInt64, problems: [ReloadProblem] = []) {
+    public init(
+        ok: Bool, generation: UInt64, atUs: UInt64, problems: [ReloadProblem] = [],
+        warnings: [ReloadProblem] = []
+    ) {
         self.ok = ok
         self.generation = generation
         self.atUs = atUs
         self.problems = problems
+        self.warnings = warnings
     }
 }
 
-/// One error of a configuration file.
+/// One error of a configuration file, or one warning.
 public struct ReloadProblem: Sendable, Equatable {
     public var message: String
     public var file: String

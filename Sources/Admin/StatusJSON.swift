@@ -47,13 +47,15 @@ extension ReloadResult {
             $0.member("ok", ok)
             $0.member("generation", generation)
             $0.member("at_us", atUs)
-            $0.member("problems", problems) { json, problem in
-                json.object {
-                    $0.member("message", problem.message)
-                    $0.member("file", problem.file)
-                    $0.member("line", problem.line)
-                    $0.member("column", problem.column)
-                    $0.member("suggestion", problem.suggestion)
+            for (name, list) in [("problems", problems), ("warnings", warnings)] {
+                $0.member(name, list) { json, problem in
+                    json.object {
+                        $0.member("message", problem.message)
+                        $0.member("file", problem.file)
+                        $0.member("line", problem.line)
+                        $0.member("column", problem.column)
+                        $0.member("suggestion", problem.suggestion)
+                    }
                 }
             }
         }

@@ -14,7 +14,9 @@ extension StatusSnapshot {
             for held in configuration.held {
                 out += "  generation \(held.generation) still in use\n"
             }
-            if let last = configuration.lastReload, !last.ok { out += "last " + last.text() }
+            if let last = configuration.lastReload, !last.ok || !last.warnings.isEmpty {
+                out += "last " + last.text()
+            }
             out += "\n" + listenerTable() + datagramTable() + "\n" + routeTable() + webSocketTable()
         }
         for service in services where wanted == nil || wanted == service.name {
@@ -130,14 +132,16 @@ extension StatusSnapshot {
 }
 
 extension ReloadResult {
-    /// One line, and one for every problem.
+    /// One line, and one for every problem and warning.
     public func text() -> String {
-        if ok { return "reload: ok, generation \(generation)\n" }
-        var out = "reload: refused, generation \(generation) still serves\n"
-        for problem in problems {
+        var out =
+            ok
+            ? "reload: ok, generation \(generation)\n"
+            : "reload: refused, generation \(generation) still serves\n"
+        for (problem, word) in problems.map({ ($0, "") }) + warnings.map({ ($0, "warning: ") }) {
             let place = problem.line == 0 ? "" : ":\(problem.line):\(problem.column)"
             out += problem.file.isEmpty ? "  " : "  \(problem.file)\(place): "
-            out += problem.message
+            out += word + problem.message
             if !problem.suggestion.isEmpty { out += " (\(problem.suggestion))" }
             out += "\n"
         }

@@ -65,6 +65,8 @@ int weir_drop_new_handshakes(int fd) {
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
+int weir_replace(int fd, int by) { return dup3(by, fd, O_CLOEXEC); }
+
 int weir_open_below(int folder, const char *path, int links) {
     struct open_how how = {
         .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,

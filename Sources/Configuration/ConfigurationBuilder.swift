@@ -7,6 +7,7 @@ struct ConfigurationBuilder {
     func configuration() -> Configuration {
         var result = Configuration()
         root["workers"]?.store(&result.workers, Int.init)
+        result.workersOrigin = root["workers"]?.origin ?? .none
         result.listeners = (root["listeners"]?.entries ?? []).map { listener($0) }
         result.services = (root["services"]?.entries ?? []).map { service($0) }
         if case .list(let routes)? = root["routes"]?.content {
@@ -30,8 +31,14 @@ struct ConfigurationBuilder {
         if let node = root["admin"] {
             if node.text == "off" {
                 result.admin = nil
-            } else if let addresses = node["address"]?.addresses(.listen) {
-                result.admin?.addresses = addresses
+            } else {
+                if let addresses = node["address"]?.addresses(.listen) { result.admin?.addresses = addresses }
+                result.admin?.hosts = (node["hosts"]?.texts ?? []).map {
+                    // "example.com." is the same name.
+                    let name = $0.value.lowercased()
+                    return name.hasSuffix(".") ? String(name.dropLast()) : name
+                }
+                result.admin?.socketAccess = socketAccess(node)
             }
         }
         root["drain"]?.store(&result.drainMs)
@@ -50,10 +57,19 @@ struct ConfigurationBuilder {
         return log
     }
 
+    private func socketAccess(_ node: Node) -> SocketAccess {
+        var result = SocketAccess()
+        result.mode = node["mode"]?.text.flatMap { SocketAccess.mode($0) }
+        result.owner = node["owner"]?.asText
+        result.group = node["group"]?.asText
+        return result
+    }
+
     private func listener(_ entry: Node.Entry) -> Listener {
         let node = entry.value
         var result = Listener(name: entry.key)
         result.addresses = node["address"]?.addresses(.listen) ?? []
+        result.socketAccess = socketAccess(node)
         node["protocol"]?.store(&result.protocol) { .init(rawValue: $0) }
         result.service = node["service"]?.asText
         for name in node["sni"]?.entries ?? [] {

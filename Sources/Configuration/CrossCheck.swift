@@ -8,6 +8,7 @@ struct CrossCheck {
     func run(_ check: inout SchemaCheck) {
         listeners(&check)
         addresses(&check)
+        unixSockets(&check)
         routes(&check)
         services(&check)
         tls(&check)
@@ -174,15 +175,27 @@ struct CrossCheck {
 
     private func addresses(_ all: [(name: String, address: Address)], _ check: inout SchemaCheck) {
         var seen: [Address.Kind: (name: String, origin: Origin)] = [:]
+        // ":80" and "[::]:80" are one and the same; "0.0.0.0:80" is part of it and takes every IPv4 address.
         var anyPorts: [UInt16: (name: String, origin: Origin)] = [:]
+        var anyV4Ports: [UInt16: (name: String, origin: Origin)] = [:]
         for (name, address) in all {
-            guard case .any(let port) = address.kind, anyPorts[port] == nil else { continue }
-            anyPorts[port] = (name, address.text.origin)
+            switch address.kind {
+            case .any(let port), .ip("::", let port):
+                if anyPorts[port] == nil { anyPorts[port] = (name, address.text.origin) }
+            case .ip("0.0.0.0", let port):
+                if anyV4Ports[port] == nil { anyV4Ports[port] = (name, address.text.origin) }
+            default: break
+            }
         }
         for (name, address) in all {
             let origin = address.text.origin
             var other = seen[address.kind]
-            if other == nil, case .ip(_, let port) = address.kind { other = anyPorts[port] }
+            if other == nil, case .ip(let host, let port) = address.kind {
+                if host != "::" { other = anyPorts[port] }
+                if other == nil, host != "0.0.0.0", !host.contains(":") { other = anyV4Ports[port] }
+            }
+            if other == nil, case .any(let port) = address.kind { other = seen[.ip(host: "::", port: port)] }
+            if other == nil, case .ip("::", let port) = address.kind { other = seen[.any(port: port)] }
             if seen[address.kind] == nil { seen[address.kind] = (name, origin) }
             guard let other else { continue }
             // The default address of admin is written nowhere: point at what collides with it.
@@ -194,6 +207,35 @@ struct CrossCheck {
                 isWritten
                     ? "expected an address of its own for \(name)"
                     : "give \(name) another address, or switch it off")
+        }
+    }
+
+    /// Rights that nothing can have, and accounts nobody knows.
+    private func unixSockets(_ check: inout SchemaCheck) {
+        func look(_ node: Node?, _ addresses: [Address], _ access: SocketAccess, _ place: String) {
+            let files = addresses.filter {
+                if case .unix(let path) = $0.kind { path.hasPrefix("/") } else { false }
+            }
+            for entry in node?.entries ?? [] where ["mode", "owner", "group"].contains(entry.key.value) {
+                guard files.isEmpty else { continue }
+                check.report(
+                    "\"\(entry.key.value)\" has no effect on \(place)", entry.key.origin,
+                    "expected it where an address is a Unix socket with a path")
+            }
+            if let owner = access.owner, Accounts.user(owner.value) == nil {
+                check.report("there is no user \"\(owner.value)\" on this machine", owner.origin)
+            }
+            if let group = access.group, Accounts.group(group.value) == nil {
+                check.report("there is no group \"\(group.value)\" on this machine", group.origin)
+            }
+        }
+        for (listener, entry) in zip(configuration.listeners, root["listeners"]?.entries ?? []) {
+            look(
+                entry.value, listener.addresses, listener.socketAccess,
+                "listeners.\(listener.name.value.clipped(64))")
+        }
+        if let admin = configuration.admin {
+            look(root["admin"], admin.addresses, admin.socketAccess, "admin")
         }
     }
 

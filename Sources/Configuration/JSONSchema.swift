@@ -156,12 +156,14 @@ private struct SchemaWriter {
             case .path: "^[/~]"
             case .prefix: "^/[^*?{]*$"
             case .method, .fieldName: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$"
-            case .listenAddress: "^(unix:/.+|[0-9.]*:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5})$"
-            case .endpointAddress: "^(unix:/.+|[A-Za-z0-9._-]+:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5})$"
+            case .listenAddress: "^(unix:[/@].+|[0-9.]*:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5})$"
+            case .endpointAddress:
+                "^(unix:[/@].+|[A-Za-z0-9._-]+:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5})$"
             case .logPath: "^(stdout|stderr|/.*)$"
             case .file: "^/"
             case .applicationProtocol: "^[!-~]{1,255}$"
             case .serverNamePattern: "^([*]|([*][.])?[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*)$"
+            case .fileMode: "^0?[0-7]{3}$"
             case .fingerprint: "^[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}$"
             default: nil
             }

@@ -60,8 +60,9 @@ enum Language {
         keys: [
             Key(
                 "address", .oneOrMany(.text(.listenAddress)), required: true,
-                "Where to listen. `:8080` is every IPv4 and IPv6 address of the machine; `unix:/path` is a Unix socket.",
-                example: "address: [\"127.0.0.1:8080\", \"[::1]:8080\"]"),
+                "Where to listen. `:8080` is every IPv4 and IPv6 address of the machine; `unix:/path` is a Unix socket, `unix:@name` one in the abstract namespace, which has no file.",
+                example: "address: [\"127.0.0.1:8080\", \"[::1]:8080\"]")
+        ] + socketAccess + [
             Key(
                 "protocol", .choice(["http", "tcp", "udp"], later: ["dns", "redis", "postgres"]),
                 default: "http",
@@ -107,6 +108,22 @@ enum Language {
                 example: "udp: { responses: 1 }"),
         ],
         later: ["http3", "acme", "policies"])
+
+    /// For listeners and admin alike.
+    static let socketAccess = [
+        Key(
+            "mode", .text(.fileMode),
+            "Permission bits of the Unix sockets among the addresses, in octal; connecting needs the right to write. Without it the umask decides.",
+            example: "mode: \"0660\""),
+        Key(
+            "owner", .text(.account),
+            "Owner of the Unix sockets among the addresses: name or number. Another one than the user Weir runs as needs CAP_CHOWN.",
+            example: "owner: www-data"),
+        Key(
+            "group", .text(.account),
+            "Group of the Unix sockets among the addresses: name or number. Needs CAP_CHOWN, or that the user Weir runs as is in it.",
+            example: "group: www-data"),
+    ]
 
     static let listenerHTTP2 = Section(
         name: "http2",
@@ -191,8 +208,8 @@ enum Language {
         keys: [
             Key(
                 "trusted", .oneOrMany(.text(.cidr)), default: "[]",
-                "Proxies in front of Weir. X-Forwarded-For is read from right to left as long as the addresses are in these blocks.",
-                example: "trusted: [10.0.0.0/8, \"::1\"]")
+                "Proxies in front of Weir. X-Forwarded-For is read from right to left as long as the addresses are in these blocks. `unix` is whoever connects to a Unix socket.",
+                example: "trusted: [10.0.0.0/8, \"::1\", unix]")
         ])
 
     static let forwarded = Section(
@@ -254,8 +271,12 @@ enum Language {
         keys: [
             Key(
                 "address", .oneOrMany(.text(.listenAddress)), default: "\"127.0.0.1:9900\"",
-                "Where the admin listener listens.", example: "address: \"unix:/run/weir-admin.sock\"")
-        ],
+                "Where the admin listener listens.", example: "address: \"unix:/run/weir-admin.sock\""),
+            Key(
+                "hosts", .oneOrMany(.text(.hostName)), default: "[]",
+                "Names the admin listener may be asked by (the Host field) besides IP addresses, `localhost` and names without a dot.",
+                example: "hosts: weir.monitoring.svc.cluster.local"),
+        ] + socketAccess,
         later: ["auth", "tls"])
 
     static let service = Section(

@@ -46,13 +46,14 @@ public struct Configuration: Sendable, Equatable {
     public var defaults = "2026-1"
     /// Number of worker threads; nil means one per core allowed by cpuset and cgroup quota.
     public var workers: Int?
+    public var workersOrigin = Origin.none
     /// In file order; at least one.
     public var listeners: [Listener] = []
     /// In file order, which breaks ties between equally specific matches.
     public var routes: [Route] = []
     /// In file order.
     public var services: [Service] = []
-    /// Address blocks ("10.0.0.0/8", "::1") whose word about the client's address is believed.
+    /// Address blocks ("10.0.0.0/8", "::1", "unix") whose word about the client's address is believed.
     public var trustedProxies: [Text] = []
     public var forwarded = Forwarded()
     public var resolver = Resolver()
@@ -109,6 +110,20 @@ public struct Admin: Sendable, Equatable {
     public var addresses = [
         Address(kind: .ip(host: "127.0.0.1", port: 9900), text: Text("127.0.0.1:9900"))
     ]
+    /// Names besides those without a dot that may stand in Host, in lower case.
+    public var hosts: [String] = []
+    public var socketAccess = SocketAccess()
+
+    public init() {}
+}
+
+/// Who may connect to a Unix socket; nil: as the process's umask, user and group have it.
+public struct SocketAccess: Sendable, Equatable {
+    /// Permission bits.
+    public var mode: UInt32?
+    /// Names or numbers.
+    public var owner: Text?
+    public var group: Text?
 
     public init() {}
 }
@@ -122,7 +137,7 @@ public struct Address: Sendable, Hashable {
         case ip(host: String, port: UInt16)
         /// A name to resolve, in lower case. Endpoints only.
         case name(host: String, port: UInt16)
-        /// "unix:/path": an absolute path of at most 107 bytes.
+        /// "unix:/path": an absolute path of at most 107 bytes; "unix:@name": a name that is no file.
         case unix(path: String)
     }
     public var kind: Kind
@@ -216,6 +231,8 @@ public struct Listener: Sendable, Equatable {
 
     public var name: Text
     public var addresses: [Address] = []
+    /// Of the Unix sockets among them.
+    public var socketAccess = SocketAccess()
     public var `protocol` = Protocol.http
     /// The service connections or datagrams go to: set if `protocol` is udp, or tcp without `serverNames`.
     public var service: Text?

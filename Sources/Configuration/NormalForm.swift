@@ -19,6 +19,10 @@ extension Configuration {
         )
         form.put("access-log", accessLog.map { "\($0.destination.normal) \($0.format.rawValue)" } ?? "off")
         form.put("admin", admin.map { $0.addresses.map(\.normal).joined(separator: " ") } ?? "off")
+        if let admin {
+            form.list("admin.hosts", admin.hosts)
+            form.socketAccess(admin.socketAccess, "admin")
+        }
         for listener in listeners { form.listener(listener) }
         for route in routes { form.route(route) }
         for service in services { form.service(service) }
@@ -61,6 +65,7 @@ private struct Form {
         let at = "listener \(listener.name.value)"
         let timeout = listener.timeout
         put(at, "\(listener.protocol.rawValue) \(listener.addresses.map(\.normal).joined(separator: " "))")
+        socketAccess(listener.socketAccess, at)
         if let service = listener.service { put("\(at) service", service.value) }
         for name in listener.serverNames {
             put("\(at) sni \(name.pattern.value.lowercased())", name.service.value)
@@ -96,6 +101,12 @@ private struct Form {
             "\(at) limits",
             "head=\(Units.size(Int64(listener.limits.headBytes))) fields=\(listener.limits.fields) target=\(Units.size(Int64(listener.limits.targetBytes))) requests-per-connection=\(listener.limits.requestsPerConnection)"
         )
+    }
+
+    mutating func socketAccess(_ access: SocketAccess, _ at: String) {
+        if let mode = access.mode { put("\(at) mode", String(mode, radix: 8)) }
+        if let owner = access.owner { put("\(at) owner", owner.value) }
+        if let group = access.group { put("\(at) group", group.value) }
     }
 
     mutating func route(_ route: Route) {

@@ -41,6 +41,7 @@ enum TextRule: Sendable {
     case folder, fileName, filePath, filePattern, fileExtension
     case mediaType
     case serverNamePattern, fingerprint
+    case fileMode, account, hostName
 
     /// How the syntax line of the manual writes it.
     var placeholder: String {
@@ -70,6 +71,9 @@ enum TextRule: Sendable {
         case .mediaType: "TYPE"
         case .serverNamePattern: "HOST"
         case .fingerprint: "SHA256"
+        case .fileMode: "MODE"
+        case .account: "ACCOUNT"
+        case .hostName: "HOST"
         }
     }
 }
@@ -214,7 +218,7 @@ extension TextRule {
         case .fieldName: "the name of a field such as X-Tenant"
         case .fieldValue: "a text"
         case .regex: "a regular expression"
-        case .cidr: "an address block such as 10.0.0.0/8 or 2001:db8::/32"
+        case .cidr: "an address block such as 10.0.0.0/8 or 2001:db8::/32, or unix"
         case .listenAddress: String(Address.Role.listen.expectation.dropFirst(9))
         case .endpointAddress: String(Address.Role.endpoint.expectation.dropFirst(9))
         case .resolverAddress: String(Address.Role.resolver.expectation.dropFirst(9))
@@ -232,6 +236,9 @@ extension TextRule {
         case .mediaType: "a content type such as text/html, text/*, application/*+json or */*"
         case .serverNamePattern: "a server name such as api.example.com, \"*.example.com\", or \"*\""
         case .fingerprint: "a SHA-256 of 64 hexadecimal digits"
+        case .fileMode: "permission bits in octal such as \"0660\""
+        case .account: "the name or number of a user or group"
+        case .hostName: "a host name such as weir.example.com"
         }
     }
 }

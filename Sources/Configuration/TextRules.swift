@@ -73,7 +73,20 @@ extension TextRule {
                     suggestion: value.lowercased() == ":authority" ? "Host" : nil)
             }
             guard Self.isToken(value) else { throw problem("\(quoted) is not the name of a field") }
-        case .cidr: try Self.checkBlock(value)
+        case .cidr: if value != "unix" { try Self.checkBlock(value) }
+        case .fileMode:
+            guard SocketAccess.mode(value) != nil else { throw problem("\(quoted) is not a file's mode") }
+        case .account:
+            guard (1...64).contains(value.utf8.count), !value.hasPrefix("-"),
+                value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f && $0 != UInt8(ascii: ":") })
+            else { throw problem("\(quoted) is not an account") }
+        case .hostName:
+            guard Self.isHostName(value) else {
+                let bare = String(value.prefix { $0 != ":" && $0 != "/" })
+                throw problem(
+                    "\(quoted) is not a host name",
+                    suggestion: bare != value && Self.isHostName(bare) ? bare : nil)
+            }
         case .listenAddress: _ = try Address(text, role: .listen)
         case .endpointAddress: _ = try Address(text, role: .endpoint)
         case .resolverAddress: _ = try Address(text, role: .resolver)
@@ -103,13 +116,7 @@ extension TextRule {
             }
         case .serverName:
             let isAddress = Address.isIP(value[...], AF_INET) || Address.isIP(value[...], AF_INET6)
-            guard
-                isAddress
-                    || (1...253).contains(value.utf8.count) && !value.hasPrefix(".")
-                        && value.utf8.allSatisfy({
-                            $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || "-._".utf8.contains($0)
-                        })
-            else { throw problem("\(quoted) is not a host name") }
+            guard isAddress || Self.isHostName(value) else { throw problem("\(quoted) is not a host name") }
         case .folder:
             guard value.hasPrefix("/"), !value.utf8.contains(0), value.utf8.count < 4096 else {
                 throw problem("\(quoted) is not an absolute path")
@@ -162,6 +169,11 @@ extension TextRule {
                     suggestion: Suggestion.nearest(to: value, in: ["connect", "reset", "timeout"]))
             }
         }
+    }
+
+    private static func isHostName(_ text: String) -> Bool {
+        (1...253).contains(text.utf8.count) && !text.hasPrefix(".")
+            && text.utf8.allSatisfy { $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || "-._".utf8.contains($0) }
     }
 
     /// token of RFC 9110 §5.6.2
@@ -275,6 +287,16 @@ extension TextRule {
         throw ValueProblem(
             message: "\"\(text.clipped(60))\" has bits set after its prefix", expectation: expectation,
             suggestion: base.map { "\($0)/\(prefix)" })
+    }
+}
+
+extension SocketAccess {
+    /// "0660" or "660".
+    static func mode(_ text: String) -> UInt32? {
+        guard (3...4).contains(text.utf8.count), let value = UInt32(text, radix: 8), value <= 0o777 else {
+            return nil
+        }
+        return value
     }
 }
 

@@ -135,9 +135,9 @@ enum Values {
 extension Address {
     /// What kind of address a place takes.
     enum Role: Sendable {
-        /// ":port", "ip:port", "unix:/path"
+        /// ":port", "ip:port", "unix:/path", "unix:@name"
         case listen
-        /// "name:port", "ip:port", "unix:/path"
+        /// "name:port", "ip:port", "unix:/path", "unix:@name"
         case endpoint
         /// "ip:port", port 53 when left out
         case resolver
@@ -161,7 +161,9 @@ extension Address {
         if value.hasPrefix("unix:") {
             let path = String(value.dropFirst(5))
             guard role != .resolver else { throw problem("a resolver cannot be a Unix socket") }
-            guard path.hasPrefix("/") else { throw problem("the path of a Unix socket must be absolute") }
+            guard path.hasPrefix("/") || (path.hasPrefix("@") && path.utf8.count > 1) else {
+                throw problem("the path of a Unix socket must be absolute")
+            }
             guard path.utf8.count <= 107, !path.utf8.contains(0) else {
                 throw problem("the path of a Unix socket has at most 107 bytes")
             }

@@ -11,6 +11,12 @@ public protocol ConfigurationSource: Sendable {
     /// As errors name it.
     var name: String { get }
     func text() -> Result<[UInt8], ConfigurationErrors>
+    /// What to do when somebody else listens where the admin API would.
+    var adminHint: String { get }
+}
+
+extension ConfigurationSource {
+    public var adminHint: String { "another address in admin.address, or `admin: off`" }
 }
 
 /// A configuration that is right in itself, with its routes compiled.

@@ -35,6 +35,7 @@ public final class ControlPlane: Sendable {
         var compiled: CompiledRoutes
         var certificates: CertificateSet
         var certificateWatch = CertificateWatch()
+        var accessLog: Telemetry.AccessLog?
         var objects = LongLivedObjects()
         var generation: UInt64 = 0
         var names: [String: TrackedName] = [:]
@@ -63,13 +64,13 @@ public final class ControlPlane: Sendable {
     public let workerLimits = WorkerLimits()
     public let startedMs: UInt64
     private let source: any ConfigurationSource
-    private let accessLog: Telemetry.AccessLog?
     private let resolver: Resolver
     private let staples: StapleKeeper
     private let threads = Locked<[RunningThread]>([])
     private let state: Locked<State>
     private let reloading = Locked<Void>(())
     private let wake: @Sendable () -> Void
+    private let adminFollower = Locked<(@Sendable (AdminPlan) -> Void)?>(nil)
 
     /// Builds everything for a configuration without starting it.
     /// - Parameters:
@@ -88,7 +89,7 @@ public final class ControlPlane: Sendable {
         startedMs = Clock.monotonicNs() / 1_000_000
         let count = configuration.workers ?? CPUCount.workers()
         metrics = MetricsRegistry(workers: count, build: build)
-        accessLog = try Self.openAccessLog(configuration, file: source.name, metrics: metrics, log: log)
+        let accessLog = try Self.openAccessLog(configuration, file: source.name, metrics: metrics, log: log)
 
         var resolverSettings = Resolver.Settings()
         resolverSettings.servers = configuration.resolver.servers.map(\.text.value)
@@ -99,8 +100,11 @@ public final class ControlPlane: Sendable {
         }
 
         var objects = LongLivedObjects()
-        let socketErrors = ListenerSockets.open(configuration, workers: count, file: source.name, &objects)
-        if !socketErrors.isEmpty { throw ConfigurationErrors(socketErrors) }
+        switch ListenerSockets.open(configuration, workers: count, source, &objects) {
+        case .failure(let failure): throw failure
+        case .success(let opened):
+            _ = ListenerSockets.keep(opened, configuration, file: source.name, &objects)
+        }
         let builder = SnapshotBuilder(
             configuration: configuration, compiled: compiled, certificates: loaded.certificates,
             metrics: metrics, workerCount: count)
@@ -118,7 +122,7 @@ public final class ControlPlane: Sendable {
         state = Locked(
             State(
                 configuration: configuration, compiled: compiled, certificates: loaded.certificates,
-                objects: objects, generation: 1, names: names, snapshot: snapshot))
+                accessLog: accessLog, objects: objects, generation: 1, names: names, snapshot: snapshot))
         staples.adopt(loaded.certificates)
         metrics.control.reloaded(generation: 1)
     }
@@ -165,6 +169,9 @@ public final class ControlPlane: Sendable {
     public func drain() {
         let deadlineMs = state.withLock { state -> UInt64 in
             state.isDraining = true
+            for listener in state.snapshot.listeners {
+                for sockets in listener?.sockets ?? [] { sockets.beginEnd() }
+            }
             state.drainDeadlineMs = Clock.monotonicNs() / 1_000_000 + UInt64(state.configuration.drainMs)
             return UInt64(state.configuration.drainMs)
         }
@@ -183,10 +190,14 @@ public final class ControlPlane: Sendable {
         for worker in workers { worker.mailbox.send(.stop) }
     }
 
-    /// Waits for the workers' threads and closes the access log.
+    /// Waits for the workers' threads, gives back the names of sockets and closes the access log.
     public func join() {
         for thread in threads.withLock({ $0 }) { thread.join() }
         staples.stop()
+        let accessLog = state.withLock { state in
+            for sockets in state.objects.allSockets { sockets.beginEnd() }
+            return state.accessLog
+        }
         if let accessLog { _ = accessLog.close() }
     }
 
@@ -194,7 +205,23 @@ public final class ControlPlane: Sendable {
         workers.allSatisfy { $0.status.isStopped.load(ordering: .acquiring) }
     }
 
-    public func reopenLogs() { accessLog?.reopen() }
+    public func reopenLogs() { state.withLock { $0.accessLog }?.reopen() }
+
+    // MARK: the admin API
+
+    /// Calls back with what the admin API is to serve on, now and whenever it changes.
+    public func followAdmin(_ follower: @escaping @Sendable (AdminPlan) -> Void) {
+        adminFollower.withLock { $0 = follower }
+        follower(state.withLock { Self.adminPlan($0) })
+    }
+
+    private static func adminPlan(_ state: State) -> AdminPlan {
+        guard let admin = state.configuration.admin else { return AdminPlan() }
+        return AdminPlan(
+            sockets: admin.addresses.compactMap {
+                state.objects.sockets(at: ListenerSockets.adminKey($0))
+            }, hosts: Set(admin.hosts))
+    }
 
     // MARK: ticks
 
@@ -375,40 +402,55 @@ public final class ControlPlane: Sendable {
         case .success(let new): loaded = new
         }
         let configuration = loaded.configuration
-        let result = state.withLock { state -> ReloadOutcome in
-            let needsRestart = Self.needsRestart(state.configuration, configuration, file: source.name)
-            if !needsRestart.isEmpty { return .refused(needsRestart) }
-            let socketErrors = ListenerSockets.open(
-                configuration, workers: workers.count, file: source.name, &state.objects)
-            if !socketErrors.isEmpty { return .refused(socketErrors) }
+        let (result, admin) = state.withLock { state -> (ReloadOutcome, AdminPlan?) in
+            if configuration.resolver != state.configuration.resolver {
+                let error = ConfigurationError(
+                    "resolver cannot change while Weir runs", at: .none, file: source.name,
+                    expectation: "restart Weir, or put the old value back")
+                return (.refused([error]), nil)
+            }
+            var warnings = loaded.warnings + atRestart(configuration)
+            let opened: [(key: String, sockets: ListeningSockets)]
+            let newLog: Telemetry.AccessLog?
+            do throws(ConfigurationErrors) {
+                opened = try ListenerSockets.open(
+                    configuration, workers: workers.count, source, &state.objects
+                ).get()
+                newLog =
+                    configuration.accessLog == state.configuration.accessLog
+                    ? state.accessLog
+                    : try Self.openAccessLog(configuration, file: source.name, metrics: metrics, log: log)
+            } catch {
+                return (.refused(error.errors), nil)
+            }
+            warnings += ListenerSockets.keep(opened, configuration, file: source.name, &state.objects)
             state.configuration = configuration
             state.compiled = loaded.compiled
             state.certificates = loaded.certificates
             staples.adopt(loaded.certificates)
             state.names = Self.track(configuration, keeping: state.names)
+            if newLog !== state.accessLog {
+                for worker in workers { worker.mailbox.send(.log(newLog)) }
+                state.accessLog?.retire()
+                state.accessLog = newLog
+            }
             publish(&state)
-            return .applied(generation: state.generation, warnings: loaded.warnings)
+            return (.applied(generation: state.generation, warnings: warnings), Self.adminPlan(state))
         }
+        if let admin { adminFollower.withLock { $0 }?(admin) }
         if case .applied = result { _ = metrics.dropUnused() }
         return result
     }
 
-    /// Changes that a running process cannot follow.
-    private static func needsRestart(_ old: Configuration, _ new: Configuration, file: String)
-        -> [ConfigurationError]
-    {
-        var errors: [ConfigurationError] = []
-        func refuse(_ key: String, _ origin: Origin = .none) {
-            errors.append(
-                ConfigurationError(
-                    "\(key) cannot change while Weir runs", at: origin, file: file,
-                    expectation: "restart Weir, or put the old value back"))
-        }
-        if let workers = new.workers, workers != (old.workers ?? CPUCount.workers()) { refuse("workers") }
-        if new.accessLog != old.accessLog { refuse("telemetry.access-log", new.accessLog?.origin ?? .none) }
-        if new.admin != old.admin { refuse("admin") }
-        if new.resolver != old.resolver { refuse("resolver") }
-        return errors
+    /// Warnings about what a running process does not follow.
+    private func atRestart(_ new: Configuration) -> [ConfigurationError] {
+        let wanted = new.workers ?? CPUCount.workers()
+        if wanted == workers.count { return [] }
+        var warning = ConfigurationError(
+            "workers takes effect at the next start: \(workers.count) now, \(wanted) then",
+            at: new.workersOrigin, file: source.name)
+        warning.severity = .warning
+        return [warning]
     }
 
     // MARK: views

@@ -3,6 +3,9 @@
 // A reload builds a new snapshot but finds the objects it shares with the old one here, so that
 // pools, counters, balancer positions and listening sockets of what did not change live on.
 
+import Compression
+import Configuration
+import HTTPModel
 import Proxy
 import Reactor
 import Telemetry
@@ -11,10 +14,25 @@ import Telemetry
 struct LongLivedObjects {
     private var listenerIDs: [String: Int] = [:]
     private var serviceIDs: [String: Int] = [:]
-    private var endpoints: [EndpointKey: Endpoint] = [:]
+    private var endpoints: [EndpointKey: Proxy.Endpoint] = [:]
     private var sockets: [String: ListeningSockets] = [:]
+    /// Those no configuration names any more, while workers still accept what had come to them.
+    private var endingSockets: [EndingSockets] = []
+    /// Fixed bodies in every coding: made once, however often a snapshot is.
+    private var codedBodies: [CodedKey: CodedBodies] = [:]
+    /// Those the snapshot being built has.
+    private var codedBodiesInUse: [CodedKey: CodedBodies] = [:]
     private let endpointIDs = EndpointIDs()
     private var nextSocketsID = 0
+
+    private struct CodedKey: Hashable {
+        var body: [UInt8]
+        var compression: Route.Compression
+    }
+
+    private struct EndingSockets {
+        weak var sockets: ListeningSockets?
+    }
 
     struct EndpointKey: Hashable {
         var service: String
@@ -36,13 +54,23 @@ struct LongLivedObjects {
         return id
     }
 
-    mutating func endpoint(_ key: EndpointKey, metrics: MetricsRegistry) -> Endpoint {
+    mutating func endpoint(_ key: EndpointKey, metrics: MetricsRegistry) -> Proxy.Endpoint {
         if let endpoint = endpoints[key] { return endpoint }
-        let endpoint = Endpoint(
+        let endpoint = Proxy.Endpoint(
             ids: endpointIDs, address: key.address, weight: key.weight, name: key.name, host: Self.host(key),
             metrics: metrics.endpoint(key.name, service: key.service))
         endpoints[key] = endpoint
         return endpoint
+    }
+
+    /// A fixed body in the codings of a route's compression.
+    mutating func codedBodies(of body: StaticBytes, _ compression: Route.Compression) -> CodedBodies {
+        let key = CodedKey(body: Array(body.bytes), compression: compression)
+        let coded =
+            codedBodiesInUse[key] ?? codedBodies[key]
+            ?? CodedBodies(body, rule: CompressionRule(compression), pool: EncoderPool())
+        codedBodiesInUse[key] = coded
+        return coded
     }
 
     /// The name an endpoint is known by to itself: as configured, or its address.
@@ -65,9 +93,25 @@ struct LongLivedObjects {
         return nextSocketsID
     }
 
-    /// Forgets what no configuration names any more.
+    /// The sockets of all addresses.
+    var allSockets: [ListeningSockets] { Array(sockets.values) }
+
+    /// Whether an address is taken by sockets of ours, for itself or as part of a wider one.
+    func overlaps(_ address: SocketAddress, isDatagram: Bool) -> Bool {
+        let open = allSockets + endingSockets.compactMap(\.sockets)
+        return open.contains { $0.isDatagram == isDatagram && $0.address.overlaps(address) }
+    }
+
+    /// Forgets what no configuration names any more. Sockets begin to end, before the workers hear of it.
     mutating func keepOnly(endpoints kept: Set<EndpointKey>, sockets addresses: Set<String>) {
         endpoints = endpoints.filter { kept.contains($0.key) }
-        sockets = sockets.filter { addresses.contains($0.key) }
+        codedBodies = codedBodiesInUse
+        codedBodiesInUse = [:]
+        endingSockets.removeAll { $0.sockets == nil }
+        for (address, gone) in sockets where !addresses.contains(address) {
+            gone.beginEnd()
+            endingSockets.append(EndingSockets(sockets: gone))
+            sockets[address] = nil
+        }
     }
 }

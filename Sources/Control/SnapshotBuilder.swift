@@ -241,7 +241,6 @@ struct SnapshotBuilder {
     /// Builds the snapshot. Listening sockets must already exist in `objects`.
     func build(generation: UInt64, names: NameTable, _ objects: inout LongLivedObjects) -> Snapshot {
         var keptEndpoints: Set<LongLivedObjects.EndpointKey> = []
-        var keptSockets: Set<String> = []
 
         var services: [ServicePlan] = []
         for service in configuration.services {
@@ -249,8 +248,9 @@ struct SnapshotBuilder {
         }
         let routes = zip(configuration.routes, compiled.routes).map { plan($0, $1, &objects) }
         var listeners: [ListenerPlan] = []
-        for listener in configuration.listeners { listeners.append(plan(listener, &objects, &keptSockets)) }
-        objects.keepOnly(endpoints: keptEndpoints, sockets: keptSockets)
+        for listener in configuration.listeners { listeners.append(plan(listener, &objects)) }
+        objects.keepOnly(
+            endpoints: keptEndpoints, sockets: Set(ListenerSockets.wanted(configuration).map(\.key)))
 
         var listenersByID = [ListenerPlan?](repeating: nil, count: objects.listenerCount)
         for listener in listeners { listenersByID[listener.id] = listener }
@@ -319,7 +319,7 @@ struct SnapshotBuilder {
             http2: service.speaksHTTP2 ? HTTP2Configuration() : nil,
             // Every worker keeps its own bucket: the floor is shared out among them.
             retryBudget: RetryBudget(
-                percent: service.retryBudget.ratioPerMille / 10,
+                perMille: service.retryBudget.ratioPerMille,
                 floorPerSecond: Double(service.retryBudget.floorPerSecond) / Double(workerCount)),
             files: service.files.map { FilesPlan($0) })
     }
@@ -345,7 +345,7 @@ struct SnapshotBuilder {
         case .respond(let status, let type, let body):
             action = .respond(
                 status: status, contentType: type, body: body,
-                coded: compression.map { CodedBodies(body, rule: $0, pool: EncoderPool()) })
+                coded: route.compression.map { objects.codedBodies(of: body, $0) })
         }
         var conditions: RetryConditions = []
         var statuses: [UInt16] = []
@@ -374,9 +374,7 @@ struct SnapshotBuilder {
             metrics: metrics.route(route.name.value, service: serviceName))
     }
 
-    private func plan(
-        _ listener: Listener, _ objects: inout LongLivedObjects, _ kept: inout Set<String>
-    ) -> ListenerPlan {
+    private func plan(_ listener: Listener, _ objects: inout LongLivedObjects) -> ListenerPlan {
         let name = listener.name.value
         let (router, indexes) = compiled.router(for: name, configuration)
         var traffic = ListenerPlan.Traffic.http
@@ -397,9 +395,9 @@ struct SnapshotBuilder {
         }
         var sockets: [ListeningSockets] = []
         for address in listener.addresses {
-            let key = ListenerSockets.key(address, of: listener)
-            kept.insert(key)
-            if let open = objects.sockets(at: key) { sockets.append(open) }
+            if let open = objects.sockets(at: ListenerSockets.key(address, of: listener)) {
+                sockets.append(open)
+            }
         }
         let tls = certificates.context(listener: name)
         if listener.tls != nil && tls == nil { sockets = [] }

@@ -12,20 +12,18 @@ extension Worker {
     /// one finds us still here. Idle ones get a moment before they are closed.
     static let drainIdleGraceMs: UInt64 = 1_000
     private static let drainStepMs: UInt64 = 50
-    /// How long handshakes that have begun may take: enough within a site.
-    private static let drainHandshakesMs: UInt64 = 10
 
     func startDraining() {
         guard !isDraining else { return }
         isDraining = true
         status.isDraining.store(true, ordering: .releasing)
         drainStartedMs = nowMs
-        acceptNoMore()
+        for i in listening.indices { endSoon(i) }
         sessions.each {
             // One that ended earlier in this turn is still in its slot, and belongs to nobody.
             if let client = $0.pointee.client, client.pointee.session == $0 { shutDown($0) }
         }
-        drainSweepMs = nowMs + Self.drainHandshakesMs
+        drainSweepMs = nowMs + Self.handshakesMs
         timers.arm(acceptTimer, atMs: drainSweepMs)
     }
 
@@ -33,7 +31,7 @@ extension Worker {
         guard nowMs >= drainSweepMs else { return }
         drainSweepMs = nowMs + Self.drainStepMs
         timers.arm(acceptTimer, atMs: drainSweepMs)
-        acceptTheRest()
+        endListening()
         let elapsedMs = nowMs &- drainStartedMs
         sayGoingAway()
         if elapsedMs >= Self.drainIdleGraceMs { closeIdleClients() }
@@ -47,26 +45,13 @@ extension Worker {
     }
 
     private func closeIdleClients() {
-        clients.each {
-            // One whose next request is already here is served, and told to close.
-            if $0.pointee.state == .idle, $0.pointee.transport.peek() <= 0 { close($0) }
-        }
+        clients.each { closeIfIdle($0) }
         buryTheDead()
     }
 
-    func clientsOfRemovedListeners() -> [ClientPointer] {
-        var found: [ClientPointer] = []
-        clients.each {
-            let id = $0.pointee.listenerID
-            if id >= snapshot.listeners.count || snapshot.listeners[id] == nil { found.append($0) }
-        }
-        return found
-    }
-
-    func closeWhenQuiet(_ client: ClientPointer) {
-        client.pointee.closeAfterResponse = true
-        if client.pointee.state == .idle { close(client) }
-        if let session = client.pointee.session { shutDown(session) }
+    /// One whose next request is already here is served, and told to close.
+    func closeIfIdle(_ client: ClientPointer) {
+        if client.pointee.state == .idle, client.pointee.transport.peek() <= 0 { close(client) }
     }
 
     func closeEverything() {
@@ -76,6 +61,8 @@ extension Worker {
         endAllSessions(Failure(.drainDeadline, phase: .forward))
         for i in 0..<pools.count { closeIdle(pools[i]) }
         stopListening()
+        for entry in retired { giveBack(entry.lease) }
+        retired = []
         buryTheDead()
     }
 }

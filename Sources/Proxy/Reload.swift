@@ -1,16 +1,29 @@
 // A new configuration: the worker makes its snapshot the current one between two turns of the loop.
 //
 // What began under an old snapshot ends under it: exchanges hold a lease, and a snapshot goes with its last
-// one. Connections of listeners that are gone are closed as soon as they are quiet.
+// one. So does a listener that is gone: what has come to it, and what its connections ask for before they
+// have heard that it ends, is served as the last snapshot that had it says.
 
 import Reactor
 import Synchronization
 
+/// A listener that a reload has taken away, while it still has connections.
+struct RetiredListener {
+    let id: Int
+    /// Of the last snapshot that had it.
+    let lease: UnsafeMutablePointer<SnapshotLease>
+    /// Connections that have been idle since then are closed.
+    let idleEndMs: UInt64
+}
+
 extension Worker {
+    private static let retiredSweepMs: UInt64 = 1_000
+
     /// Makes a snapshot the current one and listens where it says.
     func adopt(_ new: Snapshot) {
-        // Answers under way are for sockets and plans of the old one.
+        // Answers under way, and datagrams that have come, are for sockets and plans of the old one.
         sendAnswers()
+        endDatagramSockets(before: new)
         let previous = snapshot
         if new !== snapshot {
             let old = lease
@@ -19,7 +32,10 @@ extension Worker {
             snapshot = new
             old.pointee.isCurrent = false
             oldLeases += 1
-            giveUp(old)
+            // Held until those who need it have taken it.
+            old.pointee.users += 1
+            retireListeners(of: previous, old)
+            giveBack(old)
         }
         while serviceStates.count < new.services.count { serviceStates.append(ServiceState()) }
         while fileRoots.count < new.services.count { fileRoots.append(FileRoot()) }
@@ -34,15 +50,87 @@ extension Worker {
         for pool in 0..<pools.count { forgetIfGone(pool) }
         listen(to: new)
         withExtendedLifetime(previous) { followSnapshot() }
-        for client in clientsOfRemovedListeners() { closeWhenQuiet(client) }
         status.generation.store(new.generation, ordering: .releasing)
         metrics.cell(worker: index).snapshot(generation: new.generation)
     }
 
+    // MARK: listeners that are gone
+
+    /// Keeps what the listeners need that the current snapshot no longer has, and begins their end.
+    private func retireListeners(of previous: Snapshot, _ old: UnsafeMutablePointer<SnapshotLease>) {
+        var ids: Set<Int> = []
+        for (id, plan) in previous.listeners.enumerated() where plan != nil && snapshot.listeners[id] == nil {
+            ids.insert(id)
+            old.pointee.users += 1
+            retired.append(
+                RetiredListener(id: id, lease: old, idleEndMs: nowMs + Self.drainIdleGraceMs))
+        }
+        guard !ids.isEmpty else { return }
+        clients.each {
+            guard ids.contains($0.pointee.listenerID) else { return }
+            $0.pointee.closeAfterResponse = true
+            if let session = $0.pointee.session { shutDown(session) }
+        }
+        wantRetirement(atMs: nowMs + Self.drainIdleGraceMs)
+    }
+
+    /// Whether a listener has gone: what its connections do next is their last.
+    func isRetired(_ listenerID: Int) -> Bool { snapshot.listeners[listenerID] == nil }
+
+    func retiredPlan(_ listenerID: Int) -> Lent<ListenerPlan>? {
+        retiredLease(listenerID)?.pointee.snapshot._withUnsafeGuaranteedRef { $0.lentListeners[listenerID] }
+    }
+
+    private func retiredLease(_ listenerID: Int) -> UnsafeMutablePointer<SnapshotLease>? {
+        // The newest of those that had it, should it have come and gone again.
+        retired.last { $0.id == listenerID }?.lease
+    }
+
+    func listenerPlan(_ listenerID: Int) -> ListenerPlan? {
+        guard listenerID < snapshot.listeners.count else { return nil }
+        return snapshot.listeners[listenerID] ?? retiredPlan(listenerID)?.object
+    }
+
+    func wantRetirement(atMs: UInt64) {
+        if retirementDueMs <= atMs { return }
+        retirementDueMs = atMs
+        timers.arm(retireTimer, atMs: atMs)
+    }
+
+    /// Ends sockets and connections of listeners that are gone, as they become due.
+    func retirementRang() {
+        retirementDueMs = .max
+        endListening()
+        guard !retired.isEmpty else { return }
+        var used: Set<Int> = []
+        for entry in listening where entry.sockets != nil { used.insert(entry.listenerID) }
+        let idle = Set(retired.filter { nowMs >= $0.idleEndMs && isRetired($0.id) }.map(\.id))
+        clients.each {
+            if idle.contains($0.pointee.listenerID) { closeIfIdle($0) }
+            if $0.pointee.state != .closed { used.insert($0.pointee.listenerID) }
+        }
+        var kept: [RetiredListener] = []
+        for entry in retired {
+            // One that is back has the current snapshot's plan.
+            if isRetired(entry.id), used.contains(entry.id) || nowMs < entry.idleEndMs {
+                kept.append(entry)
+            } else {
+                giveBack(entry.lease)
+            }
+        }
+        retired = kept
+        if !kept.isEmpty { wantRetirement(atMs: nowMs + Self.retiredSweepMs) }
+    }
+
+    // MARK: leases
+
+    /// A lease of the snapshot that has a listener: the current one, or the last that had it.
     @inline(__always)
-    func takeLease() -> UnsafeMutablePointer<SnapshotLease> {
-        lease.pointee.users &+= 1
-        return lease
+    func takeLease(_ listenerID: Int) -> UnsafeMutablePointer<SnapshotLease> {
+        var taken = lease
+        if snapshot.lentListeners[listenerID] == nil, let last = retiredLease(listenerID) { taken = last }
+        taken.pointee.users &+= 1
+        return taken
     }
 
     @inline(__always)

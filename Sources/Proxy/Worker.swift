@@ -24,7 +24,8 @@ public enum WorkerMessage: Sendable {
     /// Finish what is under way, take nothing new.
     case drain
     case stop
-    case reopenLogs
+    /// Write to another access log from now on, or to none.
+    case log(AccessLog?)
 }
 
 /// What a worker tells about itself; readable from any thread.
@@ -71,6 +72,7 @@ enum TokenKind {
     static let tick: UInt8 = 8
     static let exchangeTotal: UInt8 = 9
     static let session: UInt8 = 10
+    static let retirement: UInt8 = 11
     static let datagramListener: UInt8 = 14
     static let datagramSession: UInt8 = 15
 }
@@ -106,6 +108,7 @@ public final class Worker: @unchecked Sendable {
     var snapshot: Snapshot
     var lease: UnsafeMutablePointer<SnapshotLease>
     var oldLeases = 0
+    var retired: [RetiredListener] = []
 
     var nowNs: UInt64
     var nowMs: UInt64
@@ -152,10 +155,12 @@ public final class Worker: @unchecked Sendable {
     let acceptGate = LogGate()
     let limitGate = LogGate()
     let sessionGate = LogGate()
-    let log: AccessLogBuffer?
+    var log: AccessLogBuffer?
     let metrics: WorkerMetrics
     var acceptTimer: TimerID = -1
     var tickTimer: TimerID = -1
+    var retireTimer: TimerID = -1
+    var retirementDueMs: UInt64 = .max
     var isDraining = false
     var drainStartedMs: UInt64 = 0
     var isStopping = false
@@ -228,6 +233,8 @@ public final class Worker: @unchecked Sendable {
         acceptTimer = timers.create(
             Token(kind: TokenKind.acceptPause, handle: Handle(index: 0, generation: 0)))
         tickTimer = timers.create(Token(kind: TokenKind.tick, handle: Handle(index: 0, generation: 0)))
+        retireTimer = timers.create(
+            Token(kind: TokenKind.retirement, handle: Handle(index: 0, generation: 0)))
         adopt(snapshot)
         while !isStopping {
             let timeoutMs = unfinished.isEmpty ? timers.timeoutMs(nowMs: nowMs, limitMs: 60_000) : 0
@@ -344,6 +351,8 @@ public final class Worker: @unchecked Sendable {
             resumeAccepting()
         case TokenKind.tick:
             tick()
+        case TokenKind.retirement:
+            retirementRang()
         default:
             break
         }
@@ -356,7 +365,7 @@ public final class Worker: @unchecked Sendable {
             admitConnection(Socket(fd: fd), peer: peer, port: port, listenerID: listenerID)
         case .drain: startDraining()
         case .stop: isStopping = true
-        case .reopenLogs: log?.flush()
+        case .log(let new): log = new?.makeBuffer()
         }
     }
 

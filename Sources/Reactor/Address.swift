@@ -26,8 +26,18 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
         self.init(high: 0, low: 0x0000_ffff_0000_0000 | UInt64(value))
     }
 
-    /// `::`, used where no IP address is known (Unix sockets).
+    /// `::`, used where no address is known.
     public static let unspecified = IPAddress(high: 0, low: 0)
+
+    /// The address of all clients of Unix sockets, written "unix:" as nginx does. Its bits are a multicast
+    /// address of the reserved scope 0 (RFC 4291 §2.7), which no packet can come from.
+    public static let unix = IPAddress(high: 0xff00 << 48, low: 0x75_6e69_783a)
+
+    /// What is written for `unix`.
+    public static let unixText: StaticString = "unix:"
+
+    /// `::` or `0.0.0.0`: every address of the machine.
+    public var isWildcard: Bool { self == .unspecified || self == IPAddress(v4: 0) }
 
     /// Whether this is an IPv4 address.
     @inlinable public var isV4: Bool { high == 0 && low >> 32 == 0xffff }
@@ -45,6 +55,17 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
         }
         guard let parsed else { return nil }
         self = parsed
+    }
+
+    /// The address of a client as logs and configurations write it: an IP address, "unix:" or "unix".
+    public init?(client text: String) {
+        if text == "unix" || text == Self.unixText.description {
+            self = .unix
+        } else if let address = IPAddress(text) {
+            self = address
+        } else {
+            return nil
+        }
     }
 
     /// Parses "192.0.2.1" or "2001:db8::1" (no brackets, no zone, no leading zeros in IPv4) from
@@ -90,6 +111,10 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
 
     /// Writes the address as text without a terminating zero; returns the number of bytes (≤ 45).
     public func write(to buffer: UnsafeMutablePointer<UInt8>) -> Int {
+        if self == .unix {
+            memcpy(buffer, Self.unixText.utf8Start, Self.unixText.utf8CodeUnitCount)
+            return Self.unixText.utf8CodeUnitCount
+        }
         if isV4 {
             // By hand: inet_ntop goes through printf, and this runs for every forwarded request.
             var count = 0
@@ -131,7 +156,8 @@ extension IPAddress: CustomStringConvertible {
     }
 }
 
-/// A block of addresses, "10.0.0.0/8" or "2001:db8::/32"; a bare address is a block of one.
+/// A block of addresses, "10.0.0.0/8" or "2001:db8::/32"; a bare address is a block of one, and "unix" is the
+/// clients of Unix sockets.
 public struct AddressBlock: Hashable, Sendable, BitwiseCopyable {
     public let base: IPAddress
     /// Prefix length counted in the 128-bit form (an IPv4 /8 is 104).
@@ -140,6 +166,11 @@ public struct AddressBlock: Hashable, Sendable, BitwiseCopyable {
     /// Parses CIDR notation; nil when malformed or when bits are set after the prefix. The prefix of
     /// an address written in IPv6 form counts 128 bits, also for "::ffff:10.0.0.0/104".
     public init?(_ text: some StringProtocol) {
+        if text == "unix" {
+            self.base = .unix
+            self.prefix = 128
+            return
+        }
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let first = parts.first, let address = IPAddress(first) else { return nil }
         var prefix = 128
@@ -172,11 +203,20 @@ public struct AddressBlock: Hashable, Sendable, BitwiseCopyable {
 /// Where a socket listens or connects: an IP address with a port, or a Unix socket path.
 public enum SocketAddress: Hashable, Sendable {
     case ip(IPAddress, port: UInt16)
-    /// At most 107 bytes (sun_path).
+    /// A path of at most 107 bytes (sun_path), or "@name" for a name in the abstract namespace, which is no file.
     case unix(path: String)
 
     public var port: UInt16 {
         if case .ip(_, let port) = self { port } else { 0 }
+    }
+
+    /// Whether both cannot be listened on independently: one port, and the same address or all of them.
+    public func overlaps(_ other: SocketAddress) -> Bool {
+        switch (self, other) {
+        case (.ip(let one, let port), .ip(let two, let otherPort)):
+            port == otherPort && (one == two || one.isWildcard || two.isWildcard)
+        default: self == other
+        }
     }
 
     /// The address family to give to socket(2). IPv4 addresses use AF_INET.
@@ -213,13 +253,16 @@ public enum SocketAddress: Hashable, Sendable {
         case .unix(let path):
             var raw = sockaddr_un()
             raw.sun_family = sa_family_t(AF_UNIX)
+            var byteCount = MemoryLayout<sockaddr_un>.size
             withUnsafeMutableBytes(of: &raw.sun_path) { room in
                 for (i, byte) in path.utf8.prefix(room.count - 1).enumerated() { room[i] = byte }
+                guard path.utf8.first == UInt8(ascii: "@") else { return }
+                // An abstract name begins with a zero byte and is as long as the length says (unix(7)).
+                room[0] = 0
+                byteCount = MemoryLayout<sa_family_t>.size + min(path.utf8.count, room.count - 1)
             }
             return withUnsafePointer(to: &raw) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
-                }
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(byteCount)) }
             }
         }
     }

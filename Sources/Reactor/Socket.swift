@@ -88,8 +88,18 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
     /// Has a listening TCP socket ignore who begins a handshake now; clients try again after a second.
     public func dropNewHandshakes() { _ = weir_drop_new_handshakes(fd) }
 
-    /// Ends a listening socket while its descriptor stays open: new connections are refused.
+    /// Ends a listening socket while its descriptor stays open: new connections are refused. What waits in
+    /// its backlog is reset (TCP), or can still be accepted (Unix).
     public func shutdownListening() { _ = shutdown(fd, Int32(SHUT_RD)) }
+
+    /// Ends the socket at once while its descriptor's number stays taken: whoever still knows the number
+    /// never meets another socket under it.
+    public func end() {
+        let nothing = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        guard nothing >= 0 else { return shutdownListening() }
+        _ = weir_replace(fd, nothing)
+        _ = Glibc.close(nothing)
+    }
 
     @discardableResult
     public func set(_ level: Int32, _ option: Int32, _ value: Int32) -> Bool {
@@ -109,7 +119,40 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
 
     // MARK: listening
 
-    /// A listening socket, with SO_REUSEPORT (TCP) so that every worker has its own. dualStack: an
+    /// A listening Unix socket, and the file it has unless its name is an abstract one.
+    public static func listenUnix(_ path: String, access: UnixSocketAccess, backlog: Int32 = 4096)
+        -> Result<(socket: Socket, file: UnixSocketFile?), UnixSocketRefusal>
+    {
+        let address = SocketAddress.unix(path: path)
+        let fd = socket(
+            AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        if fd < 0 { return .failure(.system("socket", errno)) }
+        let socket = Socket(fd: fd)
+        var file: UnixSocketFile?
+        if path.hasPrefix("@") {
+            if address.withSockaddr({ Glibc.bind(fd, $0, $1) }) != 0 {
+                let error = errno
+                socket.close()
+                return .failure(error == EADDRINUSE ? .inUse : .system("bind", error))
+            }
+        } else {
+            switch UnixSocketFile.bind(socket, path: path, access: access) {
+            case .success(let made): file = made
+            case .failure(let why):
+                socket.close()
+                return .failure(why)
+            }
+        }
+        if Glibc.listen(fd, backlog) != 0 {
+            let error = errno
+            file?.remove()
+            socket.close()
+            return .failure(.system("listen", error))
+        }
+        return .success((socket, file))
+    }
+
+    /// A listening TCP socket, with SO_REUSEPORT so that every worker has its own. dualStack: an
     /// unspecified IPv6 address accepts IPv4 too. Accepted sockets inherit TCP_NODELAY.
     /// Returns -errno in error when it cannot be had.
     public static func listen(
@@ -119,12 +162,10 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
             address.family, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
         if fd < 0 { return .failure(SystemError(call: "socket", code: errno)) }
         let socket = Socket(fd: fd)
-        if address.family != AF_UNIX {
-            socket.set(SOL_SOCKET, SO_REUSEADDR, 1)
-            if reusePort { socket.set(SOL_SOCKET, SO_REUSEPORT, 1) }
-            socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
-            if address.family == AF_INET6 { socket.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, dualStack ? 0 : 1) }
-        }
+        socket.set(SOL_SOCKET, SO_REUSEADDR, 1)
+        if reusePort { socket.set(SOL_SOCKET, SO_REUSEPORT, 1) }
+        socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        if address.family == AF_INET6 { socket.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, dualStack ? 0 : 1) }
         if address.withSockaddr({ Glibc.bind(fd, $0, $1) }) != 0 {
             let error = SystemError(call: "bind", code: errno)
             socket.close()
@@ -144,6 +185,7 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let accepted = weir_accept(fd, &storage, &length)
         if accepted < 0 { return (Socket(fd: -errno), .unspecified, 0) }
+        if Int32(storage.ss_family) == AF_UNIX { return (Socket(fd: accepted), .unix, 0) }
         if case .ip(let address, let port) = SocketAddress(storage) {
             return (Socket(fd: accepted), address, port)
         }

@@ -29,7 +29,8 @@ public struct LogOpenError: Error, Equatable, CustomStringConvertible {
     public var description: String { "cannot open \(path): \(String(cString: strerror(errno)))" }
 }
 
-/// One access log. `close` ends its thread; without it the log lives as long as the process.
+/// One access log. `close` ends its thread, and so does `retire` with its last buffer; without them the log
+/// lives as long as the process.
 public final class AccessLog: @unchecked Sendable {
     struct Chunk {
         var base: UnsafeMutablePointer<UInt8>
@@ -57,6 +58,9 @@ public final class AccessLog: @unchecked Sendable {
     private var idle: [UnsafeMutablePointer<UInt8>] = []
     private var buffersOut = 0
     private var wantsReopen = false
+    /// Workers' ends of the log.
+    private var ends = 0
+    private var isRetired = false
     private var isClosing = false
     private var isFinished = false
 
@@ -99,7 +103,31 @@ public final class AccessLog: @unchecked Sendable {
     }
 
     /// The end of the log for one worker.
-    public func makeBuffer() -> AccessLogBuffer { AccessLogBuffer(self) }
+    public func makeBuffer() -> AccessLogBuffer {
+        locked { ends += 1 }
+        return AccessLogBuffer(self)
+    }
+
+    func bufferEnded() {
+        locked {
+            ends -= 1
+            closeIfLeft()
+        }
+    }
+
+    /// Another log takes over: this one closes once its workers have handed over their last lines.
+    public func retire() {
+        locked {
+            isRetired = true
+            closeIfLeft()
+        }
+    }
+
+    private func closeIfLeft() {
+        guard isRetired, ends == 0 else { return }
+        isClosing = true
+        pthread_cond_broadcast(changed)
+    }
 
     /// Closes the file and opens the same path again, so that a rotated file is let go. Happens on the
     /// writer thread; buffers queued before may go to the new file. Without effect on stdout and stderr.

@@ -16,7 +16,10 @@ public final class AccessLogBuffer {
 
     init(_ log: AccessLog) { self.log = log }
 
-    deinit { flush() }
+    deinit {
+        flush()
+        log.bufferEnded()
+    }
 
     /// Appends the record's line. When every buffer is waiting for the disk the line is dropped and
     /// counted; this never waits for the writer.

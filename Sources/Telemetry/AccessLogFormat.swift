@@ -137,10 +137,14 @@ struct AccessLogLine {
     private mutating func writeText(_ r: borrowing RequestRecord, to w: inout ByteWriter) {
         clock.write(us: r.startUs, to: &w)
         w.append(" ")
-        if !r.clientIP.isV4 { w.append("[") }
-        Self.append(address: r.clientIP, to: &w)
-        if !r.clientIP.isV4 { w.append("]") }
-        Self.number(":", UInt64(r.clientPort), &w)
+        if r.clientIP == .unix {
+            w.append(IPAddress.unixText)
+        } else {
+            if !r.clientIP.isV4 { w.append("[") }
+            Self.append(address: r.clientIP, to: &w)
+            if !r.clientIP.isV4 { w.append("]") }
+            Self.number(":", UInt64(r.clientPort), &w)
+        }
         w.append(" \"")
         Self.part(r.method, AccessLogLimits.method, &w)
         Self.part(r.host, AccessLogLimits.host, &w)

@@ -1,7 +1,7 @@
 // `weir run`, `weir proxy` and `weir serve`: the process that serves.
 //
 // The main thread only waits: for signals, and for the control plane's next moment.
-//   SIGHUP reload · SIGTERM, SIGINT drain then stop, again: stop now · SIGUSR1 reopen the access log
+//   SIGHUP reload · SIGTERM, SIGINT, SIGQUIT drain then stop, again: stop now · SIGUSR1 reopen the access log
 
 import Admin
 import CLinux
@@ -13,7 +13,7 @@ import Telemetry
 
 enum Serve {
     static func run(_ source: any ConfigurationSource) -> Int32 {
-        let signals = SignalDescriptor([SIGHUP, SIGTERM, SIGINT, SIGUSR1])
+        let signals = SignalDescriptor([SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1])
         raiseDescriptorLimit()
         let log = Log()
         let loaded: LoadedConfiguration
@@ -36,18 +36,13 @@ enum Serve {
             report(error.errors)
             return ExitCode.failed
         }
-        let admin: [AdminServer]
-        switch startAdmin(configuration, control, source, log) {
-        case .failure(let failure):
-            report(failure.errors)
-            return ExitCode.failed
-        case .success(let started):
-            admin = started
-        }
+        let admin = AdminHost(
+            source: ControlPlaneView(control, file: source.name, build: Weir.build), log: log)
+        control.followAdmin { admin.follow($0) }
         control.start()
         announce(configuration, control, log)
         wait(control, signals, mailbox, log)
-        for server in admin { server.stop() }
+        admin.stop()
         control.join()
         log.info("stopped")
         return ExitCode.ok
@@ -57,39 +52,6 @@ enum Serve {
         for error in errors { printError("\(error)") }
         printError(
             "weir: not started: \(errors.count) error\(errors.count == 1 ? "" : "s") in the configuration")
-    }
-
-    private static func startAdmin(
-        _ configuration: Configuration, _ control: ControlPlane, _ source: any ConfigurationSource,
-        _ log: Log
-    ) -> Result<[AdminServer], ConfigurationErrors> {
-        var servers: [AdminServer] = []
-        guard let admin = configuration.admin else { return .success([]) }
-        let view = ControlPlaneView(control, file: source.name, build: Weir.build)
-        for address in admin.addresses {
-            let text = address.text.value
-            guard let listenAddress = address.socketAddress else {
-                return .failure(
-                    ConfigurationErrors([
-                        ConfigurationError(
-                            "cannot listen on \(text)", file: source.name, line: address.text.origin.line,
-                            column: address.text.origin.column)
-                    ]))
-            }
-            do throws(SystemError) {
-                servers.append(try AdminServer(address: listenAddress, source: view, log: log))
-            } catch {
-                return .failure(
-                    ConfigurationErrors([
-                        ConfigurationError(
-                            "cannot listen on \(text) for the admin API (\(error))", file: source.name,
-                            line: address.text.origin.line, column: address.text.origin.column,
-                            expectation: "another address in admin.address, or `admin: off`")
-                    ]))
-            }
-        }
-        for server in servers { server.start() }
-        return .success(servers)
     }
 
     private static func announce(_ configuration: Configuration, _ control: ControlPlane, _ log: Log) {
@@ -169,11 +131,23 @@ struct FileSource: ConfigurationSource {
     func text() -> Result<[UInt8], ConfigurationErrors> { Configuration.read(path: name) }
 }
 
+/// The admin listener of a configuration made from arguments.
+enum CommandLineAdmin {
+    static let hint = "another address with `--admin ADDRESS`, or `--admin off`"
+
+    static func yaml(_ admin: String) -> String {
+        admin == Command.adminOff ? "off" : "{ address: \"\(admin)\" }"
+    }
+}
+
 /// The configuration of `weir proxy`: one listener, one service, no file.
 struct ProxySource: ConfigurationSource {
     let listen: String
     let endpoints: [String]
+    /// An address or "off".
+    let admin: String
     var name: String { "command line" }
+    var adminHint: String { CommandLineAdmin.hint }
 
     func text() -> Result<[UInt8], ConfigurationErrors> {
         let list = endpoints.map { "\"\($0)\"" }.joined(separator: ", ")
@@ -181,24 +155,28 @@ struct ProxySource: ConfigurationSource {
             listeners: { proxy: { address: "\(listen)" } }
             routes: [{ name: all, match: { path: /* }, service: upstream }]
             services: { upstream: { endpoints: [\(list)] } }
+            admin: \(CommandLineAdmin.yaml(admin))
             """
         return .success(Array(text.utf8))
     }
 }
 
-/// The configuration of `weir serve`: one listener, one folder, no file. Without an admin listener, so that
-/// two can run side by side and beside a `weir run`.
+/// The configuration of `weir serve`: one listener, one folder, no file. Without an admin listener unless one
+/// is asked for, so that two can run side by side and beside a `weir run`.
 struct FolderSource: ConfigurationSource {
     let folder: String
     let listen: String
+    /// An address or "off".
+    let admin: String
     var name: String { "command line" }
+    var adminHint: String { CommandLineAdmin.hint }
 
     func text() -> Result<[UInt8], ConfigurationErrors> {
         let text = """
             listeners: { serve: { address: "\(listen)" } }
             routes: [{ name: all, match: { path: /* }, service: files }]
             services: { files: { files: \(Self.quoted(path)) } }
-            admin: off
+            admin: \(CommandLineAdmin.yaml(admin))
             """
         return .success(Array(text.utf8))
     }

@@ -24,10 +24,10 @@ struct Weir {
         switch command {
         case .run(let path):
             return Serve.run(FileSource(name: path))
-        case .proxy(let listen, let to):
-            return Serve.run(ProxySource(listen: listen, endpoints: to))
-        case .serve(let folder, let listen):
-            return Serve.run(FolderSource(folder: folder, listen: listen))
+        case .proxy(let listen, let to, let admin):
+            return Serve.run(ProxySource(listen: listen, endpoints: to, admin: admin))
+        case .serve(let folder, let listen, let admin):
+            return Serve.run(FolderSource(folder: folder, listen: listen, admin: admin))
         case .check(let path, let format):
             return Check.run(path, format)
         case .cert(let path, let format):

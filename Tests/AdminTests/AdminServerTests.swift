@@ -1,5 +1,6 @@
 import Glibc
 import HTTPModel
+import Proxy
 import Reactor
 import Telemetry
 import Testing
@@ -40,27 +41,32 @@ struct RawClient: ~Copyable {
 
 @Suite struct AdminServerTests {
     let server: AdminServer
+    let address: SocketAddress
 
     init() throws {
         let loopback = SocketAddress.ip(IPAddress(v4: 0x7f00_0001), port: 0)
-        server = try AdminServer(address: loopback, source: FixedSource(), log: Log(level: .error))
+        let socket = try Socket.listen(on: loopback, dualStack: false).get()
+        address = try #require(socket.localAddress())
+        server = AdminServer(
+            ListeningSockets(id: 1, address: address, descriptors: [socket.fd]), source: FixedSource(),
+            log: Log(level: .error))
         server.start()
     }
 
     @Test func servesTheCommandLinesClient() throws {
         defer { server.stop() }
         let status = try AdminClient.request(
-            server.address, method: "GET", target: "/api/v1/status?format=text")
+            address, method: "GET", target: "/api/v1/status?format=text")
         #expect(status.status == 200)
         #expect(String(decoding: status.body, as: UTF8.self).contains("10.0.0.1:80"))
         let reload = try AdminClient.request(
-            server.address, method: "POST", target: "/api/v1/reload?format=text")
+            address, method: "POST", target: "/api/v1/reload?format=text")
         #expect(reload == AdminAnswer(status: 200, body: Array("reload: ok, generation 4\n".utf8)))
     }
 
     @Test func keepsAliveAndAnswersPipelinedRequestsInOrder() {
         defer { server.stop() }
-        let client = RawClient(server.address)
+        let client = RawClient(address)
         client.say(
             "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nHEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
         )
@@ -76,7 +82,7 @@ struct RawClient: ~Copyable {
 
     @Test func aLongPipelineIsAnsweredWhole() {
         defer { server.stop() }
-        let client = RawClient(server.address)
+        let client = RawClient(address)
         let count = AdminConnection.answersPerTurn * 3 + 1
         client.say(String(repeating: "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", count: count))
         client.say("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -86,7 +92,7 @@ struct RawClient: ~Copyable {
 
     @Test func aRequestInSmallPiecesIsARequest() {
         defer { server.stop() }
-        let client = RawClient(server.address)
+        let client = RawClient(address)
         for byte
             in "POST /api/v1/reload HTTP/1.1\r\nHost: [::1]\r\nX-Weir-Request: 1\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"
         {
@@ -109,7 +115,7 @@ struct RawClient: ~Copyable {
     ])
     func badRequestsAreAnsweredOnceAndClosed(request: String, status: String) {
         defer { server.stop() }
-        let client = RawClient(server.address)
+        let client = RawClient(address)
         client.say(request + "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
         let heard = client.hearAll()
         #expect(heard.hasPrefix("HTTP/1.1 \(status) "))
@@ -122,26 +128,26 @@ struct RawClient: ~Copyable {
         var idle: [Int32] = []
         for _ in 0..<AdminServer.connectionsMax * 2 {
             let fd = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-            #expect(server.address.withSockaddr { connect(fd, $0, $1) } == 0)
+            #expect(address.withSockaddr { connect(fd, $0, $1) } == 0)
             idle.append(fd)
         }
-        let answer = try AdminClient.request(server.address, method: "GET", target: "/healthz")
+        let answer = try AdminClient.request(address, method: "GET", target: "/healthz")
         #expect(answer.status == 200)
         for fd in idle { close(fd) }
     }
 
     @Test func aClientThatDoesNotReadDoesNotKeepOthersOut() throws {
         defer { server.stop() }
-        let client = RawClient(server.address)
+        let client = RawClient(address)
         // Far more than both socket buffers hold: the server ends up with an answer it cannot send.
         let requests = String(repeating: "GET /dashboard.js HTTP/1.1\r\nHost: a\r\n\r\n", count: 2000)
         _ = Glibc.send(client.fd, requests, requests.utf8.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
-        let answer = try AdminClient.request(server.address, method: "GET", target: "/healthz")
+        let answer = try AdminClient.request(address, method: "GET", target: "/healthz")
         #expect(answer.status == 200)
     }
 
     @Test func stopEndsTheThreadAndTheConnections() {
-        let client = RawClient(server.address)
+        let client = RawClient(address)
         client.say("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
         #expect(client.hear { $0.hasSuffix("ok\n") }.hasSuffix("ok\n"))
         server.stop()

@@ -38,12 +38,24 @@ private func help(_ line: String) -> String? {
             .status(service: "api", admin: "unix:/run/weir.sock", format: .json)
         ),
         ("schema", .schema),
-        ("proxy --to 127.0.0.1:3000", .proxy(listen: ":8080", to: ["127.0.0.1:3000"])),
+        (
+            "proxy --to 127.0.0.1:3000",
+            .proxy(listen: ":8080", to: ["127.0.0.1:3000"], admin: "127.0.0.1:9900")
+        ),
+        ("proxy --admin off --to a:1", .proxy(listen: ":8080", to: ["a:1"], admin: "off")),
+        ("proxy --to a:1 --admin :9901", .proxy(listen: ":8080", to: ["a:1"], admin: ":9901")),
+        ("serve", .serve(folder: ".", listen: ":8080", admin: "off")),
+        ("serve x --admin unix:/run/a", .serve(folder: "x", listen: ":8080", admin: "unix:/run/a")),
         (
             "proxy --to a:1 --listen :80 --to b.example:65535 --to [::1]:3 --to unix:/run/a",
-            .proxy(listen: ":80", to: ["a:1", "b.example:65535", "[::1]:3", "unix:/run/a"])
+            .proxy(
+                listen: ":80", to: ["a:1", "b.example:65535", "[::1]:3", "unix:/run/a"],
+                admin: "127.0.0.1:9900")
         ),
-        ("proxy --listen 127.0.0.1:0 --to a:1", .proxy(listen: "127.0.0.1:0", to: ["a:1"])),
+        (
+            "proxy --listen 127.0.0.1:0 --to a:1",
+            .proxy(listen: "127.0.0.1:0", to: ["a:1"], admin: "127.0.0.1:9900")
+        ),
         ("version", .version), ("--version", .version), ("-V", .version),
     ])
     func commands(_ line: String, _ command: Command) {
@@ -100,11 +112,11 @@ private func help(_ line: String) -> String? {
         ("explain GET / -H a:x\r\ny:z", "expected a header"),
         ("explain GET / --client example.com", "'--client example.com': expected an IP address"),
         ("explain --live -c a.yaml GET /", "give one"),
-        ("explain --admin :1 GET /", "'--admin :1': the host is missing"),
+        ("explain --admin :1 GET /", "'--admin :1' goes with '--live'"),
         ("explain --admin a:1 GET /", "'--admin a:1' goes with '--live'"),
         ("explain --live=yes GET /", "'--live' takes no value"),
         ("reload now", "'now' is one argument too many"),
-        ("status --admin 9900", "the port is missing"),
+        ("status --admin 9900", "did you mean ':9900'?"),
         ("proxy", "'--to ADDRESS' is missing"),
         ("proxy --to 127.0.0.1", "'--to 127.0.0.1': the port is missing"),
         ("proxy --to http://127.0.0.1:3000", "leave out 'http://'"),

@@ -308,3 +308,42 @@ def test_the_admin_address_is_not_shared(weir, origin, tmp_path):
     result = run("run", "-c", path)
     assert result.returncode == 1 and "cannot listen on" in result.stderr
     assert running.config["admin"]["address"] in result.stderr
+
+
+# without a file
+
+def started(*arguments):
+    return subprocess.Popen([BINARY, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def listens(port):
+    try:
+        return wire.get(("127.0.0.1", port), "/").status == 200
+    except OSError:
+        return False
+
+
+def test_two_without_a_file(origin, tmp_path):
+    """A second `weir proxy` says how it can be had, and can; `weir serve` has an admin API where one is asked for."""
+    admin, ports = free_port(), [free_port() for _ in range(4)]
+    proxy = lambda port, *more: ("proxy", "--listen", f"127.0.0.1:{port}", "--to", origin.endpoint, *more)
+    running = []
+    try:
+        running.append(started(*proxy(ports[0], "--admin", f"127.0.0.1:{admin}")))
+        eventually(lambda: listens(ports[0]), "the first serves")
+        assert run("status", "--admin", f"127.0.0.1:{admin}").returncode == 0
+        second = run(*proxy(ports[1], "--admin", f"127.0.0.1:{admin}"))
+        assert second.returncode == 1 and f"cannot listen on 127.0.0.1:{admin} for the admin API" in second.stderr
+        assert "`--admin ADDRESS`" in second.stderr and "`--admin off`" in second.stderr, second.stderr
+        running.append(started(*proxy(ports[1], "--admin", "off")))
+        eventually(lambda: listens(ports[1]), "the second serves without an admin API")
+        (tmp_path / "index.html").write_text("hello")
+        running.append(started("serve", str(tmp_path), "--listen", f"127.0.0.1:{ports[2]}",
+                               "--admin", f"127.0.0.1:{ports[3]}"))
+        eventually(lambda: listens(ports[2]), "files are served")
+        assert run("status", "--admin", f":{ports[3]}").returncode == 0
+    finally:
+        for process in running:
+            process.send_signal(signal.SIGQUIT)
+        codes = [process.wait(30) for process in running]
+    assert codes == [0] * len(running), "SIGQUIT drains"

@@ -22,7 +22,7 @@ private func client(
     }
     var head = RequestHead()
     head.fieldCount = Int32(table.count)
-    let peer = try #require(IPAddress(peer))
+    let peer = try #require(IPAddress(client: peer))
     let blocks = try trusted.map { try #require(AddressBlock($0)) }
     // Never without a base address, even for no fields.
     table.append(Field(nameOffset: 0, nameCount: 0, valueOffset: 0, valueCount: 0, id: .other))
@@ -53,6 +53,21 @@ private func expect(
             [(.xForwardedFor, "1.2.3.4"), (.forwarded, "for=1.2.3.4"), (.xForwardedProto, "https")])
         expect(result, "203.0.113.9", .peerNotTrusted)
         #expect(result.isFromPeer && !result.malformed && result.protoFromTrusted == nil)
+    }
+
+    @Test func clientsOfUnixSockets() throws {
+        expect(try client(peer: "unix", [(.xForwardedFor, "1.2.3.4")]), "unix:", .peerNotTrusted)
+        let trusted = ["10.0.0.0/8", "unix"]
+        expect(
+            try client(peer: "unix", trusted: trusted, [(.xForwardedFor, "1.2.3.4")]), "1.2.3.4", .untrusted)
+        expect(
+            try client(trusted: trusted, [(.xForwardedFor, "1.2.3.4, UNIX:, 10.0.0.2")]), "1.2.3.4",
+            .untrusted)
+        expect(try client(trusted: trusted, [(.forwarded, "for=_unix")]), "unix:", .allTrusted)
+        // Where they are not trusted, what stands before them is not believed.
+        expect(try client([(.xForwardedFor, "1.2.3.4, unix:")]), "unix:", .untrusted)
+        expect(try client([(.forwarded, "for=1.2.3.4, for=_unix;proto=http")]), "unix:", .untrusted)
+        expect(try client([(.forwarded, "for=1.2.3.4, for=_unixed")]), "10.0.0.1", .hidden)
     }
 
     @Test func nobodyTrusted() throws {

@@ -216,4 +216,62 @@ import Testing
         let count = CPUCount.workers()
         #expect(count >= 1 && count <= Int(sysconf(Int32(_SC_NPROCESSORS_CONF))))
     }
+
+    /// An abstract name begins with a zero byte, and its length is its own (unix(7)).
+    @Test func abstractName() {
+        SocketAddress.unix(path: "@ab").withSockaddr { raw, length in
+            #expect(length == socklen_t(MemoryLayout<sa_family_t>.size + 3))
+            let bytes = UnsafeRawBufferPointer(start: raw, count: Int(length)).suffix(3)
+            #expect(Array(bytes) == [0, UInt8(ascii: "a"), UInt8(ascii: "b")])
+        }
+    }
+
+    @Test func overlap() throws {
+        let v4 = SocketAddress.ip(IPAddress(v4: 0x7f00_0001), port: 80)
+        let v6 = SocketAddress.ip(try #require(IPAddress("::1")), port: 80)
+        let all = SocketAddress.ip(.unspecified, port: 80)
+        let all4 = SocketAddress.ip(IPAddress(v4: 0), port: 80)
+        #expect(
+            v4.overlaps(all) && all.overlaps(v6) && all4.overlaps(v4) && all.overlaps(all4) && v4.overlaps(v4)
+        )
+        #expect(!v4.overlaps(v6) && !v4.overlaps(.ip(.unspecified, port: 81)))
+        #expect(SocketAddress.unix(path: "/a").overlaps(.unix(path: "/a")))
+        #expect(
+            !SocketAddress.unix(path: "/a").overlaps(.unix(path: "/b")) && !v4.overlaps(.unix(path: "/a")))
+    }
+
+    @Test func clientsOfUnixSockets() throws {
+        #expect(IPAddress.unix.description == "unix:")
+        #expect(IPAddress(client: "unix") == .unix && IPAddress(client: "unix:") == .unix)
+        #expect(
+            IPAddress(client: "192.0.2.1") == IPAddress(v4: 0xc000_0201) && IPAddress(client: "unit") == nil)
+        #expect(IPAddress("unix:") == nil, "no Host or certificate is one")
+        let block = try #require(AddressBlock("unix"))
+        #expect(block.contains(.unix) && !block.contains(.unspecified) && !block.contains(IPAddress(v4: 1)))
+    }
+}
+
+@Suite struct UnixSocketPlaceTests {
+    @Test(arguments: [
+        (S_IFREG, "a regular file"), (S_IFDIR, "a folder"), (S_IFLNK, "a symbolic link"), (S_IFIFO, "a FIFO"),
+        (S_IFCHR, "a device"),
+    ])
+    func whatIsNoSocketIsNeverAsked(_ kind: mode_t, _ name: String) {
+        let place = UnixSocketPlace(kind: UInt32(kind)) {
+            Issue.record("asked \(name)")
+            return ECONNREFUSED
+        }
+        #expect(place == .refused(.notASocket(name)))
+    }
+
+    @Test func onlyARefusedSocketIsLeft() {
+        let socket = UInt32(S_IFSOCK)
+        #expect(UnixSocketPlace(kind: nil) { 0 } == .free)
+        #expect(UnixSocketPlace(kind: socket) { ECONNREFUSED } == .left)
+        #expect(UnixSocketPlace(kind: socket) { ENOENT } == .free)
+        for answer in [0, EINPROGRESS, EAGAIN, EPROTOTYPE] {
+            #expect(UnixSocketPlace(kind: socket) { answer } == .refused(.inUse))
+        }
+        #expect(UnixSocketPlace(kind: socket) { EACCES } == .refused(.system("connect", EACCES)))
+    }
 }

@@ -37,6 +37,8 @@ ssize_t weir_splice(int from, int to, size_t bytes, int more);
 /// Has a listening TCP socket drop the first packet of every new handshake; those under way complete.
 /// 0, or -1 with errno.
 int weir_drop_new_handshakes(int fd);
+/// Puts another file behind a descriptor, whose own file is closed.
+int weir_replace(int fd, int by);
 
 /// openat2(2): opens for reading, non-blocking and close-on-exec, a path that stays below a folder;
 /// links: 0 symbolic links may lead anywhere, 1 only below the folder, 2 there may be none.

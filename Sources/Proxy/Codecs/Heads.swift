@@ -125,9 +125,15 @@ extension Worker {
     private func writeElement(
         _ address: IPAddress, _ origin: RequestOrigin, _ view: RequestView, _ writer: inout ByteWriter
     ) {
-        writer.append(address.isV4 ? "for=" : "for=\"[")
-        writer.append(address)
-        writer.append(address.isV4 ? ";proto=" : "]\";proto=")
+        if address == .unix {
+            // No address of RFC 7239 §6, so an identifier of our own (§6.3).
+            writer.append("for=_unix")
+        } else {
+            writer.append(address.isV4 ? "for=" : "for=\"[")
+            writer.append(address)
+            if !address.isV4 { writer.append("]\"") }
+        }
+        writer.append(";proto=")
         writer.append(origin.scheme)
         if origin.authority.isEmpty { return }
         writer.append(";host=\"")

@@ -11,7 +11,7 @@ extension Worker {
 
     @inline(__always)
     func lentPlan(_ client: ClientPointer) -> Lent<ListenerPlan>? {
-        snapshot.lentListeners[client.pointee.listenerID]
+        snapshot.lentListeners[client.pointee.listenerID] ?? retiredPlan(client.pointee.listenerID)
     }
 
     func clientReady(_ client: ClientPointer, _ readiness: Readiness) {

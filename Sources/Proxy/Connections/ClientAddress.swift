@@ -238,9 +238,10 @@ public struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
 
     // MARK: Elements
 
-    /// An element of X-Forwarded-For: an address, with port ("1.2.3.4:5") or brackets ("[::1]:5").
+    /// An element of X-Forwarded-For: an address, with port ("1.2.3.4:5") or brackets ("[::1]:5"), or "unix:".
     private static func node(_ element: Bytes) -> Node {
         guard let start = element.baseAddress else { return .malformed }
+        if equals(start, element.count, lowercase: IPAddress.unixText) { return .address(.unix) }
         if equals(start, element.count, lowercase: "unknown") { return .hidden }
         return parse(element, isBareV6Allowed: true)
     }
@@ -301,6 +302,7 @@ public struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
         guard let start = value.baseAddress, !value.isEmpty else { return .malformed }
         var name = value.count
         if let colon = value.firstIndex(of: UInt8(ascii: ":")) { name = colon }
+        if equals(start, value.count, lowercase: "_unix") { return .address(.unix) }
         if equals(start, name, lowercase: "unknown") || value[0] == UInt8(ascii: "_") {
             return value.allSatisfy(isNodeByte) ? .hidden : .malformed
         }

@@ -21,12 +21,16 @@ struct Listening {
     var generation: UInt32
     /// UDP: datagrams the kernel had to drop before they were read, as last told.
     var overflow: UInt32 = 0
+    /// What has come until then is accepted, and then the sockets end; 0: they stay.
+    var endsAtMs: UInt64 = 0
 }
 
 extension Worker {
     /// Connections taken per event, so that a flood of new ones does not starve those we have.
     private static let acceptBatch = 64
     private static let acceptPauseMs: UInt64 = 100
+    /// How long handshakes that have begun may take when a socket ends: enough within a site.
+    static let handshakesMs: UInt64 = 10
 
     // MARK: listening
 
@@ -46,7 +50,7 @@ extension Worker {
                 // The same address may now belong to a listener of another name.
                 listening[i].listenerID = kept.listenerID
             } else {
-                stopListening(i)
+                endSoon(i)
             }
         }
         for new in wanted.values {
@@ -56,23 +60,21 @@ extension Worker {
             listening[i].listenerID = new.listenerID
             listening[i].isPaused = false
             listening[i].overflow = 0
+            listening[i].endsAtMs = 0
             listening[i].generation &+= 1
             watch(i)
         }
     }
 
-    /// keepingDatagrams: sessions go on.
-    func stopListening(keepingDatagrams: Bool = false) {
-        for i in listening.indices {
-            if keepingDatagrams, listening[i].sockets?.isDatagram == true { continue }
-            stopListening(i)
-        }
+    func stopListening() {
+        for i in listening.indices { stopListening(i) }
     }
 
     private func stopListening(_ i: Int) {
         guard let sockets = listening[i].sockets else { return }
         poller.deregister(sockets.socket(worker: index).fd)
         listening[i].sockets = nil
+        listening[i].endsAtMs = 0
     }
 
     private func watch(_ i: Int) {
@@ -117,30 +119,45 @@ extension Worker {
         }
     }
 
-    /// The beginning of the end of accepting. Between the last accept and the end of a socket another
-    /// connection may come to its backlog, and would be reset: no handshake begins from here on.
-    func acceptNoMore() {
-        for entry in listening {
-            guard let sockets = entry.sockets, !sockets.isDatagram else { continue }
-            sockets.socket(worker: index).dropNewHandshakes()
+    /// Sockets that are to end (`ListeningSockets.beginEnd`), by a reload or for good, are still accepted
+    /// from for as long as handshakes may take.
+    func endSoon(_ i: Int) {
+        guard listening[i].sockets?.isDatagram == false, listening[i].endsAtMs == 0 else { return }
+        listening[i].endsAtMs = nowMs + Self.handshakesMs
+        wantRetirement(atMs: listening[i].endsAtMs)
+    }
+
+    /// Ends the sockets that are due.
+    func endListening() {
+        for i in listening.indices where listening[i].endsAtMs != 0 {
+            if nowMs >= listening[i].endsAtMs {
+                acceptTheRest(i)
+            } else {
+                wantRetirement(atMs: listening[i].endsAtMs)
+            }
         }
     }
 
-    /// The end of accepting: what waits in the backlog is taken, and then the sockets end, so that
+    /// The end of accepting: what waits in the backlog is taken, and then the socket ends, so that
     /// whoever comes later is refused at once (or reaches our successor) instead of waiting.
-    func acceptTheRest() {
-        for i in listening.indices {
-            guard let sockets = listening[i].sockets, !sockets.isDatagram else { continue }
-            let socket = sockets.socket(worker: index)
-            while case let accepted = socket.accept(), accepted.socket.fd >= 0 {
-                status.connections.add(1, ordering: .relaxed)
-                admitConnection(
-                    accepted.socket, peer: accepted.peer, port: accepted.port,
-                    listenerID: listening[i].listenerID)
-            }
-            socket.shutdownListening()
+    private func acceptTheRest(_ i: Int) {
+        guard let sockets = listening[i].sockets else { return }
+        let socket = sockets.socket(worker: index)
+        while case let accepted = socket.accept(), accepted.socket.fd >= 0 {
+            status.connections.add(1, ordering: .relaxed)
+            admitConnection(
+                accepted.socket, peer: accepted.peer, port: accepted.port,
+                listenerID: listening[i].listenerID)
         }
-        stopListening(keepingDatagrams: true)
+        endSocket(i)
+    }
+
+    /// Ends this worker's socket at once, whoever still holds a snapshot that names it: what comes later
+    /// is for those who listen there now.
+    func endSocket(_ i: Int) {
+        let sockets = listening[i].sockets
+        stopListening(i)
+        sockets?.end(worker: index)
     }
 
     private func pauseAccepting(error: Int32) {
@@ -148,7 +165,7 @@ extension Worker {
             guard let sockets = listening[i].sockets, !sockets.isDatagram else { continue }
             poller.deregister(sockets.socket(worker: index).fd)
             listening[i].isPaused = true
-            snapshot.listeners[listening[i].listenerID]?.metrics.cell(worker: index).acceptPaused()
+            listenerPlan(listening[i].listenerID)?.metrics.cell(worker: index).acceptPaused()
         }
         eventLog.limited(
             acceptGate, nowMs: nowMs, .warning,
@@ -185,7 +202,7 @@ extension Worker {
             if mine > count + 8 + count / 8 {
                 // Counted for it now, so that a burst is not all given to the same one.
                 least.status.connections.add(1, ordering: .relaxed)
-                snapshot.listeners[listenerID]?.metrics.cell(worker: index).handedOff()
+                listenerPlan(listenerID)?.metrics.cell(worker: index).handedOff()
                 least.mailbox.send(.adopt(fd: socket.fd, peer: peer, port: port, listenerID: listenerID))
                 return
             }
@@ -196,7 +213,7 @@ extension Worker {
 
     /// Starts serving a connection that `status.connections` already counts.
     func admitConnection(_ socket: Socket, peer: IPAddress, port: UInt16, listenerID: Int) {
-        guard listenerID < snapshot.listeners.count, let plan = snapshot.listeners[listenerID] else {
+        guard let plan = listenerPlan(listenerID) else {
             refuse(socket)
             return
         }

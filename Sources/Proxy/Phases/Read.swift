@@ -123,7 +123,9 @@ extension Worker {
             buffer.append(base + headBytes, rest)
             client.pointee.input = buffer
         }
-        if !head.wantsKeepAlive || client.pointee.requests >= plan.requestsPerConnectionMax || isDraining {
+        if !head.wantsKeepAlive || client.pointee.requests >= plan.requestsPerConnectionMax || isDraining
+            || !exchange.pointee.lease.pointee.isCurrent
+        {
             client.pointee.closeAfterResponse = true
         }
         run(exchange, from: .route)
@@ -139,7 +141,7 @@ extension Worker {
         sequence &+= 1
         exchange.initialize(
             to: Exchange(
-                handle: handle, client: client, lease: takeLease(), listener: plan,
+                handle: handle, client: client, lease: takeLease(client.pointee.listenerID), listener: plan,
                 counters: plan.unrouted.cell(worker: index),
                 meter: ProgressMeter(
                     bytesPerSecondMin: plan.bytesPerSecondMin, windowMs: Self.rateWindowMs, startingAt: nowMs,

@@ -52,6 +52,8 @@ extension Worker {
         clearDeadline(client)
         beginClocks(record, plan)
         record.mark()
+        // One that began as its listener, or all of us, began to go.
+        if isDraining || isRetired(client.pointee.listenerID) { shutDown(record) }
         return true
     }
 

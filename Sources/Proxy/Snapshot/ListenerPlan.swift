@@ -5,6 +5,7 @@ import HTTP2
 import HTTPModel
 import Reactor
 import Routing
+import Synchronization
 import TLS
 import Telemetry
 
@@ -137,13 +138,20 @@ public final class ListeningSockets: Sendable {
     public let id: Int
     /// UDP: nothing to accept.
     public let isDatagram: Bool
+    /// A Unix socket's name in the file system.
+    public let file: UnixSocketFile?
     private let descriptors: [Int32]
+    private let isEnding = Atomic<Bool>(false)
 
-    public init(id: Int, address: SocketAddress, descriptors: [Int32], isDatagram: Bool = false) {
+    public init(
+        id: Int, address: SocketAddress, descriptors: [Int32], isDatagram: Bool = false,
+        file: UnixSocketFile? = nil
+    ) {
         self.id = id
         self.address = address
         self.descriptors = descriptors
         self.isDatagram = isDatagram
+        self.file = file
     }
 
     /// The socket for a worker.
@@ -151,7 +159,32 @@ public final class ListeningSockets: Sendable {
     /// Whether the workers share one descriptor.
     public var isShared: Bool { descriptors.count == 1 }
 
+    /// The beginning of the end, so that nobody is lost who came before it. No connection begins from
+    /// here on; those that have begun are still to be accepted (`Worker.acceptTheRest`).
+    ///
+    /// TCP: between the last accept and the end of a socket another connection may come to its backlog,
+    /// and would be reset; so the first packets of new handshakes are dropped, and clients repeat them
+    /// after a second. Unix: the backlog of a socket that was shut down can still be accepted, and its
+    /// name is free for a successor.
+    public func beginEnd() {
+        guard !isEnding.exchange(true, ordering: .relaxed), !isDatagram else { return }
+        for fd in descriptors {
+            if case .unix = address {
+                Socket(fd: fd).shutdownListening()
+            } else {
+                Socket(fd: fd).dropNewHandshakes()
+            }
+        }
+        file?.remove()
+    }
+
+    /// The end of a worker's own socket. One that is shared ended with `beginEnd`.
+    public func end(worker: Int) {
+        if !isShared { socket(worker: worker).end() }
+    }
+
     deinit {
+        if !isEnding.load(ordering: .relaxed) { file?.remove() }
         for fd in descriptors { Socket(fd: fd).close() }
     }
 }

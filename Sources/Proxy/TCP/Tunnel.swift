@@ -67,7 +67,7 @@ extension Worker {
         tunnel.initialize(
             to: Tunnel(
                 handle: handle, timer: timers.create(token), listenerID: plan.id, listener: plan,
-                service: service, counters: plan.unrouted, lease: takeLease(),
+                service: service, counters: plan.unrouted, lease: takeLease(plan.id),
                 state: plan.requiresProxyHeader ? .proxyHeader : .connecting,
                 client: TunnelEnd(transport: Transport(socket)), peer: peer, peerPort: port, startNs: nowNs,
                 sequence: sequence,

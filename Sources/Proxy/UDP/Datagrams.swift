@@ -71,20 +71,41 @@ extension Worker {
     /// level-triggered: what is left is told of again, after the events of the others.
     func datagramsReady(_ handle: Handle) {
         let i = Int(handle.index)
-        guard i < listening.count, listening[i].generation == handle.generation,
-            let sockets = listening[i].sockets, let plan = snapshot.listeners[listening[i].listenerID],
+        guard i < listening.count, listening[i].generation == handle.generation else { return }
+        _ = forwardBatch(i)
+    }
+
+    /// Forwards what waits in sockets that a new snapshot no longer has, and ends them.
+    func endDatagramSockets(before new: Snapshot) {
+        for i in listening.indices {
+            guard let sockets = listening[i].sockets, sockets.isDatagram,
+                !new.listeners.contains(where: { $0?.sockets.contains { $0.id == sockets.id } ?? false })
+            else { continue }
+            var batchesLeft = Self.lastBatchesMax
+            while batchesLeft > 0, forwardBatch(i) { batchesLeft -= 1 }
+            endSocket(i)
+        }
+    }
+
+    /// Batches read from a socket that ends: what a receive buffer holds, and not what a flood goes on adding.
+    private static let lastBatchesMax = 256
+
+    /// Forwards a batch of datagrams; false: there was none.
+    private func forwardBatch(_ i: Int) -> Bool {
+        guard let sockets = listening[i].sockets, let plan = snapshot.listeners[listening[i].listenerID],
             case .udp(let serviceID, let datagramPlan) = plan.traffic,
             let service = snapshot.services[serviceID]
-        else { return }
+        else { return false }
         let arrival = Arrival(
             listening: i, socket: sockets.socket(worker: index), listener: plan, plan: datagramPlan,
             service: service, own: sockets.address, cell: plan.metrics.cell(worker: index))
         let count = datagrams.arrivals.receive(from: arrival.socket, at: 0, count: DatagramBatch.capacity)
-        if count <= 0 { return }
+        if count <= 0 { return false }
         sort(count, arrival)
         for n in 0..<datagrams.touchedCount { forward(datagrams.touched[n], arrival) }
         datagrams.touchedCount = 0
         for n in 0..<count { datagrams.arrivals.clear(n) }
+        return true
     }
 
     /// What the arrivals of one batch have in common.
