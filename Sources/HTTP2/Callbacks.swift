@@ -1,8 +1,8 @@
 // What the library calls while it reads and writes frames.
 //
 // Each callback finds the session through the pointer it was created with, does the little there is to
-// do, and never calls back into reading or writing. A frame is charged to its flood budget when its
-// header has arrived, before anything of it is looked at.
+// do, and never calls back into reading or writing. Frames were counted, and judged by the state of their
+// stream, before they came here (FrameWatch).
 //
 // The union of all frames is read through its parts, which all begin with the frame header.
 
@@ -20,14 +20,6 @@ private func part<Part>(_ frame: UnsafePointer<nghttp2_frame>, _: Part.Type) -> 
 }
 
 func setCallbacks(_ callbacks: OpaquePointer) {
-    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { _, header, user in
-        guard let s = session(user), let header else { return CallbackResult.fatal }
-        return frameBegins(s, header.pointee) ? 0 : CallbackResult.fatal
-    }
-    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks) { _, _, _, _ in
-        // Of an unknown type: counted when it began, and of no further interest.
-        CallbackResult.cancel
-    }
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { _, frame, user in
         guard let s = session(user), let frame else { return CallbackResult.fatal }
         headersBegin(s, part(frame, nghttp2_headers.self))
@@ -93,43 +85,6 @@ private func pauseIfFull(_ s: SessionPointer) -> CInt {
 
 // MARK: - Receiving
 
-/// False: over a budget, the connection is over.
-private func frameBegins(_ s: SessionPointer, _ header: nghttp2_frame_hd) -> Bool {
-    switch header.type {
-    case FrameType.data:
-        // A frame that holds only the length of its padding carries nothing either.
-        let framing = header.flags & FrameFlag.padded != 0 ? 1 : 0
-        if header.length > framing || header.flags & FrameFlag.endStream != 0 { return true }
-        return charge(s, .emptyFrameFlood)
-    case FrameType.headers:
-        return header.length > 0 || charge(s, .emptyFrameFlood)
-    case FrameType.continuation:
-        s.pointee.head.continuations &+= 1
-        if s.pointee.head.continuations > HTTP2Configuration.continuationsMax {
-            violate(s, .continuationFlood)
-            return false
-        }
-        return header.length > 0 || charge(s, .emptyFrameFlood)
-    case FrameType.windowUpdate:
-        return true
-    case FrameType.resetStream:
-        return charge(s, .resetFlood)
-    case FrameType.ping:
-        return header.flags & FrameFlag.acknowledgement != 0 || charge(s, .pingFlood)
-    case FrameType.settings:
-        return header.flags & FrameFlag.acknowledgement != 0 || charge(s, .settingsFlood)
-    case FrameType.priority where header.stream_id == 0:
-        // RFC 9113 §6.3; the library passes it over.
-        violate(s, .frameInvalid)
-        return false
-    case FrameType.priority, FrameType.priorityUpdate:
-        return charge(s, .priorityFlood)
-    default:
-        // Types nobody knows among them: whatever they hold, nothing comes of it.
-        return charge(s, .emptyFrameFlood)
-    }
-}
-
 private func headersBegin(_ s: SessionPointer, _ headers: UnsafePointer<nghttp2_headers>) {
     let id = headers.pointee.hd.stream_id
     if let record = s.pointee.streams.find(id) {
@@ -147,6 +102,7 @@ private func headersBegin(_ s: SessionPointer, _ headers: UnsafePointer<nghttp2_
     }
     let record = s.pointee.context.pointee.takeStream()
     record.pointee.id = id
+    record.pointee.openedMs = s.pointee.nowMs
     s.pointee.streams.insert(record)
     if s.pointee.peerStreams >= Int(s.pointee.configuration.streamsMax) {
         refuseStream(s, record)
@@ -175,15 +131,7 @@ private func frameReceived(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_f
     case FrameType.headers:
         finishHead(s, endsStream: header.pointee.flags & FrameFlag.endStream != 0)
     case FrameType.resetStream:
-        // One that is closed stays until its last event is taken, and says nothing more.
-        guard let record = s.pointee.streams.find(header.pointee.stream_id),
-            !record.pointee.flags.contains(.isClosed)
-        else { return }
-        var event = HTTP2Event(.reset)
-        event.stream = record.pointee.id
-        event.record = record
-        event.code = HTTP2ErrorCode(rawValue: part(frame, nghttp2_rst_stream.self).pointee.error_code)
-        enqueue(s, event)
+        resetReceived(s, part(frame, nghttp2_rst_stream.self).pointee)
     case FrameType.windowUpdate:
         let increment = part(frame, nghttp2_window_update.self).pointee.window_size_increment
         if increment < Int32(FloodBudget.tinyIncrementBytes) { _ = charge(s, .windowUpdateFlood) }
@@ -209,6 +157,29 @@ private func frameReceived(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_f
     default:
         break
     }
+}
+
+/// One stream less of the peer's, or of ours. What it costs a client, `FloodBudget.resetCost` says; an endpoint may
+/// reset what we opened.
+private func resetReceived(_ s: SessionPointer, _ frame: nghttp2_rst_stream) {
+    // One that is closed stays until its last event is taken, and says nothing more.
+    guard let record = s.pointee.streams.find(frame.hd.stream_id), !record.pointee.flags.contains(.isClosed)
+    else {
+        _ = charge(s, .resetFlood)
+        return
+    }
+    let flags = record.pointee.flags
+    record.pointee.flags.insert(.peerReset)
+    if s.pointee.role == .server, !flags.contains(.endSent) {
+        let age = flags.contains(.isSeen) ? s.pointee.nowMs &- record.pointee.openedMs : nil
+        let cost = FloodBudget.resetCost(ageMs: age)
+        if cost > 0, !charge(s, .resetFlood, cost) { return }
+    }
+    var event = HTTP2Event(.reset)
+    event.stream = record.pointee.id
+    event.record = record
+    event.code = HTTP2ErrorCode(rawValue: frame.error_code)
+    enqueue(s, event)
 }
 
 /// The library has changed its own order already (RFC 9218 §7.1).
@@ -290,7 +261,7 @@ private func frameSent(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_frame
     let header = part(frame, nghttp2_frame_hd.self)
     switch header.pointee.type {
     case FrameType.data, FrameType.headers:
-        if header.pointee.type == FrameType.data { s.pointee.budget.dataSent() }
+        if header.pointee.type == FrameType.data { s.pointee.budget.dataSent(bytes: header.pointee.length) }
         guard header.pointee.flags & FrameFlag.endStream != 0,
             let record = s.pointee.streams.find(header.pointee.stream_id)
         else { return }
@@ -308,9 +279,12 @@ private func frameSent(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_frame
             return
         }
         if code != HTTP2ErrorCode.noError.rawValue { _ = charge(s, .provokedResetFlood) }
+    case FrameType.ping:
+        if header.pointee.flags & FrameFlag.acknowledgement == 0 { s.pointee.pingsUnanswered &+= 1 }
     case FrameType.goaway:
         let goaway = part(frame, nghttp2_goaway.self).pointee
         let code = goaway.error_code
+        s.pointee.goawayLastSent = goaway.last_stream_id
         if code == HTTP2ErrorCode.noError.rawValue, goaway.last_stream_id == Int32.max {
             // Only now: submitted together with the notice, it would overtake it.
             nghttp2_submit_ping(s.pointee.library, 0, nil)

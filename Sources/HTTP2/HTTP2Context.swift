@@ -38,17 +38,13 @@ public struct HTTP2Context: BitwiseCopyable {
         nghttp2_option_set_no_http_messaging(options, 1)
         nghttp2_option_set_stream_reset_rate_limit(options, 1 << 40, 1 << 20)
         nghttp2_option_set_no_closed_streams(options, 1)
-        nghttp2_option_set_max_outbound_ack(options, HTTP2Configuration.controlFramesMax * 2)
-        // Counted by us (Callbacks): the library counts a frame again whenever its header comes in pieces.
+        // More than the budgets of PING and SETTINGS let come at once after the machine stood still.
+        nghttp2_option_set_max_outbound_ack(options, HTTP2Configuration.controlFramesMax * 4)
+        // Counted by us (FrameWatch): the library counts a frame again whenever its header comes in pieces.
         nghttp2_option_set_max_continuations(options, 1 << 20)
         nghttp2_option_set_max_settings(options, 32)
         nghttp2_option_set_max_send_header_block_length(options, 1 << 18)
         nghttp2_option_set_builtin_recv_extension_type(options, FrameType.priorityUpdate)
-        // Frames of unknown types are to be passed over (RFC 9113 §5.5), and still to be counted: only
-        // types it was told of does the library show us.
-        for type in FrameType.firstUnknown...UInt8.max where type != FrameType.priorityUpdate {
-            nghttp2_option_set_user_recv_extension_type(options, type)
-        }
     }
 }
 

@@ -17,6 +17,8 @@ public struct HTTP2Event: BitwiseCopyable {
         /// Server: a request head in `request`. Client: a response head in `response`, also interim ones.
         /// Bytes in `bytes`/`count`, fields in `fields`; the number of fields is in the head.
         case head
+        /// Server: a request whose client reset it before we looked at it. Nothing else of its stream is told.
+        case withdrawn
         /// A head that is well-formed but not acceptable: a server answers with `status` (431, 414,
         /// 417), a client resets. Nothing more of the message will be delivered.
         case headRefused

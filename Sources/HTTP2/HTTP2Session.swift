@@ -37,7 +37,8 @@ public struct HTTP2Session: BitwiseCopyable {
         state.initialize(
             to: SessionState(
                 context: context.c, role: role, configuration: configuration, library: library,
-                nowMs: nowMs, budget: FloodBudget(configuration.floods), input: HTTP2Event.nowhere,
+                nowMs: nowMs, budget: FloodBudget(configuration.floods, nowMs: nowMs),
+                input: HTTP2Event.nowhere, watch: FrameWatch(role: role),
                 out: UnsafeMutablePointer(mutating: HTTP2Event.nowhere)))
         s = state
         submitSettings()
@@ -90,6 +91,7 @@ public struct HTTP2Session: BitwiseCopyable {
         s.pointee.nowMs = nowMs
         s.pointee.input = bytes
         s.pointee.inputCount = count
+        s.pointee.inputWatched = 0
     }
 
     /// The next event, also of those that `output` causes; nil when there is none. Pointers in the event
@@ -105,6 +107,7 @@ public struct HTTP2Session: BitwiseCopyable {
                 }
                 if let record = event.record {
                     event.userData = record.pointee.userData
+                    if s.pointee.role == .server, !mayDeliver(&event, record) { continue }
                     if event.kind == .closed {
                         let isKnown = record.pointee.flags.contains(.isKnown)
                         event.record = nil
@@ -126,16 +129,38 @@ public struct HTTP2Session: BitwiseCopyable {
 
     private func decode() {
         restartInbox()
-        s.pointee.isPaused = false
-        let count = nghttp2_session_mem_recv(s.pointee.library, s.pointee.input, s.pointee.inputCount)
-        if count < 0 {
-            violate(s, HTTP2Violation(libraryError: count))
-        } else if count >= s.pointee.inputCount || count == 0 && !s.pointee.isPaused {
-            s.pointee.inputCount = 0
-        } else {
-            s.pointee.input += count
-            s.pointee.inputCount &-= count
+        // As much as the inbox takes before anything is delivered: a request that is withdrawn further on in
+        // this block is then never seen.
+        repeat {
+            // A library that stands in the middle of a frame first gets to its end.
+            let count = s.pointee.isPaused ? s.pointee.inputWatched : watchFrames(s)
+            s.pointee.isPaused = false
+            if s.pointee.isDeaf { return }
+            let taken = nghttp2_session_mem_recv(s.pointee.library, s.pointee.input, count)
+            if taken < 0 {
+                violate(s, HTTP2Violation(libraryError: taken))
+            } else if taken == 0 && count > 0 && !s.pointee.isPaused {
+                s.pointee.inputCount = 0
+            } else {
+                s.pointee.input += min(taken, count)
+                s.pointee.inputCount &-= min(taken, count)
+                s.pointee.inputWatched = count &- min(taken, count)
+            }
+        } while s.pointee.inputCount > 0 && !s.pointee.isPaused && !s.pointee.isDeaf
+    }
+
+    /// Keeps from the owner what came of a request that was withdrawn in the same breath, but for the fact.
+    private func mayDeliver(_ event: inout HTTP2Event, _ record: StreamPointer) -> Bool {
+        if event.kind == .head {
+            if record.pointee.flags.contains(.peerReset) {
+                record.pointee.flags.insert(.isWithdrawn)
+                record.pointee.flags.remove(.isKnown)
+                event.kind = .withdrawn
+                return true
+            }
+            record.pointee.flags.insert(.isSeen)
         }
+        return event.kind == .closed || !record.pointee.flags.contains(.isWithdrawn)
     }
 
     /// Everything in the inbox is delivered; an unfinished head moves to its start.

@@ -38,6 +38,9 @@ public enum HTTP2Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
     case headFlood, continuationFlood, resetFlood, provokedResetFlood, pingFlood, settingsFlood
     case emptyFrameFlood, priorityFlood, windowUpdateFlood, acknowledgementFlood
 
+    /// Of the connection too; last, so that the numbers of the others stay.
+    case streamNumber
+
     /// Whether the connection cannot go on; otherwise it concerns one stream.
     public var endsConnection: Bool { rawValue >= HTTP2Violation.prefaceInvalid.rawValue }
 
@@ -101,6 +104,7 @@ public enum HTTP2Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
         case .flowControl: "data beyond the flow-control window, or a window beyond 2^31-1"
         case .compression: "a field section that cannot be decompressed"
         case .streamState: "a frame that the state of its stream does not allow"
+        case .streamNumber: "a stream number lower than one used before"
         case .settingsInvalid: "an invalid setting"
         case .settingsTimeout: "SETTINGS not acknowledged in time"
         case .libraryFailure: "a failure inside of the HTTP/2 library"
@@ -150,6 +154,7 @@ public enum HTTP2Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
         case .flowControl: "RFC 9113 §5.2"
         case .compression: "RFC 9113 §4.3"
         case .streamState: "RFC 9113 §5.1"
+        case .streamNumber: "RFC 9113 §5.1.1"
         case .settingsInvalid: "RFC 9113 §6.5.2"
         case .settingsTimeout: "RFC 9113 §6.5.3"
         case .libraryFailure: "RFC 9113 §5.4.1"

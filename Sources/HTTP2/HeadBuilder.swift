@@ -26,7 +26,6 @@ struct HeadProgress {
 
     var bytesCounted = 0
     var fieldsCounted = 0
-    var continuations = 0
     var tooLarge = false
     var targetTooLong = false
     var violation = HTTP2Violation.none

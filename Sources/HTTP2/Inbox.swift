@@ -26,9 +26,10 @@ struct Inbox {
     /// Free list.
     var next: UnsafeMutablePointer<Inbox>?
 
-    /// Decoding pauses at these.
+    /// Decoding pauses at these. A round of events takes in as many requests as may be withdrawn at once
+    /// (`FloodBudget.Limits.resets`), each with its reset and its end.
     static var bytesFull: Int { 65_536 }
-    static var eventsFull: Int { 96 }
+    static var eventsFull: Int { 768 }
 
     init() {
         byteCapacity = 4_096
@@ -48,7 +49,7 @@ struct Inbox {
     var isFull: Bool { eventCount >= Inbox.eventsFull || byteCount >= Inbox.bytesFull }
     /// Grown beyond what is worth keeping in a free list.
     var isLarge: Bool {
-        byteCapacity > 2 &* Inbox.bytesFull || eventCapacity > 1_024 || fieldCapacity > 4_096
+        byteCapacity > 2 &* Inbox.bytesFull || eventCapacity > 128 || fieldCapacity > 4_096
     }
 
     /// Appends bytes; their offset.

@@ -24,6 +24,14 @@ struct SessionState {
     /// Decoding stopped because the inbox was full; it may have to go on even without further bytes.
     var isPaused = false
     var head = HeadProgress()
+    /// Bytes of the input that the library may be given (`watchFrames`).
+    var inputWatched = 0
+    var watch: FrameWatch
+    var closed = ClosedStreams()
+    /// PING frames of ours whose answers are under way.
+    var pingsUnanswered = 0
+    /// What our GOAWAY says; streams above it are passed over.
+    var goawayLastSent = Int32.max
 
     // Sending
     var out: UnsafeMutablePointer<UInt8>
@@ -62,13 +70,12 @@ enum FrameType {
     static var priority: UInt8 { 2 }
     static var resetStream: UInt8 { 3 }
     static var settings: UInt8 { 4 }
+    static var pushPromise: UInt8 { 5 }
     static var ping: UInt8 { 6 }
     static var goaway: UInt8 { 7 }
     static var windowUpdate: UInt8 { 8 }
     static var continuation: UInt8 { 9 }
     static var priorityUpdate: UInt8 { 0x10 }
-    /// From here on types are of extensions.
-    static var firstUnknown: UInt8 { 10 }
 }
 
 enum FrameFlag {
@@ -83,7 +90,6 @@ enum CallbackResult {
     static var pause: CInt { CInt(NGHTTP2_ERR_PAUSE.rawValue) }
     static var wouldBlock: CInt { CInt(NGHTTP2_ERR_WOULDBLOCK.rawValue) }
     static var deferred: Int { Int(NGHTTP2_ERR_DEFERRED.rawValue) }
-    static var cancel: CInt { CInt(NGHTTP2_ERR_CANCEL.rawValue) }
 }
 
 // MARK: - Events
@@ -130,8 +136,8 @@ func terminate(_ s: SessionPointer, _ code: HTTP2ErrorCode) {
 
 /// Charges a flood; false, and the connection ended, when its budget is used up.
 @inline(__always)
-func charge(_ s: SessionPointer, _ kind: HTTP2Violation) -> Bool {
-    if s.pointee.budget.take(kind, nowMs: s.pointee.nowMs) { return true }
+func charge(_ s: SessionPointer, _ kind: HTTP2Violation, _ tokens: UInt32 = 1) -> Bool {
+    if s.pointee.budget.take(kind, tokens, nowMs: s.pointee.nowMs) { return true }
     violate(s, kind)
     return false
 }
@@ -156,7 +162,11 @@ func resetStream(_ s: SessionPointer, _ record: StreamPointer, _ code: HTTP2Erro
     if record.pointee.flags.contains(.wasReset) || record.pointee.flags.contains(.isClosed) { return }
     record.pointee.flags.insert(.wasReset)
     dropQueue(s, record)
-    nghttp2_submit_rst_stream(s.pointee.library, 0, record.pointee.id, code.rawValue)
+    submitReset(s, record.pointee.id, code)
+}
+
+func submitReset(_ s: SessionPointer, _ id: Int32, _ code: HTTP2ErrorCode) {
+    nghttp2_submit_rst_stream(s.pointee.library, 0, id, code.rawValue)
 }
 
 /// The stream is gone for the library; its record lives on until the event is delivered.
@@ -172,6 +182,16 @@ func closeRecord(_ s: SessionPointer, _ record: StreamPointer, _ code: HTTP2Erro
         record.pointee.unconsumed = 0
     }
     if flags.contains(.remoteEnded), flags.contains(.endSent) { s.pointee.budget.streamCompleted() }
+    if flags.contains(.remoteEnded) {
+        s.pointee.closed.peerEnded(record.pointee.id, byReset: false)
+    } else if flags.contains(.peerReset) {
+        s.pointee.closed.peerEnded(record.pointee.id, byReset: true)
+    } else {
+        // What it may have sent before it learns of the end: a window full, and heads.
+        s.pointee.closed.cut(
+            windowBytes: max(Int(s.pointee.configuration.streamWindowBytes), 65_536),
+            heads: s.pointee.role == .server ? 1 : HTTP2Configuration.interimResponsesMax &+ 2)
+    }
     var event = HTTP2Event(.closed)
     event.stream = record.pointee.id
     event.record = record

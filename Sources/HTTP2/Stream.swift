@@ -45,6 +45,12 @@ struct StreamRecord {
         static var wasReset: Flags { Flags(rawValue: 65536) }
         /// Opened by the peer within its limit.
         static var counts: Flags { Flags(rawValue: 131072) }
+        /// Server: the owner has been given the head.
+        static var isSeen: Flags { Flags(rawValue: 262144) }
+        /// The peer has reset it.
+        static var peerReset: Flags { Flags(rawValue: 524288) }
+        /// Server: reset before the owner was given the head, and never given to it.
+        static var isWithdrawn: Flags { Flags(rawValue: 1_048_576) }
     }
 
     var id: Int32 = 0
@@ -65,6 +71,8 @@ struct StreamRecord {
     var queue = OutQueue()
     var trailers: UnsafeMutableRawPointer?
     var trailerCount = 0
+    /// Server: when it was opened.
+    var openedMs: UInt64 = 0
     /// When body bytes last left, or began to wait.
     var progressMs: UInt64 = 0
 }

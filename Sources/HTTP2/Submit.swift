@@ -99,6 +99,7 @@ extension HTTP2Session {
         }
         record.pointee.id = stream
         s.pointee.streams.insert(record)
+        _ = s.pointee.closed.open(stream)
         return stream
     }
 

@@ -39,6 +39,133 @@ import Testing
         expectCalm(peer, .resetFlood)
     }
 
+    // What is reset before we look at it is not even begun.
+    @Test func requestsWithdrawnInTheSameBlockAreNeverSeen() {
+        let peer = Peer.server()
+        let seen = peer.feed(
+            Frame.headers(1, post, end: false) + Frame.data(1, "abc") + Frame.headers(3, get) + Frame.reset(1)
+        )
+        #expect(seen.map(\.kind) == [.withdrawn, .head])
+        #expect(seen.last?.stream == 3)
+        #expect(peer.session.streamsOpen == 1)
+        var bytes: [UInt8] = []
+        for round in 2..<100 { bytes += Frame.headers(2 * round + 1, get) + Frame.reset(2 * round + 1) }
+        #expect(peer.feed(bytes).allSatisfy { $0.kind == .withdrawn })
+    }
+
+    @Test(arguments: [(0, 32), (10, 128), (100, 256)])
+    func rapidResetInTwoBlocks(ageMs: UInt64, attempts: Int) {
+        let peer = Peer.server { $0.floods.resets = TokenBucket(burst: 256, perSecond: 0) }
+        var round = 0
+        while peer.session.violation == .none, round < 1_000 {
+            #expect(peer.feed(Frame.headers(2 * round + 1, get)).map(\.kind) == [.head])
+            peer.nowMs += ageMs
+            peer.feed(Frame.reset(2 * round + 1))
+            round += 1
+        }
+        #expect(round == attempts + 1)
+    }
+
+    @Test func longCallsMayBeCancelledForEver() {
+        let peer = Peer.server { $0.floods.resets = TokenBucket(burst: 1, perSecond: 0) }
+        for round in 0..<50 {
+            for i in 0..<100 { peer.feed(Frame.headers(2 * (round * 100 + i) + 1, get)) }
+            peer.nowMs += 1_000
+            for i in 0..<100 { peer.feed(Frame.reset(2 * (round * 100 + i) + 1)) }
+            _ = peer.output()
+        }
+        #expect(peer.session.violation == .none)
+    }
+
+    // A page of 128 pictures that is left at once.
+    @Test func aBrowserLeavesAPage() {
+        let peer = Peer.server()
+        peer.feed((0..<128).flatMap { Frame.headers(2 * $0 + 1, get) })
+        peer.nowMs += 20
+        peer.feed((0..<128).flatMap { Frame.reset(2 * $0 + 1) })
+        #expect(peer.session.violation == .none)
+    }
+
+    // Ten seconds in which nobody looked: 100 calls a second, each cancelled after 100 ms.
+    @Test func callsCancelledWhileTheMachineStoodStill() {
+        let peer = Peer.server()
+        var bytes: [UInt8] = []
+        for call in 0..<1_000 {
+            bytes += Frame.headers(2 * call + 1, get)
+            if call >= 10 { bytes += Frame.reset(2 * (call - 10) + 1) }
+        }
+        peer.nowMs += 10_000
+        var at = 0
+        while at < bytes.count {
+            let end = min(at + 65_536, bytes.count)
+            peer.feed(Array(bytes[at..<end]))
+            at = end
+        }
+        _ = peer.output()
+        #expect(peer.session.violation == .none)
+    }
+
+    // As hyper-h2 clients do it: each message is acknowledged, for its stream and for the connection.
+    @Test func tinyWindowUpdatesForEachMessageArriveTogether() {
+        let peer = Peer.server()
+        peer.feed(Frame.headers(1, post, end: false))
+        peer.respond(1, 200, end: false)
+        for n in 0..<500 {
+            peer.send(1, "message \(n)")
+            _ = peer.output()
+        }
+        peer.feed((0..<500).flatMap { _ in Frame.window(1, 11) + Frame.window(0, 11) })
+        #expect(peer.session.violation == .none)
+    }
+
+    @Test func aReaderInSmallPiecesMaySaySoForEach() {
+        let peer = Peer.server()
+        peer.feed(Frame.headers(1, get))
+        peer.respond(1, 200, end: false)
+        for _ in 0..<3 {
+            peer.send(1, String(repeating: "x", count: 20_000))
+            _ = peer.output()
+        }
+        peer.feed((0..<240).flatMap { _ in Frame.window(1, 250) + Frame.window(0, 250) })
+        #expect(peer.session.violation == .none)
+    }
+
+    @Test func pingsWhileTheMachineStoodStill() {
+        let peer = Peer.server()
+        peer.nowMs += 60_000
+        peer.feed((0..<600).flatMap { _ in Frame.ping })
+        #expect(peer.frames().filter { $0.type == 6 }.count == 600)
+        #expect(peer.session.violation == .none)
+    }
+
+    @Test func answersToPingsThatWereNeverSent() {
+        let peer = Peer.server()
+        let answer = Frame.frame(6, 1, 0, [1, 2, 3, 4, 5, 6, 7, 8])
+        for _ in 0..<500 {
+            peer.session.ping()
+            _ = peer.output()
+            peer.feed(answer)
+        }
+        #expect(peer.session.violation == .none)
+        #expect(flood(peer) { _ in answer } == 100)
+        expectCalm(peer, .pingFlood)
+    }
+
+    // An endpoint that answers early and cuts the rest of the request, again and again.
+    @Test func anEndpointMayResetWhatWeOpened() throws {
+        let client = Peer.client()
+        for _ in 0..<2_000 {
+            let id = try #require(client.request("POST", "/", end: false))
+            _ = client.output()
+            client.feed(Frame.headers(Int(id), [(":status", "413")]) + Frame.reset(Int(id), 0))
+            _ = client.output()
+            client.events()
+        }
+        #expect(client.session.violation == .none)
+        #expect(flood(client) { _ in Frame.reset(1) } > 0)
+        expectCalm(client, .resetFlood)
+    }
+
     @Test func rapidResetEndsWithGoaway() {
         let peer = Peer.server()
         var bytes: [UInt8] = []
@@ -68,7 +195,7 @@ import Testing
                 guard let start = buffer.baseAddress else { return }
                 peer.session.receive(start, count: buffer.count, nowMs: 0)
                 while let event = peer.session.nextEvent() {
-                    if event.kind == .head { heads += 1 }
+                    if event.kind == .head || event.kind == .withdrawn { heads += 1 }
                     streamsMost = max(streamsMost, peer.session.streamsOpen)
                     inboxMost = max(inboxMost, peer.session.s.pointee.inbox?.pointee.byteCapacity ?? 0)
                 }
@@ -191,7 +318,7 @@ import Testing
             peer.feed(Frame.ping)
             fed += 1
         }
-        #expect(fed < 1_000)
+        #expect(fed < 2_000)
         expectCalm(peer, .acknowledgementFlood)
     }
 

@@ -7,6 +7,7 @@ must not grow with it, other connections are served meanwhile, and logs or metri
 
 import os
 import re
+import signal
 import threading
 import time
 
@@ -131,6 +132,93 @@ def test_rapid_reset_with_requests_that_hang(site):
               for n, _ in zip(streams(), range(10_000)))
     assert flood(w, pieces) < 5_000
     eventually(lambda: w.descriptors() <= descriptors + 16, "connections to the endpoint are given back")
+
+
+CANCEL = b"\0\0\0\x08"
+
+
+def reset(number):
+    return frame("RST_STREAM", 0, number, CANCEL)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in-one-write", "in-writes-of-their-own"])
+def test_few_attempts_of_a_rapid_reset_reach_the_endpoint(weir, backend, apart):
+    """Cancelled before it was looked at: not forwarded. Just after: a few dozen, then the connection ends."""
+    b = backend(hang)
+    w = weir(proxy_to(b))
+    with h2wire.connect(w.address) as s:
+        s.until(lambda: s.acks, "the first exchange of SETTINGS")
+        for n, _ in zip(streams(), range(4_000)):
+            if apart:
+                s.send(headers(n, pseudo()))
+                s.send(reset(n))
+            else:
+                s.send(headers(n, pseudo()) + reset(n))
+            s.drain()
+            if s.goaway or s.closed:
+                break
+        s.until(lambda: s.goaway or s.closed, "an end")
+    # A build that is slow, or a machine that is, gives the budget time to fill: 16 a second.
+    assert len(b.requests) + len(b.partial) <= (128 if apart else 32), len(b.requests)
+
+
+def each_message_acknowledged(s):
+    state = s.request("/messages")
+    s.until(lambda: state.count == 500 * 11, "all messages")
+    return b"".join(h2wire.window_update(1, 11) + h2wire.window_update(0, 11) for _ in range(500))
+
+
+def a_page_is_left(s):
+    states = [s.request(f"/hang/{n}") for n in range(120)]
+    assert s.ping() and not any(state.over for state in states)
+    return b"".join(reset(state.number) for state in states)
+
+
+def calls_with_deadlines(s):
+    """300 calls, of which ten are under way at a time, and none is answered in time."""
+    first, s.next = s.next, s.next + 600
+    calls = range(first, first + 600, 2)
+    return b"".join(headers(n, pseudo(path="/hang/call")) + (reset(n - 20) if n - 20 in calls else b"")
+                    for n in calls)
+
+
+HONEST = {
+    "messages": each_message_acknowledged, "page": a_page_is_left, "calls": calls_with_deadlines,
+    "pings": lambda s: frame("PING", 0, 0, b"alive..?") * 100,
+    "settings": lambda s: h2wire.settings(INITIAL_WINDOW_SIZE=1 << 20) * 20,
+    "priorities": lambda s: b"".join(
+        frame("PRIORITY_UPDATE", 0, 0, (2 * n + 1).to_bytes(4, "big") + b"u=1") for n in range(250)),
+    "unknown": lambda s: frame(0x2b, 0, 0, b"grease") * 100,
+}
+
+
+@pytest.mark.parametrize("kind", HONEST)
+def test_honest_client_of_a_machine_that_stood_still(weir, backend, kind):
+    """What a client did at its own pace arrives all at once, and is no flood (docs/http2.md: what is counted)."""
+    def origin(c):
+        while True:
+            request = c.request()
+            if request.target == "/messages":
+                c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                for n in range(500):
+                    c.send(b"b\r\nmessage %03d\r\n" % n)
+                    time.sleep(0.001)
+                return c.wait_end()
+            if request.target.startswith("/hang"):
+                return c.wait_end()
+            c.send(answer(b"ok"))
+    w = weir(proxy_to(backend(origin)))
+    with h2wire.connect(w.address, credit=False) as s:
+        s.until(lambda: s.acks, "the first exchange of SETTINGS")
+        pile = HONEST[kind](s)
+        os.kill(w.pid, signal.SIGSTOP)
+        try:
+            assert s.send(pile)
+            time.sleep(1)
+        finally:
+            os.kill(w.pid, signal.SIGCONT)
+        assert s.ping(), s.goaway
+        assert s.fetch("/after").status == 200 and not s.goaway
 
 
 @pytest.mark.parametrize("how", ["window-0", "data-behind-end", "malformed", "overflow"])

@@ -130,6 +130,9 @@ extension Worker {
         case .violation:
             sessionViolated(record, event)
             return
+        case .withdrawn:
+            countWithdrawn(record)
+            return
         case .pingAck:
             roundTripIsOver(record)
             return
@@ -312,6 +315,15 @@ extension Worker {
         guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
         recordFailure(
             carrier, plan, Failure(.requestMalformed, phase: .read, detail: event.violation.number),
+            version: .http2)
+    }
+
+    /// The same for a request that was withdrawn before anything was done about it.
+    private func countWithdrawn(_ record: SessionPointer) {
+        guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
+        carrier.pointee.requests &+= 1
+        recordFailure(
+            carrier, plan, Failure(.clientClosedDuringRequest, phase: .read, errno: ECONNRESET),
             version: .http2)
     }
 
