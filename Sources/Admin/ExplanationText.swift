@@ -81,7 +81,7 @@ extension Explanation {
             }
             out += row("endpoint", text + place(endpoint.line))
         }
-        let note = service.isRewritten ? "  (rewritten)" + place(service.rewriteLine) : "  (as received)"
+        let note = service.isRewritten ? "  (rewritten)" + place(service.rewriteLine) : ""
         return out + row("target", service.target + note)
     }
 

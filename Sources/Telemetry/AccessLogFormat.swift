@@ -7,7 +7,7 @@
 // JSON: one object per line, members always in this order, absent ones left out:
 //   time (RFC 3339, UTC, microseconds) · id · listener · worker · client · client_port ·
 //   client_certificate_subject, …_san, …_fingerprint, …_serial (only with one) · protocol ·
-//   server_name (only for TCP) · method · host · target · status (0: none sent) · route · service · endpoint · attempts · reused ·
+//   server_name (only for TCP) · method · scheme · host · target · status (0: none sent) · route · service · endpoint · attempts · reused ·
 //   phase and reason, side, errno, position, detail (only for failures) · bytes_in · bytes_out ·
 //   datagrams_in · datagrams_out (only for UDP) · total_us · first_byte_us · connect_us · queue_us · user_agent · referer
 // Bytes that are not UTF-8 are read as Latin-1, as RFC 9110 §5.5 has it for old field values: 0xE9
@@ -16,7 +16,7 @@
 // Text: time, client, "method host target protocol", status, then key=value:
 //   2026-11-21T04:30:00.123456Z 192.0.2.7:51234 "GET example.com /a?b HTTP/1.1" 200 in=120 out=4096
 //   total=1.234ms first-byte=1.100ms connect=0.200ms queue=0.000ms route=api service=api
-//   endpoint=10.0.0.1:80 attempts=1 reused=yes listener=web worker=0 id=… agent="…" referer="…"
+//   endpoint=10.0.0.1:80 attempts=1 reused=yes scheme=https listener=web worker=0 id=… agent="…" referer="…"
 // for failures: phase=forward reason=connect-refused errno=111; with a certificate of the client:
 // certificate="…" san="…" fingerprint="…" serial="…"; for TCP with a server name: server-name="…". Bytes outside printable ASCII,
 // quotes and backslashes appear as \xHH.
@@ -85,6 +85,11 @@ struct AccessLogLine {
         w.append("\"")
         Self.member(",\"server_name\":\"", r.serverName, AccessLogLimits.serverName, &w)
         Self.member(",\"method\":\"", r.method, AccessLogLimits.method, &w)
+        if r.scheme.utf8CodeUnitCount > 0 {
+            w.append(",\"scheme\":\"")
+            w.append(r.scheme)
+            w.append("\"")
+        }
         Self.member(",\"host\":\"", r.host, AccessLogLimits.host, &w)
         Self.member(",\"target\":\"", r.target, AccessLogLimits.target, &w)
         Self.number(",\"status\":", UInt64(r.status), &w)
@@ -166,6 +171,10 @@ struct AccessLogLine {
         Self.word(" endpoint=", r.endpoint, &w)
         Self.number(" attempts=", UInt64(r.attempts), &w)
         w.append(r.connectionReused ? " reused=yes" : " reused=no")
+        if r.scheme.utf8CodeUnitCount > 0 {
+            w.append(" scheme=")
+            w.append(r.scheme)
+        }
         Self.word(" listener=", r.listener, &w)
         Self.number(" worker=", UInt64(r.worker), &w)
         if r.failure.reason != .none {

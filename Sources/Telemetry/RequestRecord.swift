@@ -66,6 +66,8 @@ public struct RequestRecord: BitwiseCopyable {
 
     /// Empty for L4 connections and for requests whose head could not be read.
     public var method = Bytes(start: nil, count: 0)
+    /// "http" or "https", as the client asked; empty where there is no method.
+    public var scheme: StaticString = ""
     public var host = Bytes(start: nil, count: 0)
     /// Path and query as received.
     public var target = Bytes(start: nil, count: 0)

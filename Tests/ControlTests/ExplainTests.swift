@@ -129,6 +129,19 @@ import Testing
         #expect(routed.responseChanges.map(\.value) == ["<request-id> api"])
     }
 
+    @Test func pathsAreExplainedInTheirOneForm() throws {
+        let routes = [route("admin", paths: ["/@admin/*"]), route("all")]
+        let result = try explain("GET", "/x/../%40admin/%7ea", routes: routes)
+        #expect(try routed(result).name == "admin")
+        #expect(try service(result).target == "/%40admin/~a")
+        let ambiguous = try refused(explain("GET", "//@admin/x", routes: routes))
+        #expect(ambiguous.status == 400 && ambiguous.section == "RFC 3986 §3.3")
+        #expect(try routed(explain("GET", "//x", routes: routes)).name == "all")
+        var part = route("all")
+        part.rewrite = .pattern(Text("^/u/([0-9]+)"), with: Text("/user/{match.1}"))
+        #expect(try service(explain("GET", "/u/7/x?y", routes: [part])).target == "/user/7/x?y")
+    }
+
     @Test func redirectsShowTheirLocation() throws {
         let redirect = Route.Redirect(
             to: Text("https://{request.host}{request.uri}", at: Origin(line: 11, column: 9)))

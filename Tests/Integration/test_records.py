@@ -515,7 +515,7 @@ def test_access_log_of_a_plain_request(weir, backend):
     response = stream.response()
     line = w.wait_records(1)[0]
     expected = {
-        "listener": "web", "client": "127.0.0.1", "client_port": port, "protocol": "HTTP/1.1", "method": "GET",
+        "listener": "web", "client": "127.0.0.1", "client_port": port, "protocol": "HTTP/1.1", "method": "GET", "scheme": "http",
         "target": "/a?b=c", "status": 200, "route": "all", "service": "origin", "endpoint": b.endpoint,
         "attempts": 1, "reused": False, "bytes_in": len(sent), "bytes_out": len(response.raw) + 1000,
         "user_agent": 'quo"te\xe9', "referer": "http://r/",

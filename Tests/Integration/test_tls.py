@@ -5,6 +5,7 @@ option is missing there, and raw sockets for what no library would send.
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -135,6 +136,25 @@ def test_compression_is_off_and_secure_renegotiation_on(weir, backend, pki):
     w = weir(tls_to(backend(), pki.ecdsa))
     said = s_client(w.address, "-tls1_2", "-alpn", "http/1.1", send=CLOSING)
     assert "Compression: NONE" in said and "Secure Renegotiation IS supported" in said
+
+
+def test_the_scheme_of_a_tls_listener(weir, backend, pki):
+    """One scheme for texts in both directions, redirects, what endpoints are told, and the log."""
+    config = tls_to(backend(), pki.ecdsa, forwarded={"forwarded": True}, route={"headers": {
+        "request": {"set": {"X-S": "{request.scheme}:{request.port}"}},
+        "response": {"set": {"X-S": "{request.scheme}"}}}})
+    config["routes"].append({"name": "up", "match": {"path": "/up"}, "redirect": {
+        "to": "{request.scheme}://{request.authority}/x"}})
+    w = weir(config)
+    answer = fetch(w.address, pki.ca.context(alpn=["http/1.1"]))
+    seen = wire.Fields(map(tuple, json.loads(answer.body)["fields"]))
+    assert (seen.get("X-S"), answer.get("X-S")) == ("https:443", "https")
+    assert seen.get("X-Forwarded-Proto") == "https" and "proto=https" in seen.get("Forwarded")
+    assert fetch(w.address, pki.ca.context(alpn=["http/1.1"]), "/up").get("Location") == "https://a.example/x"
+    with h2wire.Session(handshake(w.address, pki.ca.context(alpn=["h2"]))) as s:
+        state = s.fetch("/%75p", scheme="https")
+        assert state.heads[-1].get("location") == "https://a.example/x"
+    assert {line["scheme"] for line in w.wait_records(3)} == {"https"}
 
 
 # ALPN

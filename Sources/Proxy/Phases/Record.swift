@@ -150,6 +150,7 @@ extension Worker {
             let head = view.head.pointee
             record.method = head.methodName.bytes(in: view.bytes)
             record.target = head.target.bytes(in: view.bytes)
+            record.scheme = exchange.pointee.origin.scheme
             record.host = exchange.pointee.origin.authority.bytes(in: view.bytes)
             record.proto = head.version.name
             for i in 0..<Int(head.fieldCount) {
