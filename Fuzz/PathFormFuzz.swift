@@ -20,10 +20,16 @@ private func run(_ bytes: [UInt8], _ write: Write) -> [UInt8] {
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-    // Codecs let no other byte pass.
-    let raw =
-        [UInt8(ascii: "/")]
-        + UnsafeBufferPointer(start: bytes, count: count).filter { $0 > 0x20 && $0 < 0x7f }
+    // Codecs let no other byte pass, and no "%" without two digits.
+    let visible = UnsafeBufferPointer(start: bytes, count: count).filter { $0 > 0x20 && $0 < 0x7f }
+    var raw = [UInt8(ascii: "/")]
+    for (at, byte) in visible.enumerated() {
+        let isBroken =
+            byte == UInt8(ascii: "%")
+            && (at + 2 >= visible.count || PathForm.hexadecimal(visible[at + 1]) == nil
+                || PathForm.hexadecimal(visible[at + 2]) == nil)
+        raw.append(isBroken ? UInt8(ascii: "_") : byte)
+    }
     let path = run(raw) { PathForm.write($0, $1, into: $2) }
     require(path.first == UInt8(ascii: "/"), "does not begin with a slash")
     let isEscapedDot = String(decoding: raw, as: UTF8.self).lowercased().contains("%2e")

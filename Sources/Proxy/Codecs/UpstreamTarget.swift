@@ -1,4 +1,5 @@
-// The request target as an endpoint gets it: as received, from a template, or with another prefix.
+// The request target as an endpoint gets it: the request's own, from a template, with another prefix, or with
+// a part exchanged.
 //
 // One function for the data plane and for `weir explain`, so that what is explained is what is sent.
 // Always origin-form (RFC 9112 §3.2.1), or `*`; never starts with anything else, whatever a rewrite

@@ -38,7 +38,7 @@ public final class RoutePlan: Sendable {
     /// Longest whole exchange; 0: none.
     public let totalTimeoutMs: UInt64
     public let action: RouteAction
-    /// The request target sent upstream; nil: as received.
+    /// How the request target changes on its way upstream; nil: not at all.
     public let rewrite: Rewrite?
 
     public let name: StaticBytes
