@@ -91,7 +91,8 @@ let package = Package(
         .testTarget(
             name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel", "Reactor"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
-        .testTarget(name: "ControlTests", dependencies: ["Control", "Configuration", "Reactor", "TLS"]),
+        .testTarget(
+            name: "ControlTests", dependencies: ["Control", "Configuration", "HTTPModel", "Reactor", "TLS"]),
         .testTarget(
             name: "ProxyTests",
             dependencies: [

@@ -97,6 +97,11 @@ extension AdminClient {
         let host = String(text[..<colon])
         if host.isEmpty { return .ip(IPAddress(v4: 0x7f00_0001), port: port) }
         if let ip = IPAddress(host) { return .ip(ip, port: port) }
+        if host.hasPrefix("["), host.hasSuffix("]"),
+            let zoned = SocketAddress(host: String(host.dropFirst().dropLast()), port: port)
+        {
+            return zoned
+        }
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var found: UnsafeMutablePointer<addrinfo>?

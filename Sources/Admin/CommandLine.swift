@@ -293,7 +293,9 @@ extension Command {
         if host.isEmpty {
             guard !needsHost else { throw wrong("the host is missing; expected \(form)") }
         } else if host.contains(":") {
-            guard host.hasPrefix("["), IPAddress(host) != nil else {
+            // "[fe80::1%eth0]" is looked up later, like a name.
+            let address = host.firstIndex(of: "%").map { host[..<$0] + "]" } ?? host
+            guard host.hasPrefix("["), host.hasSuffix("]"), IPAddress(address) != nil else {
                 throw wrong("an IPv6 address stands in brackets: '[::1]:8080'")
             }
         } else {

@@ -90,6 +90,11 @@ struct CrossCheck {
     /// What UDP cannot do: Unix sockets, PROXY headers, connections.
     private func datagrams(_ listener: Listener, _ node: Node, _ place: String, _ check: inout SchemaCheck) {
         for address in listener.addresses {
+            if case .ip(let host, _) = address.kind, host.contains("%") {
+                check.report(
+                    "\(place) cannot listen in a zone", address.text.origin,
+                    "a listener with protocol: udp needs an address without an interface")
+            }
             guard case .unix = address.kind else { continue }
             check.report(
                 "\(place) cannot listen on a Unix socket", address.text.origin,

@@ -156,7 +156,8 @@ private struct SchemaWriter {
             case .path: "^[/~]"
             case .prefix: "^/[^*?{]*$"
             case .method, .fieldName: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$"
-            case .listenAddress: "^(unix:[/@].+|[0-9.]*:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5})$"
+            case .listenAddress:
+                "^(unix:[/@].+|[0-9.]*:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+(%[^/ ]{1,15})?\\]:[0-9]{1,5})$"
             case .endpointAddress:
                 "^(unix:[/@].+|[A-Za-z0-9._-]+:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5})$"
             case .logPath: "^(stdout|stderr|/.*)$"

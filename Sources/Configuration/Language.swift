@@ -60,7 +60,7 @@ enum Language {
         keys: [
             Key(
                 "address", .oneOrMany(.text(.listenAddress)), required: true,
-                "Where to listen. `:8080` is every IPv4 and IPv6 address of the machine; `unix:/path` is a Unix socket, `unix:@name` one in the abstract namespace, which has no file.",
+                "Where to listen. `:8080` is every IPv4 and IPv6 address of the machine; `unix:/path` is a Unix socket, `unix:@name` one in the abstract namespace, which has no file; a link-local address names its interface, `[fe80::1%eth0]:8080`.",
                 example: "address: [\"127.0.0.1:8080\", \"[::1]:8080\"]")
         ] + socketAccess + [
             Key(

@@ -133,7 +133,7 @@ public struct Address: Sendable, Hashable {
     public enum Kind: Sendable, Hashable {
         /// ":8080": every IPv4 and IPv6 address of the machine. Listeners only.
         case any(port: UInt16)
-        /// A literal IPv4 or IPv6 address, without brackets.
+        /// A literal IPv4 or IPv6 address, without brackets; where it is listened on also "fe80::1%eth0".
         case ip(host: String, port: UInt16)
         /// A name to resolve, in lower case. Endpoints only.
         case name(host: String, port: UInt16)

@@ -135,7 +135,7 @@ enum Values {
 extension Address {
     /// What kind of address a place takes.
     enum Role: Sendable {
-        /// ":port", "ip:port", "unix:/path", "unix:@name"
+        /// ":port", "ip:port", "[ip%interface]:port", "unix:/path", "unix:@name"
         case listen
         /// "name:port", "ip:port", "unix:/path", "unix:@name"
         case endpoint
@@ -185,8 +185,16 @@ extension Address {
                 throw problem("\"\(value.clipped(60))\" has no port")
             }
             portText = rest.dropFirst()
-            guard Self.isIP(host, AF_INET6) else {
+            let parts = host.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
+            guard Self.isIP(parts.first ?? host, AF_INET6) else {
                 throw problem("\"\(String(host).clipped(60))\" is not an IPv6 address")
+            }
+            if parts.count == 2 {
+                // The name of an interface has at most 15 bytes (IFNAMSIZ).
+                guard role == .listen else { throw problem("a zone can only be listened in") }
+                guard (1...15).contains(parts[1].utf8.count),
+                    parts[1].utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7f && $0 != UInt8(ascii: "/") })
+                else { throw problem("\"\(String(parts[1]).clipped(20))\" is not the name of an interface") }
             }
         } else {
             let colons = value.utf8.count { $0 == UInt8(ascii: ":") }
@@ -215,6 +223,8 @@ extension Address {
             guard role == .listen else { throw problem("\"\(value.clipped(60))\" has no host") }
             guard host.isEmpty else { throw problem("\"*\" is not an address", suggestion: ":\(port)") }
             self.init(kind: .any(port: port), text: text)
+        } else if let zone = host.firstIndex(of: "%"), Self.isIP(host[..<zone], AF_INET6) {
+            self.init(kind: .ip(host: Self.canonical(host[..<zone]) + host[zone...], port: port), text: text)
         } else if Self.isIP(host, AF_INET) || Self.isIP(host, AF_INET6) {
             self.init(kind: .ip(host: Self.canonical(host), port: port), text: text)
         } else if role == .endpoint {

@@ -136,7 +136,7 @@ enum ListenerSockets {
         -> Result<ListeningSockets, Failure>
     {
         guard let address = wanted.address.socketAddress else {
-            return .failure(failure(SystemError(call: "address", code: EINVAL)))
+            return .failure(failure(SystemError(call: "interface", code: ENODEV)))
         }
         let id = objects.socketsID()
         if case .unix(let path) = address {
@@ -195,11 +195,11 @@ enum ListenerSockets {
 }
 
 extension Address {
-    /// Where to bind for this address; nil for names.
+    /// Where to bind for this address; nil for names, and for zones of interfaces that are not there.
     public var socketAddress: SocketAddress? {
         switch kind {
         case .any(let port): .ip(IPAddress(high: 0, low: 0), port: port)
-        case .ip(let host, let port): IPAddress(host).map { .ip($0, port: port) }
+        case .ip(let host, let port): SocketAddress(host: host, port: port)
         case .unix(let path): .unix(path: path)
         case .name: nil
         }

@@ -76,7 +76,7 @@ struct LongLivedObjects {
     /// The name an endpoint is known by to itself: as configured, or its address.
     private static func host(_ key: EndpointKey) -> String {
         switch key.address {
-        case .unix: return "localhost"
+        case .unix, .zoned: return "localhost"
         case .ip(let address, _):
             let name = key.name.prefix { $0 != "/" }
             return name.count < key.name.count ? String(name) : "\(address)"

@@ -203,11 +203,16 @@ public struct AddressBlock: Hashable, Sendable, BitwiseCopyable {
 /// Where a socket listens or connects: an IP address with a port, or a Unix socket path.
 public enum SocketAddress: Hashable, Sendable {
     case ip(IPAddress, port: UInt16)
+    /// An IPv6 address of one interface (RFC 4007), by the interface's index: to listen on.
+    case zoned(IPAddress, port: UInt16, zone: UInt32)
     /// A path of at most 107 bytes (sun_path), or "@name" for a name in the abstract namespace, which is no file.
     case unix(path: String)
 
     public var port: UInt16 {
-        if case .ip(_, let port) = self { port } else { 0 }
+        switch self {
+        case .ip(_, let port), .zoned(_, let port, _): port
+        case .unix: 0
+        }
     }
 
     /// Whether both cannot be listened on independently: one port, and the same address or all of them.
@@ -215,6 +220,9 @@ public enum SocketAddress: Hashable, Sendable {
         switch (self, other) {
         case (.ip(let one, let port), .ip(let two, let otherPort)):
             port == otherPort && (one == two || one.isWildcard || two.isWildcard)
+        case (.zoned(_, let port, _), .ip(let one, let otherPort)),
+            (.ip(let one, let otherPort), .zoned(_, let port, _)):
+            port == otherPort && one == .unspecified
         default: self == other
         }
     }
@@ -223,6 +231,7 @@ public enum SocketAddress: Hashable, Sendable {
     public var family: Int32 {
         switch self {
         case .ip(let address, _): address.isV4 ? AF_INET : AF_INET6
+        case .zoned: AF_INET6
         case .unix: AF_UNIX
         }
     }
@@ -240,16 +249,8 @@ public enum SocketAddress: Hashable, Sendable {
                     body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
                 }
             }
-        case .ip(let address, let port):
-            var raw = sockaddr_in6()
-            raw.sin6_family = sa_family_t(AF_INET6)
-            raw.sin6_port = port.bigEndian
-            raw.sin6_addr = address.in6
-            return withUnsafePointer(to: &raw) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
-                }
-            }
+        case .ip(let address, let port): return Self.withV6(address, port, zone: 0, body)
+        case .zoned(let address, let port, let zone): return Self.withV6(address, port, zone: zone, body)
         case .unix(let path):
             var raw = sockaddr_un()
             raw.sun_family = sa_family_t(AF_UNIX)
@@ -265,6 +266,34 @@ public enum SocketAddress: Hashable, Sendable {
                 $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(byteCount)) }
             }
         }
+    }
+
+    private static func withV6<R>(
+        _ address: IPAddress, _ port: UInt16, zone: UInt32, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R
+    ) -> R {
+        var raw = sockaddr_in6()
+        raw.sin6_family = sa_family_t(AF_INET6)
+        raw.sin6_port = port.bigEndian
+        raw.sin6_addr = address.in6
+        raw.sin6_scope_id = zone
+        return withUnsafePointer(to: &raw) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
+            }
+        }
+    }
+
+    /// From "192.0.2.1", "2001:db8::1" or "fe80::1%eth0"; nil also for an interface that is not there.
+    public init?(host: String, port: UInt16) {
+        let parts = host.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let first = parts.first, let address = IPAddress(first) else { return nil }
+        if parts.count == 1 {
+            self = .ip(address, port: port)
+            return
+        }
+        let zone = UInt32(parts[1]) ?? if_nametoindex(String(parts[1]))
+        guard zone > 0, !address.isV4 else { return nil }
+        self = .zoned(address, port: port, zone: zone)
     }
 
     /// Reads what accept(2), getpeername(2) or getsockname(2) filled in.
@@ -293,7 +322,14 @@ extension SocketAddress: CustomStringConvertible {
     public var description: String {
         switch self {
         case .ip(let address, let port): address.isV4 ? "\(address):\(port)" : "[\(address)]:\(port)"
+        case .zoned(let address, let port, let zone): "[\(address)%\(Self.name(of: zone))]:\(port)"
         case .unix(let path): "unix:\(path)"
+        }
+    }
+
+    private static func name(of zone: UInt32) -> String {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(IF_NAMESIZE)) { room in
+            if_indextoname(zone, room.baseAddress).map { String(cString: $0) } ?? "\(zone)"
         }
     }
 }

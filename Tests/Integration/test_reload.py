@@ -87,6 +87,34 @@ def test_somebody_elses_address_is_still_refused(weir, origin):
         assert wire.get(("127.0.0.1", port), "/").status == 200
 
 
+def link_local():
+    """A link-local address of this machine with its interface, or one of the loopback, for which the kernel needs none."""
+    with open("/proc/net/if_inet6") as table:
+        for line in table:
+            digits, _, _, scope, flags, interface = line.split()
+            if scope == "20" and not int(flags, 16) & 0x48:  # neither tentative nor a duplicate
+                return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits)), interface
+    return "::1", "lo"
+
+
+def test_a_zone(weir, origin):
+    address, interface = link_local()
+    port = free_port()
+    config = proxy_to(origin)
+    w = weir(at(config, f"[{address}%{interface}]:{port}"))
+    connection = socket.socket(socket.AF_INET6)
+    connection.settimeout(wire.PATIENCE)
+    connection.connect((address, port, 0, socket.if_nametoindex(interface)))
+    client = wire.Stream(connection)
+    client.send(head_bytes("GET / HTTP/1.1"))
+    assert client.response().status == 200
+    w.write(at(config, f"[fe80::1%nowhere]:{port}"))
+    w.signal(signal.SIGHUP)
+    w.wait_log(r"cannot listen on \[fe80::1%nowhere\]:\d+ \(interface: No such device\)")
+    w.reload(at(config, f":{port}"))
+    assert wire.get(("127.0.0.1", port), "/").status == 200
+
+
 @pytest.mark.parametrize("per_connection", [1, 20])
 def test_a_renamed_listener_loses_nothing(weir, origin, per_connection):
     port = free_port()

@@ -127,6 +127,25 @@ def test_retry_budget_bounds_amplification(weir, backend):
     assert any(line["reason"] == "retry-budget-spent" for line in w.access_log()) or tries < count * 1.2
 
 
+def test_a_changed_retry_budget_takes_effect(weir, backend):
+    """The budget of a service that lives on follows a reload, and goes on with what it has counted."""
+    b = backend(fixed(answer(b"no", "503 Service Unavailable")))
+    config = lambda ratio: proxy_to(b, workers=1, route={"retry": {"on": [503]}},
+                                    service={"retry-budget": {"ratio": ratio, "floor": "0/s"}})
+    w = weir(config("0%"))
+    listeners = w.config["listeners"]
+    for _ in range(20):
+        assert w.get("/").status == 503
+    assert len(b.requests) == 20, "nothing is retried without a budget"
+    w.reload({**config("100%"), "listeners": listeners})
+    for _ in range(10):
+        assert w.get("/").status == 503
+    assert len(b.requests) == 20 + 2 * 10, "each is retried once"
+    w.reload({**config("0%"), "listeners": listeners})
+    assert w.get("/").status == 503
+    assert len(b.requests) == 20 + 2 * 10 + 1
+
+
 def test_large_body_is_not_held_for_retry(weir, backend):
     """Beyond `hold` a body streams and cannot be sent again; below it is."""
     b = backend(lambda c: c.request())

@@ -226,6 +226,24 @@ import Testing
         }
     }
 
+    /// RFC 4007 §11: the zone is the interface's name, or its index.
+    @Test func zones() throws {
+        let loopback = if_nametoindex("lo")
+        let address = try #require(SocketAddress(host: "fe80::1%lo", port: 80))
+        #expect(address == .zoned(try #require(IPAddress("fe80::1")), port: 80, zone: loopback))
+        #expect(SocketAddress(host: "fe80::1%\(loopback)", port: 80) == address)
+        #expect(address.description == "[fe80::1%lo]:80" && address.port == 80 && address.family == AF_INET6)
+        let zone = address.withSockaddr { raw, _ in
+            raw.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { $0.pointee.sin6_scope_id }
+        }
+        #expect(zone == loopback)
+        #expect(
+            address.overlaps(.ip(.unspecified, port: 80)) && !address.overlaps(.ip(.unspecified, port: 81)))
+        #expect(SocketAddress(host: "fe80::1%no-such-if", port: 80) == nil)
+        #expect(SocketAddress(host: "10.0.0.1%lo", port: 80) == nil)
+        #expect(SocketAddress(host: "10.0.0.1", port: 80) == .ip(IPAddress(v4: 0x0a00_0001), port: 80))
+    }
+
     @Test func overlap() throws {
         let v4 = SocketAddress.ip(IPAddress(v4: 0x7f00_0001), port: 80)
         let v6 = SocketAddress.ip(try #require(IPAddress("::1")), port: 80)
