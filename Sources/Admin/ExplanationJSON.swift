@@ -111,7 +111,17 @@ extension ServiceExplanation {
             $0.member("name", name)
             $0.member("line", line)
             $0.member("balance", balance)
-            if let root { $0.member("root", root) }
+            if let root {
+                $0.member("root", root)
+                $0.member("tried", tried) { json, tried in
+                    json.object {
+                        $0.member("candidate", tried.candidate)
+                        $0.member("line", tried.line)
+                        $0.member("text", tried.text)
+                    }
+                }
+                $0.member("next", next) { $1.write(&$0) }
+            }
             $0.member("endpoints", endpoints) { json, endpoint in
                 json.object {
                     $0.member("address", endpoint.address)

@@ -81,6 +81,10 @@ extension Explanation {
             }
             out += row("endpoint", text + place(endpoint.line))
         }
+        for tried in service.tried {
+            out += row("try", "\(tried.candidate): \(tried.text)\(place(tried.line))")
+        }
+        for next in service.next { return out + text(next) }
         let note = service.isRewritten ? "  (rewritten)" + place(service.rewriteLine) : ""
         return out + row("target", service.target + note)
     }

@@ -158,6 +158,14 @@ struct ConfigurationBuilder {
         var result = ServedFiles(root: root)
         if let index = node["index"] { result.index = index.texts }
         result.fallback = node["fallback"]?.asText
+        if let entries = node["try"]?.elements {
+            result.candidates = entries.compactMap(\.asText)
+            if let service = entries.last?["service"]?.asText {
+                result.otherwise = .service(service)
+            } else if let status = entries.last?["status"]?.text.flatMap({ Int($0) }) {
+                result.otherwise = .status(status)
+            }
+        }
         node["hidden"]?.bool.map { result.hidden = $0 }
         node["symlinks"]?.store(&result.links, ServedFiles.Links.init(rawValue:))
         for text in node["precompressed"]?.texts ?? [] {

@@ -387,6 +387,7 @@ struct CrossCheck {
                 "\"\(entry.key.value)\" has no effect on service \"\(name.clipped(64))\"", entry.key.origin,
                 "expected it on a service with endpoints: this one serves files")
         }
+        candidates(node["files"], name, &check)
         if let cache = node["files"]?["cache"] {
             for (i, rule) in cache.elements.enumerated() where rule["path"]?.elements.isEmpty ?? false {
                 check.report(
@@ -396,8 +397,42 @@ struct CrossCheck {
         }
     }
 
+    /// `try`: places to look at first, and at most one who answers, behind them.
+    private func candidates(_ files: Node?, _ service: String, _ check: inout SchemaCheck) {
+        guard let files, let node = files["try"], case .list(let entries) = node.content else { return }
+        let place = "services.\(service.clipped(64)).files.try"
+        if let key = files.key("fallback") {
+            check.report(
+                "\"fallback\" besides \"try\" in services.\(service.clipped(64)).files", key,
+                "expected the page among the candidates of \"try\"",
+                suggestion: files["fallback"]?.text.map { "/\($0)" })
+        }
+        if !entries.contains(where: { $0.text != nil }) {
+            check.report(
+                "\(place) has no path", node.origin, "expected at least one, such as \"{path}\"")
+        }
+        for entry in entries.dropLast() where entry.text == nil {
+            check.report(
+                "only the last entry of \(place) can be a service or a status", entry.origin,
+                "expected a path such as \"{path}\" here")
+        }
+        guard let name = entries.last?["service"]?.asText else { return }
+        guard let other = configuration.services.first(where: { $0.name.value == name.value }) else {
+            dangling(name, "service", configuration.services.map(\.name.value), &check)
+            return
+        }
+        if other.files != nil {
+            check.report(
+                "service \"\(name.value.clipped(64))\" serves files", name.origin,
+                "expected a service with endpoints")
+        }
+    }
+
     private func services(_ check: inout SchemaCheck) {
         var used: Set<String> = []
+        for entry in root["services"]?.entries ?? [] {
+            entry.value["files"]?["try"]?.elements.last?["service"]?.text.map { _ = used.insert($0) }
+        }
         for listener in configuration.listeners {
             listener.service.map { _ = used.insert($0.value) }
             for name in listener.serverNames { used.insert(name.service.value) }

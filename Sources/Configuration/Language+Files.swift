@@ -17,6 +17,11 @@ extension Language {
                 "The file that answers, with status 200, for paths at which there is no file, as applications with routes of their own in the browser need it. Not for paths whose extension stands for something else than a page: a missing script is still a 404.",
                 example: "fallback: index.html"),
             Key(
+                "try", .list(.either([.text(.fileCandidate), .section(otherwise)])),
+                default: "[\"{path}\", \"{path}/\", { status: 404 }]",
+                "Where a file is looked for, in order: `{path}` stands for the path after the route's rewrite, `{path}/` for the index of the folder there, other variables as in header rules. The last entry may say who answers when there is no file: a service with endpoints, which then also gets every request that is neither GET nor HEAD, or a status. Instead of `fallback`.",
+                example: "try: [\"{path}\", \"{path}/\", { service: app }]"),
+            Key(
                 "hidden", .bool, default: "false",
                 "Serve files and folders whose names begin with a dot. `/.well-known/` is always served.",
                 example: "hidden: true"),
@@ -40,6 +45,17 @@ extension Language {
                 example: "types: { log: text/plain, \"*\": application/octet-stream }"),
         ],
         later: ["listing"])
+
+    static let otherwise = Section(
+        name: "try",
+        keys: [
+            Key(
+                "service", .text(.name),
+                "The service that answers, with the route's rewrite and header rules.",
+                example: "service: app"),
+            Key("status", .integer(400...599), "The status of the answer.", example: "status: 404"),
+        ],
+        exactlyOne: [["service", "status"]])
 
     static let fileCache = Section(
         name: "cache",

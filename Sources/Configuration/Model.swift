@@ -540,6 +540,16 @@ public struct ServedFiles: Sendable, Equatable {
     public var index = [Text("index.html")]
     /// Relative to the root: answers for paths at which there is no file.
     public var fallback: Text?
+    /// Where a file is looked for, in order; `fallback` comes behind.
+    public var candidates = [Text("{path}"), Text("{path}/")]
+    /// Who answers when there is none.
+    public var otherwise = Otherwise.status(404)
+
+    public enum Otherwise: Sendable, Equatable {
+        case service(Text)
+        /// 400…599.
+        case status(Int)
+    }
     /// Serve names that begin with a dot.
     public var hidden = false
     public var links = Links.inside

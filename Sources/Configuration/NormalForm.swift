@@ -181,6 +181,11 @@ private struct Form {
         put(at, "files \(files.root.value)")
         list("\(at) index", files.index.map(\.value))
         if let fallback = files.fallback { put("\(at) fallback", fallback.value) }
+        list("\(at) try", files.candidates.map(\.value))
+        switch files.otherwise {
+        case .service(let name): put("\(at) otherwise", "service \(name.value)")
+        case .status(let status): put("\(at) otherwise", "status \(status)")
+        }
         put("\(at) hidden", "\(files.hidden)")
         put("\(at) symlinks", files.links.rawValue)
         list("\(at) precompressed", files.precompressed.map(\.rawValue))

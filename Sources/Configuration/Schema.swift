@@ -42,6 +42,7 @@ enum TextRule: Sendable {
     case mediaType
     case serverNamePattern, fingerprint
     case fileMode, account, hostName
+    case fileCandidate
 
     /// How the syntax line of the manual writes it.
     var placeholder: String {
@@ -67,6 +68,7 @@ enum TextRule: Sendable {
         case .folder: "FOLDER"
         case .fileName, .filePath: "FILE"
         case .filePattern: "PATTERN"
+        case .fileCandidate: "TEMPLATE"
         case .fileExtension: "EXTENSION"
         case .mediaType: "TYPE"
         case .serverNamePattern: "HOST"
@@ -231,6 +233,7 @@ extension TextRule {
         case .folder: "the absolute path of a folder"
         case .fileName: "the name of a file such as index.html"
         case .filePath: "the path of a file below the root such as index.html"
+        case .fileCandidate: "a path such as \"{path}\", \"{path}/\" or /index.html"
         case .filePattern: "a pattern such as \"*.css\" or /assets/*"
         case .fileExtension: "an extension such as html, or \"*\""
         case .mediaType: "a content type such as text/html, text/*, application/*+json or */*"

@@ -135,6 +135,18 @@ extension TextRule {
                     "\(quoted) is not a path below the root",
                     suggestion: value.hasPrefix("/") && !bare.isEmpty ? String(bare) : nil)
             }
+        case .fileCandidate:
+            guard !value.contains("?") else {
+                // "/index.php?$args" runs a program elsewhere; here it would be handed out as a file.
+                throw problem(
+                    "\(quoted) has a query, and names of files have none", suggestion: "{ service: NAME }")
+            }
+            guard value.hasPrefix("/") || value.hasPrefix("{"), value.utf8.count < 1024,
+                !value.utf8.contains(where: { $0 < 0x20 })
+            else {
+                throw problem(
+                    "\(quoted) is not a path below the root", suggestion: Self.candidate(for: value))
+            }
         case .filePattern:
             guard (1...1024).contains(value.utf8.count), !value.utf8.contains(where: { $0 < 0x20 }),
                 value.hasPrefix("/") || !value.contains("/")
@@ -174,6 +186,18 @@ extension TextRule {
     private static func isHostName(_ text: String) -> Bool {
         (1...253).contains(text.utf8.count) && !text.hasPrefix(".")
             && text.utf8.allSatisfy { $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || "-._".utf8.contains($0) }
+    }
+
+    /// What nginx users write, in our words.
+    private static func candidate(for text: String) -> String? {
+        switch text {
+        case "$uri": "{path}"
+        case "$uri/": "{path}/"
+        case _ where text.hasPrefix("=") && text.count == 4: "{ status: \(text.dropFirst()) }"
+        case _ where text.hasPrefix("@"): "{ service: \(text.dropFirst()) }"
+        case "": nil
+        default: "/\(text)"
+        }
     }
 
     /// token of RFC 9110 §5.6.2

@@ -185,7 +185,7 @@ public struct Explainer: Sendable {
 
     private func service(_ name: Text, _ exchange: ExplainedExchange) -> ServiceExplanation {
         let service = configuration.services.first { $0.name.value == name.value } ?? Service(name: name)
-        return ServiceExplanation(
+        var result = ServiceExplanation(
             name: name.value, line: service.name.origin.line,
             balance: service.files == nil ? service.balance.rawValue : "files",
             endpoints: service.endpoints.map { endpoint in
@@ -202,6 +202,54 @@ public struct Explainer: Sendable {
             target: exchange.target(), isRewritten: exchange.route.rewrite != nil,
             rewriteLine: exchange.rewriteLine, settings: service.files == nil ? Settings.of(service) : [],
             root: service.files?.root.value)
+        if let files = service.files { look(files, exchange, &result) }
+        return result
+    }
+
+    /// Looks for the file as the data plane does.
+    private func look(_ files: ServedFiles, _ exchange: ExplainedExchange, _ result: inout ServiceExplanation)
+    {
+        let plan = FilesPlan(files)
+        func answer() -> String {
+            switch files.otherwise {
+            case .service(let name):
+                result.next = [service(name, exchange)]
+                return "service \(name.value)"
+            case .status(let status): return "\(status) \(Reason.fileNotFound.name)"
+            }
+        }
+        func tell(_ candidate: Text, _ text: String) {
+            result.tried.append(
+                TriedExplanation(candidate: candidate.value, line: candidate.origin.line, text: text))
+        }
+        let method = exchange.view.head.pointee.method
+        guard method == .get || method == .head else {
+            if case .service = files.otherwise {
+                tell(Text("any"), "files answer GET and HEAD only: \(answer())")
+            } else if method != .options {
+                tell(Text("any"), "files answer GET, HEAD and OPTIONS only: 405 file-method-not-allowed")
+            }
+            return
+        }
+        let tree = plan.openRoot()
+        guard tree.fd >= 0 else {
+            tell(files.root, "\(FileError(code: -tree.fd))")
+            return
+        }
+        defer { tree.close() }
+        let texts = files.candidates + (files.fallback.map { [$0] } ?? [])
+        for (candidate, text) in zip(plan.candidates, texts) {
+            switch exchange.look(at: candidate, plan, tree) {
+            case .missing:
+                tell(text, "no file")
+                continue
+            case .found(let path): tell(text, "\(files.root.value)/\(path)")
+            case .folder: tell(text, "a folder: 301 to it with a slash")
+            case .failed(let error): tell(text, "not served: \(error)")
+            }
+            return
+        }
+        tell(Text("none"), answer())
     }
 
     // MARK: refusals
@@ -319,6 +367,40 @@ private struct ExplainedExchange {
     }
 
     func render(_ template: Template) -> String { written { render(template, &$0) } }
+
+    enum Look {
+        case found(String)
+        case folder, missing
+        case failed(FileError)
+    }
+
+    /// What one candidate of a folder comes to for this request.
+    func look(at candidate: FileCandidate, _ plan: FilesPlan, _ tree: FileTree) -> Look {
+        var path = Array(target().utf8.prefix { $0 != UInt8(ascii: "?") })
+        if path.isEmpty { path = [UInt8(ascii: "/")] }
+        let isTemplate = if case .target? = compiled.rewrite { true } else { false }
+        let received = view.head.pointee.path.bytes(in: view.bytes)
+        return path.withUnsafeBufferPointer { path in
+            withUnsafeTemporaryAllocation(
+                of: UInt8.self, capacity: FileSearch.nameBytes + FileSearch.textBytes
+            ) { room in
+                guard let name = room.baseAddress else { return .missing }
+                let search = FileSearch(
+                    plan, tree, path: path,
+                    redirects: received.last != UInt8(ascii: "/") && !received.isEmpty && !isTemplate,
+                    name: name, text: name + FileSearch.nameBytes)
+                switch search.look(at: candidate, render: { render($0, &$1) }) {
+                case .found(let file, let count):
+                    file.close()
+                    return .found(
+                        String(decoding: UnsafeBufferPointer(start: name, count: count), as: UTF8.self))
+                case .folder: return .folder
+                case .failed(let error): return .failed(FileError(code: error))
+                case .missing: return .missing
+                }
+            }
+        }
+    }
 
     func changes(_ rules: FieldRules?, _ written: Route.Changes) -> [FieldChange] {
         guard let rules else { return [] }

@@ -132,6 +132,17 @@ public struct ServiceExplanation: Sendable, Equatable {
     public var settings: [SettingExplanation]
     /// The folder that answers instead of endpoints.
     public var root: String?
+    /// What looking for the file came to, in order; ends where something was found.
+    public var tried: [TriedExplanation] = []
+    /// The service that answers in place of the folder; one at most.
+    public var next: [ServiceExplanation] = []
+}
+
+public struct TriedExplanation: Sendable, Equatable {
+    /// As in the file.
+    public var candidate: String
+    public var line: Int
+    public var text: String
 }
 
 public struct EndpointExplanation: Sendable, Equatable {

@@ -8,7 +8,7 @@ import Reactor
 
 extension FilesPlan {
     /// Compiles the `files:` section of a service.
-    convenience init(_ files: ServedFiles) {
+    public convenience init(_ files: ServedFiles) {
         let cache = files.cache.map { rule in
             let patterns = rule.paths.map { FilePattern($0.value) }
             return switch rule.action {
@@ -28,7 +28,21 @@ extension FilesPlan {
                 index: files.index.map(\.value), fallback: files.fallback?.value,
                 allowsHidden: files.hidden,
                 precompressed: files.precompressed.map { ContentCoding($0) }, cache: cache,
-                types: ContentTypes(overrides: files.types.map { ($0.fileExtension.value, $0.type.value) })))
+                types: ContentTypes(overrides: files.types.map { ($0.fileExtension.value, $0.type.value) })),
+            candidates: Self.candidates(files), otherwise: Self.otherwise(files))
+    }
+
+    private static func candidates(_ files: ServedFiles) -> [FileCandidate] {
+        // What cannot be parsed was reported when the routes were compiled.
+        files.candidates.compactMap { try? FileCandidate.parse($0.value) }
+            + (files.fallback == nil ? [] : [.page])
+    }
+
+    private static func otherwise(_ files: ServedFiles) -> Otherwise {
+        switch files.otherwise {
+        case .service: .service
+        case .status(let status): .status(UInt16(status))
+        }
     }
 }
 

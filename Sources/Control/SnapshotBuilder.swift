@@ -46,6 +46,9 @@ public struct CompiledRoutes: Sendable {
         for route in configuration.routes {
             compiled.routes.append(RouteCompiler(route: route, file: file).compile(&errors))
         }
+        for text in configuration.services.flatMap({ $0.files?.candidates ?? [] }) {
+            _ = checked(text, file, &errors, FileCandidate.parse)
+        }
         let router = Router(compiled.routes.map(\.rule))
         if errors.isEmpty {
             for lost in router.unreachable {
@@ -214,19 +217,26 @@ private struct RouteCompiler {
     /// Whether clients go where the field says.
     private static func isURL(_ name: Text) -> Bool { name.value.lowercased() == "location" }
 
-    /// Parses a text, turning what is wrong with it into an error at its place.
     private func checked<Result>(
         _ text: Text, _ errors: inout [ConfigurationError], _ parse: (String) throws(PatternError) -> Result
     ) -> Result? {
-        do throws(PatternError) {
-            return try parse(text.value)
-        } catch {
-            var origin = text.origin
-            origin.column += error.position
-            origin.length = max(1, origin.length - error.position)
-            errors.append(ConfigurationError(error.message, at: origin, file: file))
-            return nil
-        }
+        Control.checked(text, file, &errors, parse)
+    }
+}
+
+/// Parses a text, turning what is wrong with it into an error at its place.
+private func checked<Result>(
+    _ text: Text, _ file: String, _ errors: inout [ConfigurationError],
+    _ parse: (String) throws(PatternError) -> Result
+) -> Result? {
+    do throws(PatternError) {
+        return try parse(text.value)
+    } catch {
+        var origin = text.origin
+        origin.column += error.position
+        origin.length = max(1, origin.length - error.position)
+        errors.append(ConfigurationError(error.message, at: origin, file: file))
+        return nil
     }
 }
 
@@ -336,8 +346,11 @@ struct SnapshotBuilder {
         case .service(let name):
             serviceName = name
             let serviceID = objects.serviceID(name)
-            let isFiles = configuration.services.contains { $0.name.value == name && $0.files != nil }
-            action = isFiles ? .files(serviceID: serviceID) : .forward(serviceID: serviceID)
+            if let files = configuration.services.first(where: { $0.name.value == name })?.files {
+                action = .files(serviceID: serviceID, otherwise: next(route, files, &objects))
+            } else {
+                action = .forward(serviceID: serviceID)
+            }
         case .redirect(let template, let status):
             action = .redirect(to: template, status: status)
         case .close:
@@ -372,6 +385,15 @@ struct SnapshotBuilder {
             compression: compression, bridgesWeb: route.grpcWeb,
             decompression: route.decompression.map { DecoderLimits($0) },
             metrics: metrics.route(route.name.value, service: serviceName))
+    }
+
+    /// The service that answers where `files` has none.
+    private func next(_ route: Route, _ files: ServedFiles, _ objects: inout LongLivedObjects) -> NextService?
+    {
+        guard case .service(let name) = files.otherwise else { return nil }
+        return NextService(
+            serviceID: objects.serviceID(name.value),
+            metrics: metrics.route(route.name.value, service: name.value))
     }
 
     private func plan(_ listener: Listener, _ objects: inout LongLivedObjects) -> ListenerPlan {

@@ -265,9 +265,15 @@ public struct Failure: Error, Sendable, BitwiseCopyable {
     /// For malformed input, the codec's closed number for what was wrong (HTTP1.Violation, GRPC.GRPCWebError);
     /// 0 when none.
     public var detail: UInt8
+    /// Of the response: the reason's, unless the configuration names another (`try` of files).
+    public var status: UInt16
 
     @inlinable
-    public init(_ reason: Reason, phase: Phase, errno: Int32 = 0, position: Int32 = -1, detail: UInt8 = 0) {
+    public init(
+        _ reason: Reason, phase: Phase, errno: Int32 = 0, position: Int32 = -1, detail: UInt8 = 0,
+        status: UInt16 = 0
+    ) {
+        self.status = status == 0 ? reason.status : status
         self.reason = reason
         self.phase = phase
         self.errno = errno

@@ -136,6 +136,30 @@ def test_explain_a_service(tmp_path):
     assert lost["api"] == "host does not match" and set(lost) == {"api", "old", "gone"}
 
 
+def test_explain_where_a_file_is_looked_for(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a.css").write_text("a")
+    path = config_file(tmp_path, {
+        "listeners": {"web": {"address": ":8080"}},
+        "routes": [{"name": "site", "service": "site"}],
+        "services": {"app": {"endpoints": ["127.0.0.1:3000"]},
+                     "site": {"files": {"root": str(root), "try": ["{path}", "{path}/", {"service": "app"}]}}}})
+
+    def service(*arguments):
+        result = run("explain", "-c", path, "--format", "json", *arguments)
+        return json.loads(result.stdout)["listeners"][0]["route"]["service"]
+    found = service("/a.css?x")
+    assert [(t["candidate"], t["text"]) for t in found["tried"]] == [("{path}", f"{root}/a.css")]
+    assert found["next"] == []
+    passed = service("/b.css?x")
+    assert [t["candidate"] for t in passed["tried"]] == ["{path}", "{path}/", "none"]
+    assert passed["next"][0]["name"] == "app" and passed["next"][0]["target"] == "/b.css?x"
+    assert service("POST", "/a.css")["next"][0]["name"] == "app"
+    text = run("explain", "-c", path, "GET", "/b.css").stdout
+    assert "try       none: service app" in text and "endpoint  127.0.0.1:3000" in text
+
+
 def test_explain_a_redirect_and_a_response(tmp_path):
     told = explain(tmp_path, "http://x.example/old/a")
     assert told["route"]["redirect"]["location"] == "https://x.example/old/a"

@@ -17,7 +17,10 @@ import time
 
 import pytest
 
+import h2wire
 import wire
+import wswire
+from backends import answer, serve
 from harness import assert_made_by_weir, merge
 from ports import free_port
 from wire import eventually
@@ -134,9 +137,11 @@ def test_which_file(served, target, status, body):
 
 
 def test_a_folder_without_its_slash(served):
-    for target, location in [("/docs", "/docs/"), ("/docs?a=b", "/docs/?a=b"), ("/docs/empty", "/docs/empty/")]:
+    for target, location in [("/docs", "/docs/"), ("/docs?a=b", "/docs/?a=b")]:
         answer = served.get(target)
         assert answer.status == 301 and answer.get("Location") == location
+    # Nobody is sent to a folder that has no index.
+    assert_made_by_weir(served.get("/docs/empty"), "file-not-found")
 
 
 @pytest.mark.parametrize("method, status", [
@@ -282,6 +287,94 @@ def test_fallback(weir, root):
         assert weir.get(target).status == 404
     assert weir.get("/style.css").body == STYLE
     assert weir.get("/outside").status == 403
+
+
+# try: another service, or a status, where there is no file
+
+def echo(request):
+    """What an application sees of a request."""
+    return answer(f"{request.method} {request.target} ".encode() + request.body)
+
+
+def test_try_falls_through_to_a_service(weir, backend, root):
+    """Files first, then the application, which gets the request as it came."""
+    w = weir(site(root, {"try": ["{path}", "{path}/", {"service": "app"}]},
+                  services={"app": {"endpoints": [backend(serve(echo)).endpoint]}}))
+    assert w.get("/style.css").body == STYLE
+    assert w.get("/").body == PAGE and w.get("/docs/").body == b"docs"
+    assert (w.get("/docs").status, w.get("/docs").get("Location")) == (301, "/docs/")
+    # No file; a folder without an index, with and without its slash; what no file can be called.
+    for target in ["/2024/01/hello?page=2", "/docs/empty/", "/docs/empty", "/assets", "/app.js", "/.git/config",
+                   "/pipe", "/a%2Fb", "/style.css/x", "//x", "/" + "x" * 300]:
+        got = w.get(target)
+        assert (got.status, got.body.decode()) == (200, f"GET {target} "), target
+    # What there is and may not be handed out is no reason to ask somebody else.
+    assert_made_by_weir(w.get("/outside"), "file-forbidden")
+    # Files answer GET and HEAD only: all else is for the application, whether there is a file or not.
+    for target in ["/index.php", "/style.css", "/"]:
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"]:
+            body = b"a=1&b=2" if method in ("POST", "PUT") else b""
+            got = w.get(target, method=method, body=body)
+            assert (got.status, got.body) == (200, f"{method} {target} ".encode() + body), method
+    big = b"x" * 300_000
+    got = w.get("/upload", method="POST", body=big)
+    assert got.body == b"POST /upload " + big
+    records = w.wait_records(30)
+    assert {(r["service"], bool(r.get("endpoint"))) for r in records} == {("site", False), ("app", True)}
+    assert w.metric("weir_requests_total", route="all", service="app") == sum(
+        r["service"] == "app" for r in records)
+
+
+def test_try_over_http2(weir, backend, root):
+    w = weir(site(root, {"try": ["{path}", {"service": "app"}]},
+                  services={"app": {"endpoints": [backend(serve(echo)).endpoint]}}))
+    with h2wire.connect(w.address) as session:
+        assert bytes(session.fetch("/style.css").body) == STYLE
+        assert bytes(session.fetch("/x", method="POST", body=b"hello").body) == b"POST /x hello"
+
+
+def test_try_upgrades(weir, backend, root):
+    w = weir(site(root, {"try": ["{path}", {"service": "app"}]},
+                  services={"app": {"endpoints": [backend(wswire.echo).endpoint]}}))
+    stream = w.connect()
+    wswire.opened(stream, target="/socket")
+    stream.send(wswire.frame(1, b"hello"))
+    assert stream.exactly(7) == b"\x81\x05hello"
+
+
+def test_try_statuses_and_templates(weir, root):
+    (root / "sites" / "a.example").mkdir(parents=True, exist_ok=True)
+    (root / "sites" / "a.example" / "x.html").write_bytes(b"a's x")
+    w = weir(site(root, {"try": ["/sites/{request.host}{path}.html", "{path}", {"status": 410}]}))
+    assert w.get("/x", host="a.example").body == b"a's x"
+    assert w.get("/style.css", host="a.example").body == STYLE
+    gone = w.get("/y", host="a.example")
+    assert gone.status == 410
+    assert_made_by_weir(gone, "file-not-found")
+    # A client's word in a candidate is part of a path, and cannot lead out of the root.
+    assert w.get("/y", host="..").status in (400, 410)
+    # A folder has not been asked for.
+    assert w.get("/docs").status == 410
+    assert_made_by_weir(w.get("/x", method="POST"), "file-method-not-allowed")
+
+
+def test_try_after_a_rewrite(weir, backend, root):
+    """The path that is looked for is the rewritten one, and so is what the application gets."""
+    w = weir(site(root, {"try": ["{path}", "{path}/", {"service": "app"}]},
+                  route={"match": {"path": ["/shop", "/shop/*"]},
+                         "rewrite": {"prefix": {"from": "/shop", "to": "/"}}},
+                  services={"app": {"endpoints": [backend(serve(echo)).endpoint]}}))
+    assert w.get("/shop/style.css").body == STYLE
+    assert (w.get("/shop").status, w.get("/shop").get("Location")) == (301, "/shop/")
+    assert w.get("/shop/docs").get("Location") == "/shop/docs/"
+    assert w.get("/shop/cart?x=1").body == b"GET /cart?x=1 "
+
+
+def test_try_decodes_for_the_service(weir, backend, root):
+    w = weir(site(root, {"try": ["{path}", {"service": "app"}]}, route={"decompress-requests": {"max-size": "1MiB"}},
+                  services={"app": {"endpoints": [backend(serve(echo)).endpoint]}}))
+    got = w.get("/x", [("Content-Encoding", "gzip")], method="POST", body=gzip.compress(b"plain"))
+    assert got.body == b"POST /x plain"
 
 
 def test_precompressed(weir, root):

@@ -58,7 +58,7 @@ extension Worker {
             answerGRPC(exchange, failure, kind)
             return
         }
-        let status = reason.status
+        let status = failure.status
         var writer = ByteWriter(output, capacity: outputBytes)
         beginAnswer(exchange, status, &writer)
         writeFailureFields(exchange, reason, &writer)

@@ -21,50 +21,58 @@ private struct FoundFile {
     var coding: ContentCoding?
 }
 
-/// What looking for a file came to.
-private enum FileSearch {
-    case found(FoundFile)
-    /// A folder, asked for without its slash.
-    case folder
-    /// errno; 0 when the path itself was refused.
-    case failed(Int32)
-}
-
 extension Worker {
     // Where parts of the worker's input memory are used while a request is looked up: nothing received
     // lies there any more.
     private static let targetBytesMax = 32 << 10
-    private static let pathOffset = 48 << 10
+    private static let textOffset = 32 << 10
+    private static let nameOffset = 48 << 10
 
-    /// Answers a request from the folder of its service.
-    func answerFile(_ exchange: ExchangePointer) {
+    /// Answers a request from the folder of its service. False: another service answers in its place.
+    func answerFile(_ exchange: ExchangePointer) -> Bool {
         guard let service = exchange.service, let plan = service.files, let view = view(exchange)
-        else { return }
-        switch exchange.pointee.request.method {
-        case .get, .head:
+        else { return true }
+        switch (exchange.pointee.request.method, plan.otherwise) {
+        case (.get, _), (.head, _):
             break
-        case .options:
+        case (_, .service):
+            return false
+        case (.options, _):
             answerOptions(exchange)
-            return
+            return true
         default:
             fail(exchange, Failure(.fileMethodNotAllowed, phase: .lookup))
-            return
+            return true
         }
-        switch search(exchange, service.id, plan, view) {
-        case .found(let found):
-            serveFile(exchange, plan.rules, view, found)
+        let tree = fileRoots[service.id].open(plan, nowMs: nowMs)
+        guard tree.fd >= 0 else {
+            failFile(exchange, errno: -tree.fd)
+            return true
+        }
+        let received = view.head.pointee.path.bytes(in: view.bytes)
+        let search = FileSearch(
+            plan, tree, path: filePath(exchange, view),
+            redirects: received.last != UInt8(ascii: "/") && !received.isEmpty && redirects(exchange),
+            name: input + Self.nameOffset, text: input + Self.textOffset)
+        switch search.run(render: { template, writer in render(template, exchange, view, &writer) }) {
+        case .found(let file, let count):
+            serveFile(exchange, plan.rules, view, variant(tree, plan, view, file, search.name, count))
         case .folder:
             redirectToFolder(exchange, view)
         case .failed(let error):
             failFile(exchange, errno: error)
+        case .missing:
+            guard case .status(let status) = plan.otherwise else { return false }
+            fail(exchange, Failure(.fileNotFound, phase: .lookup, status: status))
         }
+        return true
     }
 
     /// Ends an exchange whose file cannot be had: the one place these reasons are made.
     private func failFile(_ exchange: ExchangePointer, errno error: Int32) {
         let reason: Reason
         switch error {
-        case 0, ENOENT, ENOTDIR, ENAMETOOLONG, ENXIO:
+        case 0, ENOENT, ENOTDIR:
             reason = .fileNotFound
         case EACCES, EPERM, EXDEV, ELOOP:
             reason = .fileForbidden
@@ -78,84 +86,6 @@ extension Worker {
     }
 
     // MARK: finding
-
-    private func search(
-        _ exchange: ExchangePointer, _ serviceID: Int, _ plan: FilesPlan, _ view: RequestView
-    ) -> FileSearch {
-        let path = filePath(exchange, view)
-        let name = input + Self.pathOffset
-        let verdict = FilePath.resolve(
-            path, allowsHidden: plan.rules.allowsHidden, into: name, capacity: FilePath.bytesMax)
-        let tree = fileRoots[serviceID].open(plan, nowMs: nowMs)
-        guard tree.fd >= 0 else { return .failed(-tree.fd) }
-        switch verdict {
-        case .refused:
-            return .failed(0)
-        case .file(let count):
-            switch tree.open(name, links: plan.links) {
-            case .failure(let error):
-                return missing(tree, plan, view, name, count, error.code)
-            case .success(let file):
-                switch file.kind {
-                case .file:
-                    return .found(variant(tree, plan, view, file, name, count))
-                case .other:
-                    file.close()
-                    return .failed(ENOENT)
-                case .folder:
-                    file.close()
-                    if redirects(exchange) { return .folder }
-                    name[count] = UInt8(ascii: "/")
-                    return searchFolder(tree, plan, view, name, count + 1)
-                }
-            }
-        case .folder(let count):
-            // A rewrite can have turned "/docs" into a folder's path.
-            let received = view.head.pointee.path.bytes(in: view.bytes)
-            if let last = received.last, last != UInt8(ascii: "/"), redirects(exchange) { return .folder }
-            return searchFolder(tree, plan, view, name, count)
-        }
-    }
-
-    /// The index of a folder whose path, with its slash, is in `name`.
-    private func searchFolder(
-        _ tree: FileTree, _ plan: FilesPlan, _ view: RequestView, _ name: UnsafeMutablePointer<UInt8>,
-        _ count: Int
-    ) -> FileSearch {
-        for index in plan.rules.index {
-            let full = count + index.count
-            (name + count).update(from: index, count: index.count)
-            name[full] = 0
-            switch tree.open(name, links: plan.links) {
-            case .success(let file):
-                if file.kind == .file { return .found(variant(tree, plan, view, file, name, full)) }
-                file.close()
-            case .failure(let error):
-                if error.code != ENOENT && error.code != ENOTDIR { return .failed(error.code) }
-            }
-        }
-        return missing(tree, plan, view, name, count, ENOENT)
-    }
-
-    /// There is no file at a path: the fallback, where there is one for such paths.
-    private func missing(
-        _ tree: FileTree, _ plan: FilesPlan, _ view: RequestView, _ name: UnsafeMutablePointer<UInt8>,
-        _ count: Int, _ error: Int32
-    ) -> FileSearch {
-        guard error == ENOENT || error == ENOTDIR, let fallback = plan.rules.fallback,
-            plan.rules.fallsBack(for: UnsafeBufferPointer(start: name, count: count))
-        else { return .failed(error) }
-        name.update(from: fallback, count: fallback.count)
-        name[fallback.count] = 0
-        switch tree.open(name, links: plan.links) {
-        case .failure(let error):
-            return .failed(error.code)
-        case .success(let file):
-            if file.kind == .file { return .found(variant(tree, plan, view, file, name, fallback.count)) }
-            file.close()
-            return .failed(ENOENT)
-        }
-    }
 
     /// The precompressed sibling the client wants most, or the file itself.
     private func variant(

@@ -13,19 +13,35 @@ public final class FilesPlan: Sendable {
     public let rules: FileRules
     /// Where symbolic links may lead.
     public let links: FileTree.Links
+    /// Where a file is looked for, in order.
+    public let candidates: [FileCandidate]
+    /// Who answers when there is none.
+    public let otherwise: Otherwise
+
+    public enum Otherwise: Sendable {
+        case status(UInt16)
+        /// That of the route's `RouteAction.files`.
+        case service
+    }
+
     /// The root as configured.
     public let root: String
     /// The same for system calls, NUL-terminated.
     private let path: StaticBytes
 
-    public init(root: String, links: FileTree.Links, rules: FileRules) {
+    public init(
+        root: String, links: FileTree.Links, rules: FileRules,
+        candidates: [FileCandidate], otherwise: Otherwise
+    ) {
+        self.candidates = candidates
+        self.otherwise = otherwise
         self.root = root
         self.links = links
         self.rules = rules
         path = StaticBytes(Array(root.utf8) + [0])
     }
 
-    func openRoot() -> FileTree {
+    public func openRoot() -> FileTree {
         path.base.withMemoryRebound(to: CChar.self, capacity: path.count) { FileTree(folder: $0) }
     }
 }

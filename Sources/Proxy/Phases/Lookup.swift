@@ -1,4 +1,5 @@
-// lookup: answers that need no endpoint: files, redirects and fixed responses.
+// lookup: answers that need no endpoint: files, redirects and fixed responses. Where there is no file,
+// another service may have the answer.
 
 import HTTPModel
 import Resilience
@@ -13,10 +14,12 @@ extension Worker {
     private func lookup(_ exchange: ExchangePointer, _ route: RoutePlan) -> PhaseResult {
         switch route.action {
         case .forward:
-            if exchange.pointee.request.wantsUpgrade && !prepareUpgrade(exchange) { return .finish }
-            return .next
-        case .files:
-            answerFile(exchange)
+            return prepareForward(exchange)
+        case .files(_, let otherwise):
+            if !answerFile(exchange), let otherwise {
+                pass(exchange, to: otherwise)
+                return prepareForward(exchange)
+            }
         case .redirect(let template, let status):
             answer(exchange, status: status, location: template, contentType: nil, body: nil, coded: nil)
         case .respond(let status, let contentType, let body, let coded):
@@ -26,6 +29,20 @@ extension Worker {
             end(exchange, Failure(.closedByRoute, phase: .lookup))
         }
         return .finish
+    }
+
+    private func prepareForward(_ exchange: ExchangePointer) -> PhaseResult {
+        if exchange.pointee.request.wantsUpgrade && !prepareUpgrade(exchange) { return .finish }
+        return .next
+    }
+
+    /// The request goes to another service than the route names first, as if it were that one's from the start.
+    private func pass(_ exchange: ExchangePointer, to next: NextService) {
+        exchange.pointee.counters = next.counters[index]
+        exchange.pointee.serviceID = next.serviceID
+        exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef {
+            exchange.pointee.lentService = $0.lentServices[next.serviceID]
+        }
     }
 }
 

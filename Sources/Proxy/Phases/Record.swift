@@ -17,7 +17,7 @@ extension Worker {
         dropUpstream(exchange)
         clearTimer(exchange)
         exchange.pointee.isHolding = false
-        if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.reason.status == 0 {
+        if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.status == 0 {
             if !endBridged(exchange, failure) { end(exchange, failure) }
             return
         }

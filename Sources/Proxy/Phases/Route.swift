@@ -55,9 +55,9 @@ extension Worker {
         exchange.pointee.hasResponseRules = route.responseRules != nil
         exchange.pointee.compresses = route.compresses
         exchange.pointee.bridgesWeb = route.bridgesWeb
-        if case .forward = route.action { exchange.pointee.decompresses = route.decompresses }
+        exchange.pointee.decompresses = route.decompresses
         switch route.action {
-        case .forward(let serviceID), .files(let serviceID):
+        case .forward(let serviceID), .files(let serviceID, _):
             exchange.pointee.lentService = snapshot.lentServices[serviceID]
             exchange.pointee.serviceID = serviceID
         case .redirect, .respond, .close: break

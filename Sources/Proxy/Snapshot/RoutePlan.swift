@@ -9,13 +9,26 @@ import Telemetry
 /// What a route does with a request it matched.
 public enum RouteAction: Sendable {
     case forward(serviceID: Int)
-    /// Answered from the folder of a service.
-    case files(serviceID: Int)
+    /// Answered from the folder of a service, or by another where it has no file.
+    case files(serviceID: Int, otherwise: NextService?)
     case redirect(to: Template, status: UInt16)
     /// `coded` where the route compresses.
     case respond(status: UInt16, contentType: StaticBytes, body: StaticBytes, coded: CodedBodies?)
     /// The connection, or the stream, ends without an answer.
     case close
+}
+
+/// The service that answers where files do not (`try`).
+public struct NextService: Sendable {
+    let serviceID: Int
+    let metrics: RouteMetrics
+    let counters: CellTable<RouteCell>
+
+    public init(serviceID: Int, metrics: RouteMetrics) {
+        self.serviceID = serviceID
+        self.metrics = metrics
+        counters = metrics.cells
+    }
 }
 
 /// A route with its policies, compiled.
@@ -30,6 +43,7 @@ public final class RoutePlan: Sendable {
     /// Longest pause within a response body.
     public let idleTimeoutMs: UInt64
     let compresses: Bool
+    /// Bodies that may go to an endpoint are decoded.
     let decompresses: Bool
     /// gRPC-Web requests are forwarded as gRPC.
     public let bridgesWeb: Bool
@@ -66,7 +80,10 @@ public final class RoutePlan: Sendable {
     ) {
         counters = metrics.cells
         compresses = compression != nil
-        decompresses = decompression != nil
+        switch action {
+        case .forward, .files(_, otherwise: .some): decompresses = decompression != nil
+        default: decompresses = false
+        }
         self.name = StaticBytes(name)
         self.action = action
         self.rewrite = rewrite
