@@ -378,7 +378,6 @@ private struct ExplainedExchange {
     func look(at candidate: FileCandidate, _ plan: FilesPlan, _ tree: FileTree) -> Look {
         var path = Array(target().utf8.prefix { $0 != UInt8(ascii: "?") })
         if path.isEmpty { path = [UInt8(ascii: "/")] }
-        let isTemplate = if case .target? = compiled.rewrite { true } else { false }
         let received = view.head.pointee.path.bytes(in: view.bytes)
         return path.withUnsafeBufferPointer { path in
             withUnsafeTemporaryAllocation(
@@ -387,7 +386,8 @@ private struct ExplainedExchange {
                 guard let name = room.baseAddress else { return .missing }
                 let search = FileSearch(
                     plan, tree, path: path,
-                    redirects: received.last != UInt8(ascii: "/") && !received.isEmpty && !isTemplate,
+                    redirects: received.last != UInt8(ascii: "/") && !received.isEmpty
+                        && (compiled.rewrite?.keepsFolders ?? true),
                     name: name, text: name + FileSearch.nameBytes)
                 switch search.look(at: candidate, render: { render($0, &$1) }) {
                 case .found(let file, let count):

@@ -52,7 +52,8 @@ extension Worker {
         let received = view.head.pointee.path.bytes(in: view.bytes)
         let search = FileSearch(
             plan, tree, path: filePath(exchange, view),
-            redirects: received.last != UInt8(ascii: "/") && !received.isEmpty && redirects(exchange),
+            redirects: received.last != UInt8(ascii: "/") && !received.isEmpty
+                && (exchange.route?.rewrite?.keepsFolders ?? true),
             name: input + Self.nameOffset, text: input + Self.textOffset)
         switch search.run(render: { template, writer in render(template, exchange, view, &writer) }) {
         case .found(let file, let count):
@@ -137,15 +138,6 @@ extension Worker {
     }
 
     // MARK: answers without a file
-
-    /// Whether a folder asked for without its slash is answered with a redirect. Not where a template
-    /// makes the path: the client's path says nothing about folders then.
-    private func redirects(_ exchange: ExchangePointer) -> Bool {
-        switch exchange.route?.rewrite {
-        case .target?, .part?: return false
-        case .prefix?, nil: return true
-        }
-    }
 
     /// Relative references within a page need the slash. The path is the client's own, before rewriting.
     private func redirectToFolder(_ exchange: ExchangePointer, _ view: RequestView) {

@@ -32,7 +32,7 @@ public enum FileCandidate: Sendable {
                 let end = range(of: pathMark, in: text, from: start)
                 let literal = String(text[start..<(end?.lowerBound ?? text.endIndex)])
                 do throws(PatternError) {
-                    templates.append(try Template.parse(literal))
+                    templates.append(try Template.parse(literal, for: .target))
                 } catch {
                     let before = text.utf8.distance(from: text.startIndex, to: start)
                     throw PatternError(at: before + error.position, error.message)

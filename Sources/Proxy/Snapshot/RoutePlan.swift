@@ -132,4 +132,10 @@ public enum Rewrite: Sendable {
     case prefix(from: StaticBytes, to: StaticBytes)
     /// What an expression finds in the path is exchanged; the query stays.
     case part(Substitution)
+
+    /// Whether a folder asked for without its slash is answered with a redirect. Not where a template makes
+    /// the path: the client's path says nothing about folders then.
+    public var keepsFolders: Bool {
+        if case .prefix = self { true } else { false }
+    }
 }
