@@ -85,6 +85,7 @@ struct ConfigurationBuilder {
             timeout["body"]?.store(&result.timeout.bodyMs)
             timeout["write"]?.store(&result.timeout.writeMs)
         }
+        node["underscores"]?.store(&result.underscores, Listener.Underscores.init(rawValue:))
         if let rate = node["min-body-rate"]?.text {
             if rate == "off" {
                 result.bodyRateMin = 0

@@ -89,6 +89,10 @@ enum Language {
                 "Least average rate of a request body that nobody has answered yet; a slower client is cut off. Not for gRPC calls, nor for bodies without a length where the route says `hold: 0B`. HTTP only.",
                 example: "min-body-rate: 1KiB/s"),
             Key(
+                "underscores", .choice(["pass", "drop", "refuse"]), default: "pass",
+                "What becomes of request fields with `_` in their names, which applications behind CGI, WSGI or PHP cannot tell from those with `-`. `pass`: they go on, but for those that read like `X-Forwarded-…`, `X-Real-IP`, a field a rule of the route sets or removes, or one that frames the message. `drop`: none goes on. `refuse`: 400. HTTP only.",
+                example: "underscores: drop"),
+            Key(
                 "limits", .section(listenerLimits), "Bounds on what clients can ask for.",
                 example: "limits: { head: 16KiB }"),
             Key(
@@ -217,7 +221,7 @@ enum Language {
         keys: [
             Key(
                 "x-forwarded", .bool, default: "true",
-                "Send X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host to endpoints.",
+                "Send X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host to endpoints. Without it those of trusted proxies pass as they are, and nobody else's do.",
                 example: "x-forwarded: false"),
             Key(
                 "forwarded", .bool, default: "false", "Send Forwarded (RFC 7239) to endpoints.",

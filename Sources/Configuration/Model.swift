@@ -161,6 +161,14 @@ public struct Listener: Sendable, Equatable {
         /// Every connection starts with a PROXY header, version 1 or 2; others are closed.
         case required
     }
+    public enum Underscores: String, Sendable, CaseIterable {
+        /// They go on, but for those that read like a field Weir writes or strips for trust.
+        case pass
+        /// None goes on.
+        case drop
+        /// The request is refused.
+        case refuse
+    }
     public struct Timeout: Sendable, Equatable {
         /// From the first byte of a request (or the end of the handshake) to the end of its head.
         public var headMs: Int64 = 10_000
@@ -249,6 +257,9 @@ public struct Listener: Sendable, Equatable {
     /// nil: connections are not encrypted.
     public var tls: TLS?
     public var udp = UDP()
+
+    /// What becomes of request fields with `_` in their names.
+    public var underscores = Underscores.pass
 
     public init(name: Text) { self.name = name }
 }

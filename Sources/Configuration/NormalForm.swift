@@ -97,6 +97,7 @@ private struct Form {
         put(
             "\(at) min-body-rate",
             listener.bodyRateMin == 0 ? "off" : "\(Units.size(Int64(listener.bodyRateMin)))/s")
+        if listener.underscores != .pass { put("\(at) underscores", listener.underscores.rawValue) }
         put(
             "\(at) limits",
             "head=\(Units.size(Int64(listener.limits.headBytes))) fields=\(listener.limits.fields) target=\(Units.size(Int64(listener.limits.targetBytes))) requests-per-connection=\(listener.limits.requestsPerConnection)"

@@ -467,6 +467,12 @@ struct SnapshotBuilder {
         limits.fieldsMax = min(listener.limits.fields, Worker.fieldsMax)
         limits.targetBytesMax = listener.limits.targetBytes
         limits.refusesAmbiguousPaths = listener.paths == .refuse
+        limits.underscores =
+            switch listener.underscores {
+            case .pass: .pass
+            case .drop: .drop
+            case .refuse: .refuse
+            }
         return limits
     }
 }

@@ -294,7 +294,7 @@ public struct ChunkedDecoder: Sendable {
 
     /// Of the fields known by number only those that make sense at the end of a message are kept;
     /// unknown ones (checksums, grpc-status) always are.
-    static func trailerRule(_ id: FieldID) -> TrailerRule {
+    static func trailerRule(_ id: FieldID) -> FieldFate {
         switch id {
         // Whoever merges these into the head changes the message's end or its destination.
         case .host, .contentLength, .transferEncoding: .refuse

@@ -94,21 +94,32 @@ public enum HeadParts {
         return .none
     }
 
+    /// What becomes of a request field with `_` in its name.
+    public static func fate(
+        ofUnderscored name: UnsafePointer<UInt8>, count: Int, _ rule: UnderscoreRule
+    ) -> FieldFate {
+        switch rule {
+        case .pass: FieldNames.isAliasOfGuarded(name, count) ? .drop : .keep
+        case .drop: .drop
+        case .refuse: .refuse
+        }
+    }
+
     /// Whether a field ends at this hop, whatever else the message says.
     @inline(__always)
     public static func isHopByHop(_ id: FieldID) -> Bool { FramingNotes.isHopByHop(id) }
 
     /// What becomes of a field among the trailers.
-    public static func trailerRule(_ id: FieldID) -> TrailerRule { ChunkedDecoder.trailerRule(id) }
+    public static func trailerRule(_ id: FieldID) -> FieldFate { ChunkedDecoder.trailerRule(id) }
 }
 
-/// What becomes of a field among the trailers (RFC 9110 §6.5.1).
-public enum TrailerRule: Sendable {
+/// What becomes of a field that could be taken for another, or among the trailers (RFC 9110 §6.5.1).
+public enum FieldFate: Sendable {
     /// Passed on.
     case keep
-    /// Not passed on: it would mean something in the head.
+    /// Not passed on: of trailers, it would mean something in the head.
     case drop
-    /// Whoever merges it into the head changes the message's end or its destination: malformed.
+    /// Malformed: of trailers, whoever merges it into the head changes the message's end or its destination.
     case refuse
 }
 

@@ -13,8 +13,21 @@ public struct HeadLimits: Sendable, BitwiseCopyable {
     /// Whether paths that servers read differently (dot segments, two slashes in a row, an encoded slash or
     /// backslash) are malformed, whatever they would come to.
     public var refusesAmbiguousPaths = false
+    /// What becomes of request fields with `_` in their names.
+    public var underscores = UnderscoreRule.pass
 
     public init() {}
+}
+
+/// What becomes of request fields with `_` in their names. Applications that get fields as variables (CGI, WSGI,
+/// PHP) cannot tell `X_User` from `X-User` (RFC 9110 §17.10).
+public enum UnderscoreRule: UInt8, Sendable, BitwiseCopyable {
+    /// They pass, but for those that read like a field which Weir writes or strips for trust.
+    case pass
+    /// None passes.
+    case drop
+    /// The request is refused.
+    case refuse
 }
 
 /// Which of the bounds a head went over.

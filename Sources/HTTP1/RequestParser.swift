@@ -95,6 +95,8 @@ public struct RequestParser: Sendable {
                 hasUpgrade = field.valueCount > 0
             case .expect:
                 try readExpect(bytes, field, &head)
+            case .other where FieldNames.hasUnderscore(bytes + Int(field.nameOffset), Int(field.nameCount)):
+                if try !keepsUnderscored(bytes, field) { continue }
             default:
                 break
             }
@@ -223,6 +225,17 @@ public struct RequestParser: Sendable {
             bytes + Int(host.host.offset), Int(host.host.count), bytes + Int(target.host.offset),
             Int(target.host.count))
         if !isSame || port != target.port { throw .malformed(.hostMismatch, offset) }
+    }
+
+    /// Whether a field with `_` in its name stays in the table.
+    @inline(never)
+    private func keepsUnderscored(_ bytes: UnsafePointer<UInt8>, _ field: Field) throws(HeadStop) -> Bool {
+        let name = bytes + Int(field.nameOffset)
+        switch HeadParts.fate(ofUnderscored: name, count: Int(field.nameCount), limits.underscores) {
+        case .keep: return true
+        case .drop: return false
+        case .refuse: throw .malformed(.fieldNameUnderscore, Int(field.nameOffset))
+        }
     }
 
     @inline(never)

@@ -54,6 +54,8 @@ public enum Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
 
     // Paths, continued: numbers stand in logs, so what is new comes last.
     case pathAboveRoot, pathAmbiguous
+    // What a listener was told to refuse
+    case fieldNameUnderscore
 
     /// What is wrong, as the middle of a sentence ("whitespace before the colon").
     public var text: StaticString {
@@ -117,6 +119,7 @@ public enum Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
         case .trailerForbidden: "a framing or routing field among the trailers"
         case .pathAboveRoot: "a path that climbs above its root"
         case .pathAmbiguous: "a path that servers read differently"
+        case .fieldNameUnderscore: "an underscore in a field name, which this listener refuses"
         }
     }
 
@@ -161,6 +164,7 @@ public enum Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
         case .chunkExtensionMalformed, .chunkExtensionTooLong, .chunkOverheadExcessive: "RFC 9112 §7.1.1"
         case .trailersTooLarge: "RFC 9112 §7.1.2"
         case .trailerForbidden: "RFC 9110 §6.5.1"
+        case .fieldNameUnderscore: "RFC 9110 §17.10"
         }
     }
 }

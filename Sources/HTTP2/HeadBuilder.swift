@@ -31,6 +31,7 @@ struct HeadProgress {
     var violation = HTTP2Violation.none
     var cause = Violation.none
     var expectationFailed = false
+    var underscoreRefused = false
 
     var sawRegular = false
     var present: Pseudo = []
@@ -198,6 +199,17 @@ private func addRegular(
         return .fieldValueWhitespace
     }
     let id = FieldID.identify(name, count: nameCount)
+    if id == .other, s.pointee.head.kind == .request, FieldNames.hasUnderscore(name, nameCount) {
+        switch HeadParts.fate(
+            ofUnderscored: name, count: nameCount, s.pointee.configuration.head.underscores)
+        {
+        case .keep: break
+        case .drop: return .none
+        case .refuse:
+            s.pointee.head.underscoreRefused = true
+            return .none
+        }
+    }
     let box = inbox(s)
     let wasCookie = s.pointee.head.lastWasCookie
     s.pointee.head.lastWasCookie = id == .cookie

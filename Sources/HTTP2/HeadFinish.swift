@@ -42,7 +42,8 @@ private func headEvent(_ s: SessionPointer, _ kind: HTTP2Event.Kind, _ record: S
 }
 
 private func refuse(
-    _ s: SessionPointer, _ record: StreamPointer, _ status: UInt16, _ violation: HTTP2Violation
+    _ s: SessionPointer, _ record: StreamPointer, _ status: UInt16, _ violation: HTTP2Violation,
+    cause: Violation = .none
 ) {
     record.pointee.flags.formUnion([.discards, .isKnown])
     var event = HTTP2Event(.headRefused)
@@ -50,6 +51,7 @@ private func refuse(
     event.record = record
     event.status = status
     event.violation = violation
+    event.cause = cause
     event.endsStream = record.pointee.flags.contains(.remoteEnded)
     enqueue(s, event)
 }
@@ -66,6 +68,9 @@ private func finishRequest(_ s: SessionPointer, _ record: StreamPointer, _ endsS
     var cause = Violation.none
     let found = readRequest(s, base, &head, &cause)
     if found != .none { return malformed(s, record, found, cause: cause) }
+    if s.pointee.head.underscoreRefused {
+        return refuse(s, record, 400, .none, cause: .fieldNameUnderscore)
+    }
     if s.pointee.head.expectationFailed { return refuse(s, record, 417, .expectationUnknown) }
 
     if s.pointee.head.hasLength {

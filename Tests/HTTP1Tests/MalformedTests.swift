@@ -338,7 +338,8 @@ let malformedBodies: [(text: String, violation: Violation)] = [
         let provoked = Set(
             malformedRequests.map(\.violation) + malformedResponses.map(\.violation)
                 + malformedBodies.map(\.violation))
-        for violation in Violation.allCases where violation != .none {
+        // Needs a listener that says so: RequestParserTests.underscores.
+        for violation in Violation.allCases where violation != .none && violation != .fieldNameUnderscore {
             #expect(provoked.contains(violation), "no sample for \(violation)")
         }
     }

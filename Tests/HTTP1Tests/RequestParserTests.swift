@@ -35,6 +35,25 @@ import Testing
         #expect(request.hopByHop == [])
     }
 
+    /// RFC 9110 §17.10: what is dropped is not in the table, so nobody finds it.
+    @Test(arguments: [
+        (UnderscoreRule.pass, ["Host", "x_a", "long-name-with-an_underscore", "X-B"]),
+        (.drop, ["Host", "X-B"]),
+    ])
+    func underscores(_ rule: UnderscoreRule, _ left: [String]) {
+        var limits = HeadLimits()
+        limits.underscores = rule
+        let request = parseRequest(
+            "GET / HTTP/1.1\r\nX_Forwarded_For: 1\r\nHost: a\r\nx_a: 1\r\nlong-name-with-an_underscore: 2\r\nX-B: 3\r\n\r\n",
+            limits: limits)
+        #expect(request.result == .complete)
+        #expect(request.fields.map { request.text($0.name) } == left)
+        limits.underscores = .refuse
+        #expect(
+            parseRequest("GET / HTTP/1.1\r\nHost: a\r\nX_A: 1\r\n\r\n", limits: limits).result
+                == .malformed(.fieldNameUnderscore, at: 25))
+    }
+
     @Test func everyPrefixIsIncompleteAndTheWholeIsComplete() {
         let samples = [
             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -230,6 +230,20 @@ import Testing
         }
     }
 
+    /// RFC 9110 §17.10
+    @Test func underscores() throws {
+        let fields = get + [("x_real_ip", "1"), ("x_a", "2"), ("x-a", "3")]
+        for (rule, count) in [(UnderscoreRule.pass, 3), (.drop, 2)] {
+            let peer = Peer.server { $0.head.underscores = rule }
+            // Host has its place in the table besides.
+            #expect(peer.feed(Frame.headers(1, fields)).first?.event.request.fieldCount == Int32(count))
+        }
+        let peer = Peer.server { $0.head.underscores = .refuse }
+        let seen = peer.feed(Frame.headers(1, fields))
+        #expect(seen.map(\.kind) == [.headRefused])
+        #expect(seen.first?.event.status == 400 && seen.first?.event.cause == .fieldNameUnderscore)
+    }
+
     @Test func cookieCrumbsCount() throws {
         let peer = Peer.server { $0.head.fieldsMax = 20 }
         let seen = peer.feed(Frame.headers(1, get + (0..<17).map { ("cookie", "a\($0)") }))

@@ -286,3 +286,86 @@ def test_rules_and_websockets(weir, backend):
 def test_host_of_a_template_is_never_empty(weir, backend, headers, host):
     w = weir(proxy_to(backend(), route={"headers": {"request": {"set": {"Host": "{request.header.x-host}"}}}}))
     assert received(w.get("/", headers)).all("Host") == [host]
+
+
+# Names that somebody takes for others.
+
+def variables(fields) -> dict:
+    """The fields as CGI and WSGI give them to an application."""
+    result = {}
+    for name, value in fields:
+        result.setdefault("HTTP_" + name.upper().replace("-", "_"), []).append(value)
+    return result
+
+
+CLIENTS_WORD = ["X-Real-IP", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-Ssl",
+                "X-Forwarded-Scheme", "x-forwarded-by", "X-FORWARDED-USER"]
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["x-forwarded", "no x-forwarded"])
+@pytest.mark.parametrize("trusted", [[], ["127.0.0.0/8"]], ids=["untrusted", "trusted"])
+@pytest.mark.parametrize("client", ["http1", "http2"])
+def test_what_is_said_about_the_client(weir, backend, client, trusted, own):
+    """Every field that says who the client is follows one rule: from trusted peers it stays."""
+    w = weir(proxy_to(backend(), **{"client-address": {"trusted": trusted}, "forwarded": {"x-forwarded": own}}))
+    sent = [(n, "word") for n in CLIENTS_WORD] + [("X-Forward", "1"), ("X-Forwardeds", "2"), ("X-Forwarded-", "3")]
+    if not own:
+        sent += [("X-Forwarded-For", "word"), ("X-Forwarded-Proto", "word"), ("X-Forwarded-Host", "word")]
+    seen = asked(w, client, sent)
+    for name, _ in sent[len(CLIENTS_WORD):len(CLIENTS_WORD) + 3]:
+        assert name in seen, "other names"
+    for name in CLIENTS_WORD + ([] if own else ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"]):
+        assert seen.all(name) == (["word"] if trusted else []), name
+
+
+def asked(w, client, sent):
+    """What a mirroring backend got of a request in either version."""
+    if client == "http1":
+        return received(w.get("/", sent))
+    with h2wire.connect(w.address) as session:
+        state = session.fetch("/", fields=[(n.lower(), v) for n, v in sent])
+    return wire.Fields(map(tuple, json.loads(state.body)["fields"]))
+
+
+ALIASES = ["X_Forwarded_For", "x-forwarded_proto", "X_FORWARDED-Host", "X_Real_IP", "X-Forwarded_User",
+           "Content_Length", "transfer_encoding", "X_Client_Subject", "X-Client_Subject", "x_client-SUBJECT", "X_Debug"]
+
+
+@pytest.mark.parametrize("trusted", [[], ["127.0.0.0/8"]], ids=["untrusted", "trusted"])
+@pytest.mark.parametrize("client", ["http1", "http2"])
+def test_underscores_do_not_stand_for_fields_of_trust(weir, backend, client, trusted):
+    """An application that gets variables sees what Weir says, whatever the client spells (RFC 9110 §17.10)."""
+    w = weir(proxy_to(backend(), **{"client-address": {"trusted": trusted}}, route={"headers": {"request": {
+        "set": {"X-Client-Subject": "CN=Weir", "X_Set": "Weir"}, "remove": ["X-Debug"]}}}))
+    seen = asked(w, client, [(n, "root") for n in ALIASES] + [("X-Set", "root"), ("x-SET", "root"), ("X_Other", "1"), ("_", "2")])
+    found = variables(seen)
+    assert found["HTTP_X_CLIENT_SUBJECT"] == ["CN=Weir"] and found["HTTP_X_SET"] == ["Weir"]
+    assert "root" not in [v for values in found.values() for v in values]
+    assert seen.get("X_Other") == "1" and seen.get("_") == "2", "other names pass"
+
+
+@pytest.mark.parametrize("client", ["http1", "http2"])
+def test_underscores_of_listeners(weir, backend, client):
+    b = backend()
+    w = weir(proxy_to(b, listeners={"drop": {"address": None, "underscores": "drop"},
+                                    "refuse": {"address": None, "underscores": "refuse"}}))
+
+    def ask(listener, *names):
+        address = w.listener(listener)
+        if client == "http1":
+            response = wire.get(address, "/", [(n, "1") for n in names])
+            return response.status, response.body
+        with h2wire.connect(address) as session:
+            state = session.fetch("/", fields=[(n.lower(), "1") for n in names])
+            assert session.fetch("/").status == 200, "the connection goes on"
+            return state.status, bytes(state.body)
+    assert ask("web", "X_A", "X-A")[0] == 200
+    status, body = ask("drop", "X_A", "a_", "X-A", "a_long_name_of_more_than_16_bytes", "no-underscore-in-this-long-name")
+    seen = wire.Fields(map(tuple, json.loads(body)["fields"]))
+    assert not [n for n, _ in seen if "_" in n] and seen.get("X-A") == seen.get("no-underscore-in-this-long-name") == "1"
+    count = len(b.requests)
+    for name in ("X_A", "a_long_name_of_more_than_16_bytes", "ends-with-an-underscore_"):
+        status, body = ask("refuse", "X-A", name)
+        assert status == 400 and b"underscore" in body, (name, body)
+    assert ask("refuse", "X-A")[0] == 200
+    assert all("_" not in n for r in b.requests[count:] for n, _ in r.fields)

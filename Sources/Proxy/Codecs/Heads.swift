@@ -54,13 +54,23 @@ extension Worker {
         let forwarding = exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { $0.forwarding }
         let isCall = exchange.pointee.callDeadlineNs != 0 || exchange.pointee.web != nil
         let decodes = exchange.pointee.decoding != .none
+        // What somebody says about the client who is not trusted to.
+        let distrusts = !exchange.pointee.peerIsTrusted
         for i in 0..<Int(request.fieldCount) {
             let field = view.fields[i]
             if field.isHopByHop { continue }
             switch field.id {
             case .host, .contentLength, .expect: continue
-            case .xForwardedFor, .xForwardedProto, .xForwardedHost: if forwarding.xForwarded { continue }
-            case .forwarded: if forwarding.forwarded || !exchange.pointee.peerIsTrusted { continue }
+            case .xForwardedFor, .xForwardedProto, .xForwardedHost:
+                if forwarding.xForwarded || distrusts { continue }
+            case .forwarded: if forwarding.forwarded || distrusts { continue }
+            case .xForwardedPort, .xRealIP: if distrusts { continue }
+            case .other:
+                if distrusts,
+                    FieldNames.isForwarded(view.bytes + Int(field.nameOffset), Int(field.nameCount))
+                {
+                    continue
+                }
             case .via: if forwarding.via { continue }
             case .contentEncoding: if decodes { continue }
             default: break

@@ -301,11 +301,12 @@ extension Worker {
             exchange.pointee.request.version = .http2
             let reason: Reason =
                 switch event.status {
+                case 400: .requestMalformed
                 case 414: .requestTargetTooLong
                 case 417: .requestExpectationUnknown
                 default: .requestHeadTooLarge
                 }
-            fail(exchange, Failure(reason, phase: .read))
+            fail(exchange, Failure(reason, phase: .read, detail: event.cause.rawValue))
         }
         client.pointee.isServing = false
     }
