@@ -174,6 +174,7 @@ def answering(kind, backend, folder):
     """A configuration whose one route answers in the given way."""
     (folder / "f.txt").write_text("file\n" * 400)
     (folder / "d").mkdir(exist_ok=True)
+    (folder / "d" / "index.html").write_text("index")
     endpoint = backend(fixed(answer(b"x" * 2000, fields=[
         DATED, ("Server", "origin"), ("Content-Type", "text/plain"), ("Location", "/z"), ("X-Powered-By", "p"),
         ("Strict-Transport-Security", "max-age=2")])))
