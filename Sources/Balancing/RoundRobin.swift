@@ -20,7 +20,8 @@ public struct RoundRobin: Sendable {
     public init() {}
 
     /// Makes the schedule anew. Call it when endpoints or weights change; allocates.
-    /// Starts at a random slot, so that several workers do not all begin with the same endpoint.
+    /// Starts at a random slot, so that several workers do not all begin with the same endpoint; a schedule
+    /// made before goes on where it was, at the same part of its round when its length has changed.
     public mutating func prepare<V: EndpointView, R: RandomNumberGenerator>(
         _ view: V, using random: inout R
     ) {
@@ -28,9 +29,14 @@ public struct RoundRobin: Sendable {
     }
 
     public mutating func prepare<R: RandomNumberGenerator>(weights: [UInt32], using random: inout R) {
+        let before = schedule.count
         schedule = Self.schedule(weights: weights)
         endpointCount = weights.count
-        cursor = schedule.isEmpty ? 0 : random.index(below: UInt64(schedule.count))
+        if before > 0 {
+            cursor = cursor &* schedule.count / before
+        } else {
+            cursor = schedule.isEmpty ? 0 : random.index(below: UInt64(schedule.count))
+        }
     }
 
     /// The next available endpoint outside `excluded`; nil when there is none.

@@ -13,8 +13,8 @@ struct ServiceState {
     private(set) var idleTimeoutMs: UInt64 = 0
     private var plan: ServicePlan?
 
-    /// Follows a new plan. The budget goes on with what it has counted; the balancer starts afresh only
-    /// when the service has changed.
+    /// Follows a new plan. The budget goes on with what it has counted; the balancer goes on
+    /// where it was unless the algorithm is another.
     mutating func update(_ new: ServicePlan, random: inout WorkerRandom) {
         if plan === new { return }
         budget.follow(new.retryBudget)

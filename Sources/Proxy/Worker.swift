@@ -72,6 +72,7 @@ enum TokenKind {
     static let tick: UInt8 = 8
     static let exchangeTotal: UInt8 = 9
     static let session: UInt8 = 10
+    static let pipes: UInt8 = 11
     static let retirement: UInt8 = 11
     static let datagramListener: UInt8 = 14
     static let datagramSession: UInt8 = 15
@@ -159,6 +160,8 @@ public final class Worker: @unchecked Sendable {
     let metrics: WorkerMetrics
     var acceptTimer: TimerID = -1
     var tickTimer: TimerID = -1
+    private var pipeTimer: TimerID = -1
+    private var pipeTimerIsArmed = false
     var retireTimer: TimerID = -1
     var retirementDueMs: UInt64 = .max
     var isDraining = false
@@ -233,6 +236,7 @@ public final class Worker: @unchecked Sendable {
         acceptTimer = timers.create(
             Token(kind: TokenKind.acceptPause, handle: Handle(index: 0, generation: 0)))
         tickTimer = timers.create(Token(kind: TokenKind.tick, handle: Handle(index: 0, generation: 0)))
+        pipeTimer = timers.create(Token(kind: TokenKind.pipes, handle: Handle(index: 0, generation: 0)))
         retireTimer = timers.create(
             Token(kind: TokenKind.retirement, handle: Handle(index: 0, generation: 0)))
         adopt(snapshot)
@@ -255,6 +259,7 @@ public final class Worker: @unchecked Sendable {
             buryTheDead()
             metrics.cell(worker: index).turn(busyNs: nowNs &- startNs)
             tellStatus()
+            watchPipes()
             if isDraining { continueDraining() }
         }
         closeEverything()
@@ -351,6 +356,9 @@ public final class Worker: @unchecked Sendable {
             resumeAccepting()
         case TokenKind.tick:
             tick()
+        case TokenKind.pipes:
+            pipeTimerIsArmed = false
+            pipes.closeUnused()
         case TokenKind.retirement:
             retirementRang()
         default:
@@ -381,6 +389,17 @@ public final class Worker: @unchecked Sendable {
     }
 
     // MARK: ticks
+
+    /// How often pipes that were not needed meanwhile are closed.
+    private static let pipesUnusedMs: UInt64 = 5_000
+
+    /// While pipes are kept, they are looked at now and then.
+    @inline(__always)
+    private func watchPipes() {
+        if pipeTimerIsArmed || pipes.idleCount == 0 { return }
+        pipeTimerIsArmed = true
+        timers.arm(pipeTimer, atMs: nowMs &+ Self.pipesUnusedMs)
+    }
 
     /// Work that waits for traffic to be seen: log lines still in the buffer. Armed by what leaves
     /// something behind, so an idle worker sleeps.

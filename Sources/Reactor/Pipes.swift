@@ -40,6 +40,8 @@ public struct PipePool: ~Copyable {
     private static let capacityMin: Int32 = 64 << 10
     private static let keptMax = 128
     private var free: [Pipe] = []
+    /// The fewest there were in `free` since `closeUnused`: as many were not needed.
+    private var freeLeast = 0
     /// Pipes handed out.
     public private(set) var inUse = 0
     /// The bound on pipes handed out: beyond it bodies are copied.
@@ -59,6 +61,7 @@ public struct PipePool: ~Copyable {
         if inUse >= inUseMax { return nil }
         if let pipe = free.popLast() {
             inUse += 1
+            freeLeast = min(freeLeast, free.count)
             return pipe
         }
         var fds: (Int32, Int32) = (-1, -1)
@@ -76,6 +79,19 @@ public struct PipePool: ~Copyable {
         }
         inUse += 1
         return Pipe(readEnd: fds.0, writeEnd: fds.1, count: 0)
+    }
+
+    /// Pipes kept for reuse.
+    public var idleCount: Int { free.count }
+
+    /// Closes those that nobody has needed since the last call: to be called now and then.
+    public mutating func closeUnused() {
+        for pipe in free.prefix(freeLeast) {
+            close(pipe.readEnd)
+            close(pipe.writeEnd)
+        }
+        free.removeFirst(freeLeast)
+        freeLeast = free.count
     }
 
     /// Gives a pipe back; one that still holds bytes is closed, so that they reach nobody else.

@@ -144,6 +144,25 @@ struct Endpoints: EndpointView {
         }
         #expect(firsts.count == 4)
     }
+
+    // A publish prepares again what has not changed, or has one more.
+    @Test func goesOnWhereItWas() {
+        for seed in 1...20 {
+            var random = SeededRandom(seed: UInt64(seed))
+            var balancer = RoundRobin()
+            var picks: [Int?] = []
+            for _ in 0..<12 {
+                picks.append(balancer.pick(Endpoints([1, 1, 1]), excluded: Excluded(), using: &random))
+                balancer.prepare(Endpoints([1, 1, 1]), using: &random)
+            }
+            for (before, after) in zip(picks, picks.dropFirst()) {
+                #expect(after == before.map { ($0 + 1) % 3 })
+            }
+            let next = picks.last.flatMap { $0 }.map { ($0 + 1) % 3 }
+            balancer.prepare(Endpoints([1, 1, 1, 1]), using: &random)
+            #expect(balancer.pick(Endpoints([1, 1, 1, 1]), excluded: Excluded(), using: &random) == next)
+        }
+    }
 }
 
 @Suite struct LeastRequestTests {

@@ -134,6 +134,30 @@ private func took(_ pipe: Pipe?) throws -> Pipe { try #require(pipe) }
         }
     }
 
+    // What a burst needed is not kept for ever; what is in use again and again is.
+    @Test func pipesNobodyNeedsAreClosed() throws {
+        var pool = PipePool(inUseMax: 20)
+        var burst: [Pipe] = []
+        for _ in 0..<20 { burst.append(try took(pool.take())) }
+        for pipe in burst { pool.give(pipe) }
+        pool.closeUnused()
+        #expect(pool.idleCount == 20)
+        let one = try took(pool.take())
+        let two = try took(pool.take())
+        pool.give(one)
+        pool.give(two)
+        pool.closeUnused()
+        #expect(pool.idleCount == 2)
+        #expect(fcntl(burst[0].readEnd, F_GETFD) == -1 && fcntl(one.readEnd, F_GETFD) != -1)
+        let again = try took(pool.take())
+        pool.closeUnused()
+        #expect(pool.idleCount == 0)
+        pool.give(again)
+        pool.closeUnused()
+        pool.closeUnused()
+        #expect(pool.idleCount == 0)
+    }
+
     @Test func anEmptyPipeIsReused() throws {
         var pool = PipePool(inUseMax: 2)
         let first = try took(pool.take())
