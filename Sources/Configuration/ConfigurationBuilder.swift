@@ -84,6 +84,7 @@ struct ConfigurationBuilder {
             timeout["idle"]?.store(&result.timeout.idleMs)
             timeout["body"]?.store(&result.timeout.bodyMs)
             timeout["write"]?.store(&result.timeout.writeMs)
+            timeout["hello"]?.store(&result.timeout.helloMs)
         }
         node["underscores"]?.store(&result.underscores, Listener.Underscores.init(rawValue:))
         if let rate = node["min-body-rate"]?.text {
@@ -103,6 +104,7 @@ struct ConfigurationBuilder {
             limits["requests-per-connection"]?.store(&result.limits.requestsPerConnection, Int.init)
             limits["sessions"]?.store(&result.limits.sessions, Int.init)
             limits["datagram"]?.storeSize(&result.limits.datagramBytes)
+            result.limits.bodyBytes = limits["body"]?.text.flatMap { try? Values.size($0) }
         }
         if let text = node["http2"]?["max-connection-age"]?.text {
             result.connectionAgeMaxMs = try? Values.duration(text)
@@ -234,10 +236,14 @@ struct ConfigurationBuilder {
             result.webSocket.pingMs = try? Values.duration(text)
         }
         node["websocket"]?["pong-timeout"]?.store(&result.webSocket.pongTimeoutMs)
+        if let text = node["limits"]?["body"]?.text {
+            result.bodyLimit = (try? Values.size(text)).map { .bytes($0) } ?? .none
+        }
         node["hold"]?.storeSize(&result.holdBytes)
         result.compression = compression(node["compression"])
         node["grpc-web"]?.bool.map { result.grpcWeb = $0 }
         result.decompression = decompression(node["decompress-requests"])
+        result.refusesOtherUpgrades = node["other-upgrades"]?.text == "refuse"
         if let upgrades = node["upgrades"] { result.upgrades = upgrades.texts.map { $0.value.lowercased() } }
         return result
     }

@@ -84,6 +84,13 @@ struct CrossCheck {
                         ? "routes choose by host, and certificates by server name"
                         : "a listener with protocol: udp has no ClientHello to read")
             }
+            if let key = node["timeout"]?.entries.first(where: { $0.key.value == "hello" })?.key,
+                !listener.serverNames.contains(where: { $0.pattern.value == "*" })
+            {
+                check.report(
+                    "\"hello\" in \(place).timeout has no effect", key.origin,
+                    "expected \"*\" in sni: there go clients that say nothing")
+            }
         }
     }
 
@@ -158,7 +165,7 @@ struct CrossCheck {
             node["timeout"], waitsForHeader ? ["body", "write"] : ["head", "body", "write"],
             place + ".timeout")
         refuse(
-            node["limits"], ["head", "fields", "target", "requests-per-connection", "streams"],
+            node["limits"], ["head", "fields", "target", "requests-per-connection", "streams", "body"],
             place + ".limits")
     }
 

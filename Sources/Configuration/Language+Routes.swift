@@ -39,6 +39,9 @@ extension Language {
                 "When a request is tried again, on another endpoint if there is one. Only requests that are safe to repeat are, and never after the first byte of a response went to the client.",
                 example: "retry: { attempts: 3, on: [connect, reset, 503] }"),
             Key(
+                "limits", .section(routeLimits), "Bounds on what a request may bring.",
+                example: "limits: { body: 10MiB }"),
+            Key(
                 "hold", .size(0...16_777_216), default: "64KiB",
                 "Bytes of a request body held before an endpoint is chosen, so that the request can be tried again. Larger bodies stream. `0B`: all bodies stream, and one without a length may be silent for as long as `timeout.idle`.",
                 example: "hold: 256KiB"),
@@ -46,6 +49,10 @@ extension Language {
                 "upgrades", .oneOrMany(.text(.name)), default: "[websocket]",
                 "Protocols a client may change to (the `Upgrade` field); `[]` allows none. `connect` stands for the CONNECT method: Weir connects to the service's endpoint and carries bytes both ways. HTTP/2's upgrade (`h2c`) is never passed on.",
                 example: "upgrades: [websocket, connect]"),
+            Key(
+                "other-upgrades", .choice(["ignore", "refuse"]), default: "ignore",
+                "What becomes of a request for a protocol that is not among `upgrades`. `ignore`: it is served as if it had not asked (RFC 9110 §7.8). `refuse`: 403.",
+                example: "other-upgrades: refuse"),
             Key(
                 "websocket", .section(webSocket), "Pings of Weir's own on WebSockets.",
                 example: "websocket: { ping: 30s, pong-timeout: 10s }"),
@@ -64,7 +71,7 @@ extension Language {
         ],
         exactlyOne: [["service", "redirect", "respond"]],
         later: [
-            "cache", "auth", "limits", "rate-limit", "cors", "files", "waf", "mirror", "split", "priority",
+            "cache", "auth", "rate-limit", "cors", "files", "waf", "mirror", "split", "priority",
             "policies",
         ])
 
@@ -255,6 +262,16 @@ extension Language {
                 "upgraded", .duration(1...86_400_000), default: "1h",
                 "Without a byte in either direction after an upgrade (WebSocket, CONNECT). No other deadline runs then.",
                 example: "upgraded: 10m"),
+        ])
+
+    static let routeLimits = Section(
+        name: "limits",
+        keys: [
+            Key(
+                "body", .either([.word("none"), .size(0...1_125_899_906_842_624)]),
+                default: "what the listener says",
+                "Bytes of a request body, as they come on the wire without their framing. More is a 413: before a byte of the body is read when its length says so, else when it passes the limit. `none`: no limit, whatever the listener says.",
+                example: "body: 10MiB")
         ])
 
     static let webSocket = Section(

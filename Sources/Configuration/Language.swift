@@ -74,7 +74,7 @@ enum Language {
                 example: "service: postgres"),
             Key(
                 "sni", .map(.text(.name), of: .serverNamePattern),
-                "Chooses the service of each TLS connection by the server name its ClientHello asks for, and passes its bytes on as they are: Weir needs no certificate. The most specific name wins: exact, then the longest wildcard (`*.example.com` is any name below example.com), then `*`, which also takes clients that name no server and bytes that are no TLS. Other connections are refused. TCP only, instead of `service`.",
+                "Chooses the service of each TLS connection by the server name its ClientHello asks for, and passes its bytes on as they are: Weir needs no certificate. The most specific name wins: exact, then the longest wildcard (`*.example.com` is any name below example.com), then `*`, which also takes clients that name no server, bytes that are no TLS, and after `timeout.hello` clients that say nothing. Other connections are refused. TCP only, instead of `service`.",
                 example: "sni: { api.example.com: api, \"*.shop.example.com\": shop, \"*\": web }"),
             Key(
                 "proxy-protocol", .choice(["off", "required"]), default: "off",
@@ -171,6 +171,10 @@ enum Language {
                 "write", .duration(anyTime), default: "30s",
                 "Without the client taking a byte of a response that waits for it. HTTP only.",
                 example: "write: 10s"),
+            Key(
+                "hello", .duration(anyTime), default: "1s",
+                "A client that has said nothing for so long waits for the server to speak first: it goes where `*` of `sni` points. TCP only, with `sni` that has `*`.",
+                example: "hello: 3s"),
         ])
 
     static let listenerLimits = Section(
@@ -201,6 +205,10 @@ enum Language {
                 "sessions", .integer(1...1_000_000), default: "10000",
                 "UDP sessions open at once, over all workers; each has a socket. Datagrams of further sources are dropped and counted. UDP only.",
                 example: "sessions: 20000"),
+            Key(
+                "body", .either([.word("none"), .size(0...1_125_899_906_842_624)]), default: "none",
+                "Bytes of a request body, as they come on the wire without their framing; more is a 413. A route's `limits` may say otherwise. HTTP only.",
+                example: "body: 10MiB"),
             Key(
                 "datagram", .size(1...65_535), default: "65535B",
                 "Bytes of a datagram, in either direction; longer ones are dropped and counted. UDP only.",

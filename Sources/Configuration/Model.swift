@@ -179,6 +179,8 @@ public struct Listener: Sendable, Equatable {
         public var bodyMs: Int64 = 30_000
         /// Without the client taking a byte of a response that is waiting for it.
         public var writeMs: Int64 = 30_000
+        /// Without a byte of a ClientHello, on a listener with `sni` that has a place for clients without one.
+        public var helloMs: Int64 = 1_000
 
         public init() {}
     }
@@ -199,6 +201,8 @@ public struct Listener: Sendable, Equatable {
         public var sessions = 10_000
         /// Bytes of a UDP datagram, in either direction.
         public var datagramBytes = 65_535
+        /// Bytes of a request body; nil is no limit.
+        public var bodyBytes: Int64?
 
         public init() {}
     }
@@ -387,10 +391,20 @@ public struct Route: Sendable, Equatable {
     public var headers = Headers()
     public var timeout = Timeout()
     public var retry = Retry()
+    /// Bytes of a request body.
+    public enum BodyLimit: Sendable, Equatable {
+        /// What the listener says.
+        case ofListener
+        case none
+        case bytes(Int64)
+    }
+    public var bodyLimit = BodyLimit.ofListener
     /// Bytes of a request body held before an endpoint is chosen, so that it can be sent again.
     public var holdBytes = 65_536
     /// Protocols a client may upgrade to, lower case; "connect" is the CONNECT method.
     public var upgrades = ["websocket"]
+    /// Requests for other protocols are refused instead of served without the change.
+    public var refusesOtherUpgrades = false
     public var webSocket = WebSocket()
     /// Nil: responses go as they come.
     public var compression: Compression?

@@ -70,6 +70,9 @@ private struct Form {
         for name in listener.serverNames {
             put("\(at) sni \(name.pattern.value.lowercased())", name.service.value)
         }
+        if listener.serverNames.contains(where: { $0.pattern.value == "*" }) {
+            put("\(at) timeout.hello", Units.duration(timeout.helloMs))
+        }
         put("\(at) proxy-protocol", listener.proxyProtocol.rawValue)
         put("\(at) timeout.idle", Units.duration(timeout.idleMs))
         if listener.protocol == .udp {
@@ -102,6 +105,7 @@ private struct Form {
             "\(at) limits",
             "head=\(Units.size(Int64(listener.limits.headBytes))) fields=\(listener.limits.fields) target=\(Units.size(Int64(listener.limits.targetBytes))) requests-per-connection=\(listener.limits.requestsPerConnection)"
         )
+        if let bytes = listener.limits.bodyBytes { put("\(at) limits.body", Units.size(bytes)) }
     }
 
     mutating func socketAccess(_ access: SocketAccess, _ at: String) {
@@ -159,7 +163,13 @@ private struct Form {
                 put("\(at) \(side) add \(field.name.value)", JSONText.quoted(field.value.value))
             }
         }
+        switch route.bodyLimit {
+        case .ofListener: break
+        case .none: put("\(at) limits.body", "none")
+        case .bytes(let bytes): put("\(at) limits.body", Units.size(bytes))
+        }
         guard case .service = route.action else { return }
+        if route.refusesOtherUpgrades { put("\(at) other-upgrades", "refuse") }
         put(
             "\(at) timeout",
             "head=\(Units.duration(route.timeout.headMs)) idle=\(Units.duration(route.timeout.idleMs)) total=\(route.timeout.totalMs.map(Units.duration) ?? "none")"

@@ -138,7 +138,9 @@ public struct Explainer: Sendable {
         if view.head.pointee.method == .connect {
             return isService && route.upgrades.contains("connect") ? nil : .connectNotAllowed
         }
-        guard isService, view.head.pointee.wantsUpgrade, !view.asksForH2C else { return nil }
+        guard isService, route.refusesOtherUpgrades, view.head.pointee.wantsUpgrade, !view.asksForH2C else {
+            return nil
+        }
         let token = view.field(named: "upgrade").map { String(decoding: $0, as: UTF8.self).lowercased() }
         return route.upgrades.contains(token ?? "") ? nil : .upgradeNotAllowed
     }

@@ -378,7 +378,8 @@ struct SnapshotBuilder {
             upgradedIdleMs: UInt64(route.timeout.upgradedMs),
             retry: RetryPolicy(
                 attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
-            holdBytes: route.holdBytes, upgrades: route.upgrades,
+            bodyBytesMax: Self.bodyBytesMax(route), holdBytes: route.holdBytes, upgrades: route.upgrades,
+            refusesOtherUpgrades: route.refusesOtherUpgrades,
             pings: route.webSocket.pingMs.map {
                 PingPlan(intervalMs: UInt64($0), patienceMs: UInt64(route.webSocket.pongTimeoutMs))
             },
@@ -431,6 +432,8 @@ struct SnapshotBuilder {
             headTimeoutMs: UInt64(listener.timeout.headMs), idleTimeoutMs: UInt64(listener.timeout.idleMs),
             bodyTimeoutMs: UInt64(listener.timeout.bodyMs), writeTimeoutMs: UInt64(listener.timeout.writeMs),
             bytesPerSecondMin: UInt64(listener.bodyRateMin),
+            bodyBytesMax: listener.limits.bodyBytes.map { UInt64($0) } ?? .max,
+            helloTimeoutMs: UInt64(listener.timeout.helloMs),
             connectionsMax: (listener.limits.connections + workerCount - 1) / workerCount,
             requestsPerConnectionMax: UInt32(clamping: listener.limits.requestsPerConnection),
             metrics: metrics.listener(name),
@@ -450,6 +453,15 @@ struct SnapshotBuilder {
                     counters: metrics.route("-", service: name.service.value)))
         }
         return ServerNamePlan(names: table, targets: targets)
+    }
+
+    /// The bound of a route's request bodies; nil: the listener's.
+    private static func bodyBytesMax(_ route: Route) -> UInt64? {
+        switch route.bodyLimit {
+        case .ofListener: nil
+        case .none: .max
+        case .bytes(let bytes): UInt64(bytes)
+        }
     }
 
     /// The bounds of an HTTP/2 connection on a listener.

@@ -76,7 +76,8 @@ extension Reason {
         case .requestMalformed, .requestBodyMalformed, .grpcWebMalformed, .proxyHeaderMalformed: .internal
         case .requestCodingMalformed: .internal
         case .requestCodingUnsupported: .unimplemented
-        case .requestHeadTooLarge, .requestTargetTooLong, .requestDecodedTooLarge: .resourceExhausted
+        case .requestHeadTooLarge, .requestTargetTooLong, .requestDecodedTooLarge, .requestBodyTooLarge:
+            .resourceExhausted
         case .requestHeadTimeout, .requestBodyTimeout: .deadlineExceeded
         case .requestVersionUnsupported, .requestExpectationUnknown: .unimplemented
         case .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow, .pongTimeout:

@@ -251,7 +251,7 @@ public struct RequestParser: Sendable {
     }
 }
 
-/// Reads `HTTP/1.0` or `HTTP/1.1` at `cursor`.
+/// Reads a version of HTTP/1 at `cursor`: a minor version above 1 is spoken to as 1.1 (RFC 9110 §2.5).
 @inline(__always)
 func readHTTPVersion(
     _ bytes: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, isRequest: Bool
@@ -266,6 +266,12 @@ func readHTTPVersion(
         if UInt64(littleEndian: word) == 0x302E_312F_5054_5448 {
             cursor &+= 8
             return .http10
+        }
+        if UInt64(littleEndian: word) << 8 == 0x2E31_2F50_5454_4800,
+            UInt8(truncatingIfNeeded: UInt64(littleEndian: word) >> 56) &- UInt8(ascii: "0") <= 9
+        {
+            cursor &+= 8
+            return .http11
         }
     }
     throw versionStop(bytes, cursor, end, isRequest: isRequest)

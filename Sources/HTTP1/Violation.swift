@@ -17,7 +17,7 @@ public enum Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
     // Request line
     case extraEmptyLine, methodMissing, methodInvalid, requestLineWhitespace, versionMissing
     case versionMalformed
-    /// A well-formed version other than 1.0 and 1.1: answered with 505 by a server.
+    /// A well-formed version of another major number than 1: answered with 505 by a server.
     case versionUnsupported
 
     // Request target
@@ -69,7 +69,7 @@ public enum Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
         case .requestLineWhitespace: "whitespace other than one space between the parts of the request line"
         case .versionMissing: "no protocol version after the request target"
         case .versionMalformed: "a protocol version that is not HTTP/digit.digit"
-        case .versionUnsupported: "a protocol version other than HTTP/1.0 and HTTP/1.1"
+        case .versionUnsupported: "a protocol version other than HTTP/1.x"
         case .targetFormUnknown: "a request target in none of the four forms"
         case .asteriskNotOptions: "the target * with a method other than OPTIONS"
         case .connectTargetNotAuthority: "a CONNECT target that is not host:port"

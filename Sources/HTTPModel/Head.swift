@@ -16,6 +16,9 @@ public enum Method: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         }
     }
 
+    /// A request may say how many proxies it wants to pass (RFC 9110 §7.6.2).
+    @inlinable public var countsHops: Bool { self == .options || self == .trace }
+
     public var name: StaticString {
         switch self {
         case .other: ""

@@ -64,6 +64,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case requestBodyMalformed
     case grpcWebMalformed
     case requestBodyTimeout
+    case requestBodyTooLarge
     case requestCodingMalformed
     case requestCodingUnsupported
     case requestDecodedTooLarge
@@ -162,6 +163,7 @@ extension Reason {
         case .requestBodyMalformed: ("request-body-malformed", .client, 400, "http_request_error", .never)
         case .grpcWebMalformed: ("grpc-web-malformed", .client, 400, "http_request_error", .never)
         case .requestBodyTimeout: ("request-body-timeout", .client, 408, "http_request_error", .never)
+        case .requestBodyTooLarge: ("request-body-too-large", .client, 413, "http_request_error", .never)
         case .requestCodingMalformed:
             ("request-coding-malformed", .client, 400, "http_request_error", .never)
         case .requestCodingUnsupported:

@@ -189,12 +189,15 @@ import Testing
         )
     }
 
-    @Test func upgradesAreRefusedButOffersOfHTTP2Ignored() throws {
-        func upgrade(_ to: String) throws -> ListenerExplanation {
-            try explain(
-                "GET", "/", headers: [("Connection", "upgrade"), ("Upgrade", to)], routes: [route("all")])
+    @Test func upgradesAreIgnoredOrRefusedAndOffersOfHTTP2Ignored() throws {
+        func upgrade(_ to: String, refuses: Bool = true) throws -> ListenerExplanation {
+            var all = route("all")
+            all.refusesOtherUpgrades = refuses
+            return try explain(
+                "GET", "/", headers: [("Connection", "upgrade"), ("Upgrade", to)], routes: [all])
         }
         #expect(try refused(upgrade("spdy")).reason == "upgrade-not-allowed")
+        #expect(try routed(upgrade("spdy", refuses: false)).name == "all")
         #expect(try routed(upgrade("WebSocket")).name == "all")
         #expect(try routed(upgrade("h2c")).name == "all")
     }

@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
+import h2wire
 import wire
 from backends import answer, fixed, once, serve
-from harness import FULL, proxy_to
+from harness import FULL, assert_made_by_weir, proxy_to
 from wire import Ended, eventually, head_bytes
 
 
@@ -106,6 +107,15 @@ def test_interim_responses_never_reach_http10(weir, backend):
     stream.send(b"GET / HTTP/1.0\r\n\r\n")
     response = stream.response()
     assert not response.interim and response.body == b"done"
+
+
+def test_a_100_nobody_asked_for_is_forwarded(weir, backend):
+    """A proxy keeps only the 1xx it has asked for itself (RFC 9110 §15.2)."""
+    w = weir(proxy_to(backend(once(b"HTTP/1.1 100 Continue\r\nX-A: 1\r\n\r\n" + answer(b"done"), "hold"))))
+    stream = w.connect()
+    stream.send(head_bytes("GET / HTTP/1.1"))
+    response = stream.response()
+    assert [m.status for m in response.interim] == [100] and response.body == b"done"
 
 
 @pytest.mark.parametrize("size", [5, 3_000_000])
@@ -287,3 +297,102 @@ def test_upload_abandoned_midway_never_looks_complete(weir, backend):
         stream.close()
     assert {line["reason"] for line in w.wait_records(2)} == {"client-closed-during-request"}
     assert not b.requests
+
+
+# The limit of bodies
+
+LIMITED = {"limits": {"body": "10KiB"}}
+
+
+def refused(response):
+    assert response.status == 413
+    assert_made_by_weir(response, "request-body-too-large")
+    assert b"limits.body is 10240 bytes" in response.body
+
+
+@pytest.mark.parametrize("place", ["listener", "route"])
+@pytest.mark.parametrize("expect", [False, True])
+def test_a_length_over_the_limit_is_refused_unread(weir, backend, place, expect):
+    """No byte of it is waited for, and 100 is never said."""
+    b = backend()
+    w = weir(proxy_to(b, **{place: LIMITED}))
+    stream = w.connect()
+    fields = [("Content-Length", 10_241)] + ([("Expect", "100-continue")] if expect else [])
+    stream.send(head_bytes("POST / HTTP/1.1", fields))
+    response = stream.response()
+    refused(response)
+    assert not response.interim and response.get("Connection") == "close"
+    assert stream.ended() and not stream.reset and not b.requests
+    assert w.get("/", method="POST", body=b"x" * 10_240).status == 200, "as much as the limit passes"
+    assert w.wait_reason("request-body-too-large")["status"] == 413
+
+
+@pytest.mark.parametrize("hold", ["64KiB", "1KiB", "0B"])
+def test_a_body_without_a_length_is_cut_at_the_limit(weir, backend, hold):
+    """Its end never reaches the endpoint."""
+    b = backend()
+    w = weir(proxy_to(b, route={**LIMITED, "hold": hold}))
+    for body in (b"x" * 10_241, b"x" * 500_000):
+        stream = w.connect()
+        stream.send(head_bytes("POST / HTTP/1.1", [("Transfer-Encoding", "chunked")]) + b"2\r\nxx\r\n")
+        stream.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body) - 2, body[2:]))
+        refused(stream.response())
+        stream.rest()
+        assert not stream.reset
+    assert not b.requests, "no complete request reached it"
+    stream = w.connect()
+    stream.send(head_bytes("POST / HTTP/1.1", [("Transfer-Encoding", "chunked")]))
+    stream.send(b"%x\r\n%s\r\n0\r\n\r\n" % (10_240, b"x" * 10_240))
+    assert stream.response().status == 200
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_limit_of_bodies_over_http2(weir, backend, length):
+    b = backend()
+    w = weir(proxy_to(b, listener=LIMITED))
+    with h2wire.connect(w.address) as s:
+        fields = [("content-length", "10241")] if length else []
+        state = s.request(method="POST", fields=fields, end_stream=False)
+        if not length:
+            s.send(h2wire.data(1, b"x" * 10_241, True))
+        s.until(lambda: state.over, "a response")
+        assert state.status == 413 and b"limits.body is 10240" in state.body
+        assert s.fetch("/next").status == 200, "the connection goes on"
+    assert [r.target for r in b.requests] == ["/next"]
+
+
+def test_an_answered_body_over_the_limit_is_cut(weir, backend):
+    """The response has begun: it must not look complete."""
+    def script(c):
+        c.head()
+        c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        c.rest(timeout=60)
+    w = weir(proxy_to(backend(script), listener=LIMITED))
+    stream = w.connect()
+    stream.send(head_bytes("POST / HTTP/1.1", [("Transfer-Encoding", "chunked")]) + b"1\r\nx\r\n")
+    assert stream.head().status == 200
+    stream.send(b"%x\r\n%s\r\n" % (20_000, b"x" * 20_000))
+    stream.rest()
+    assert stream.reset
+    assert w.wait_reason("request-body-too-large")
+
+
+def test_the_limit_of_the_route_wins(weir, backend):
+    routes = [{"name": name, "match": {"path": f"/{name}"}, "service": "origin", **more} for name, more in (
+        ("more", {"limits": {"body": "20KiB"}}), ("none", {"limits": {"body": "none"}}),
+        ("less", {"limits": {"body": "10B"}}), ("same", {}))]
+    w = weir(proxy_to(backend(), listener=LIMITED, routes=routes))
+
+    def status(name, size):
+        return w.get(f"/{name}", method="POST", body=b"x" * size).status
+    assert (status("more", 20_480), status("more", 20_481)) == (200, 413)
+    assert status("none", 100_000) == 200
+    assert (status("less", 10), status("less", 11)) == (200, 413)
+    assert (status("same", 10_240), status("same", 10_241)) == (200, 413)
+
+
+def test_the_limit_is_for_answers_of_weir_too(weir):
+    w = weir(proxy_to("127.0.0.1:1", routes=[
+        {"name": "fixed", "match": {"path": "/*"}, "respond": {"body": "here"}, **LIMITED}]))
+    assert w.get("/", method="POST", body=b"x" * 10_240).body == b"here"
+    refused(w.get("/", method="POST", body=b"x" * 10_241))

@@ -9,6 +9,7 @@ import wire
 import wswire
 from backends import answer, closed_port, fixed, serve
 from harness import proxy_to
+from wire import head_bytes
 
 
 def received(response) -> wire.Fields:
@@ -108,7 +109,7 @@ def test_set_cookie_lines_stay_apart(weir, backend):
 def test_upgrade_and_connect_are_refused_clearly(weir, backend):
     from harness import assert_made_by_weir
     b = backend()
-    w = weir(proxy_to(b))
+    w = weir(proxy_to(b, route={"other-upgrades": "refuse"}))
     response = w.get("/", [("Connection", "Upgrade"), ("Upgrade", "spdy")])
     assert response.status == 403
     assert_made_by_weir(response, "upgrade-not-allowed")
@@ -118,6 +119,89 @@ def test_upgrade_and_connect_are_refused_clearly(weir, backend):
     assert response.status == 501
     assert_made_by_weir(response, "connect-not-allowed")
     assert not b.requests
+
+
+@pytest.mark.parametrize("protocol", ["TLS/1.2", "spdy", "h2c", "foo/1, bar"])
+def test_an_upgrade_that_is_not_allowed_is_ignored(weir, backend, protocol):
+    """The request is served as if it had not asked (RFC 9110 §7.8)."""
+    b = backend()
+    w = weir(proxy_to(b))
+    response = w.get("/", [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", protocol), ("HTTP2-Settings", "AAMAAABk")])
+    assert response.status == 200
+    assert not {"upgrade", "http2-settings", "connection"} & {name.lower() for name, _ in b.requests[0].fields}
+
+
+def test_extended_connect_for_another_protocol_is_refused(weir, backend):
+    """It is nothing but the question: a 200 would be the agreement."""
+    b = backend()
+    w = weir(proxy_to(b, route={"upgrades": []}))
+    with h2wire.connect(w.address) as s:
+        s.until(lambda: s.got_settings, "settings")
+        state = s.request("/", [(":protocol", "websocket")], method="CONNECT", end_stream=False)
+        s.until(lambda: state.head is not None or state.over, "a response")
+        assert state.status == 403 and not b.requests
+
+
+@pytest.mark.parametrize("fields", ["Upgrade: websocket\r\nConnection: upgrade\r\n", "Upgrade: foo/1\r\nUpgrade: bar\r\n"])
+def test_426_keeps_its_upgrade_field(weir, backend, fields):
+    """RFC 9110 §15.5.22: it is what the status is about."""
+    data = f"HTTP/1.1 426 Upgrade Required\r\n{fields}Content-Length: 0\r\n\r\n".encode()
+    w = weir(proxy_to(backend(fixed(data))))
+    wanted = [line[9:] for line in fields.split("\r\n") if line.startswith("Upgrade")]
+    response = w.get("/")
+    assert response.status == 426 and response.fields.all("Upgrade") == wanted
+    assert response.fields.all("Connection")[0].lower() == "upgrade"
+    with h2wire.connect(w.address) as s:
+        state = s.fetch("/")
+        assert state.status == 426 and state.get("upgrade") is None and state.get("connection") is None
+        assert not s.violations
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.9"])
+def test_minor_versions_above_1_are_1_1(weir, backend, version):
+    """RFC 9110 §2.5, of clients and of endpoints."""
+    b = backend(fixed(answer(b"new", version=version)))
+    w = weir(proxy_to(b))
+    stream = w.connect()
+    for target in ("/one", "/two"):
+        stream.send(b"GET %s HTTP/%s\r\nHost: a.example\r\n\r\n" % (target.encode(), version.encode()))
+        response = stream.response()
+        assert response.status == 200 and response.body == b"new" and response.version == "HTTP/1.1"
+    assert [r.version for r in b.requests] == ["HTTP/1.1"] * 2
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
+def test_max_forwards(weir, backend, method):
+    """RFC 9110 §7.6.2: one less with each hop, and at 0 the answer is Weir's."""
+    b = backend()
+    w = weir(proxy_to(b))
+    for sent, seen in (("5", "4"), ("1", "0"), ("99999999999", "4294967294"), ("x", "x")):
+        assert w.get("/", [("Max-Forwards", sent)], method=method).status == 200
+        assert b.requests[-1].get("Max-Forwards") == seen
+    count = len(b.requests)
+    response = w.get("/last?x", [("Max-Forwards", "0"), ("X-Mine", "1"), ("Cookie", "a=b"), ("Authorization", "c")],
+                     method=method)
+    assert response.status == 200 and response.get("Server") == "weir" and len(b.requests) == count
+    if method == "TRACE":
+        assert response.get("Content-Type") == "message/http"
+        assert response.body.startswith(b"TRACE /last?x HTTP/1.1\r\n") and b"X-Mine: 1\r\n" in response.body
+        assert b"a=b" not in response.body and b"Authorization" not in response.body
+    assert w.get("/", [("Max-Forwards", "0")]).status == 200
+    assert b.requests[-1].get("Max-Forwards") == "0", "other methods do not count"
+
+
+def test_options_of_the_server(weir, backend):
+    """An absolute target without a path asks about the server (RFC 9112 §3.2.4)."""
+    b = backend()
+    w = weir(proxy_to(b, route={"match": {}}))
+    for target, seen in (("http://a.example", "*"), ("http://a.example/", "/"), ("http://a.example?q", "/?q"), ("*", "*")):
+        stream = w.connect()
+        stream.send(head_bytes(f"OPTIONS {target} HTTP/1.1"))
+        assert stream.response().status == 200
+        assert b.requests[-1].target == seen
+    stream = w.connect()
+    stream.send(head_bytes("GET http://a.example HTTP/1.1"))
+    assert stream.response().status == 200 and b.requests[-1].target == "/"
 
 
 def test_date_is_present_once(weir, backend):

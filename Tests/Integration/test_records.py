@@ -402,6 +402,8 @@ PROVOKE = {
     "request-decoded-too-large": request(coded("gzip", gzip.compress(bytes(1025))), route=DECODES),
     "request-body-timeout": request(
         head_bytes("POST / HTTP/1.1", [("Content-Length", 5)]), listener={"timeout": {"body": "200ms"}}),
+    "request-body-too-large": request(
+        head_bytes("POST / HTTP/1.1", [("Content-Length", 5)]), route={"limits": {"body": "4B"}}),
     "request-version-unsupported": request(head_bytes("GET / HTTP/2.0")),
     "request-expectation-unknown": request(head_bytes("GET / HTTP/1.1", [("Expect", "miracles")])),
     "client-closed-during-request": client_closes_during_request,
@@ -429,7 +431,8 @@ PROVOKE = {
     "method-not-allowed": method_not_allowed,
     "closed-by-route": closed_by_route,
     "upgrade-not-allowed": request(
-        head_bytes("GET / HTTP/1.1", [("Connection", "upgrade"), ("Upgrade", "spdy")])),
+        head_bytes("GET / HTTP/1.1", [("Connection", "upgrade"), ("Upgrade", "spdy")]),
+        route={"other-upgrades": "refuse"}),
     "connect-not-allowed": request(b"CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n"),
     "file-not-found": file(lambda folder: None),
     "file-forbidden": file(lambda folder: os.symlink("/etc/passwd", os.path.join(folder, "x"))),

@@ -248,6 +248,44 @@ def test_a_broken_hello_is_nobodys(weir, backend, data, names):
     assert not b.connections
 
 
+def speaks_first(c):
+    c.send(b"220 ready\r\n")
+    while c.fill():
+        c.send(c.take(len(c.buffer)))
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_a_silent_client_goes_to_the_default(weir, backend, ca, header):
+    """The server speaks first: it is connected to without a word of the client's."""
+    listener = {"proxy-protocol": "required"} if header else {"timeout": {"hello": "200ms"}}
+    w = weir(passing({"a.example": "tls", "*": "mail"}, {"mail": backend(speaks_first), "tls": tls_site(
+        backend, ca, "a.example")}, listener=listener))
+    stream = w.connect()
+    if header:
+        stream.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")
+    assert stream.until(b"\n") == b"220 ready\r\n"
+    stream.send(b"EHLO me\r\n")
+    assert stream.until(b"\n") == b"EHLO me\r\n"
+
+
+def test_a_hello_that_has_begun_is_waited_for(weir, backend, ca):
+    """Whoever has begun to speak TLS is no silent client, however slow."""
+    w = weir(passing({"a.example": "tls", "*": "mail"}, {"mail": backend(speaks_first), "tls": backend(keep)},
+                     listener={"timeout": {"hello": "100ms", "head": "30s"}}))
+    stream, hello = w.connect(), hello_of("a.example")
+    stream.send(hello[:1])
+    assert not stream.readable(0.5)
+    stream.send(hello[1:])
+    assert stream.exactly(1) == b"."
+
+
+def test_a_silent_client_without_a_default(weir, backend):
+    w = weir(passing({"a.example": "tls"}, {"tls": backend(keep)}, listener={"timeout": {"head": "300ms"}}))
+    stream = w.connect()
+    assert stream.ended()
+    assert w.wait_reason("tls-handshake-timeout")
+
+
 def test_a_hello_that_never_ends(weir, backend):
     w = weir(passing({"api.example": "api"}, {"api": backend(keep)}, {"timeout": {"head": "300ms"}}))
     refused(w, hello_of("api.example")[:-1], "tls-handshake-timeout")

@@ -85,6 +85,10 @@ extension Worker {
                     body.append(": ")
                     body.append(error.text)
                 }
+            } else if reason == .requestBodyTooLarge {
+                body.append(": limits.body is ")
+                body.append(decimal: exchange.pointee.requestBody.countMax)
+                body.append(" bytes")
             } else if failure.detail != 0, reason != .internalLimit,
                 let violation = Violation(rawValue: failure.detail)
             {
@@ -123,7 +127,8 @@ extension Worker {
         }
     }
 
-    private func writeAllow(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
+    /// The methods that are routed for this target, where only some are.
+    func writeAllow(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
         guard let view = view(exchange) else { return }
         let methods = withClientCertificate(exchange) {
             exchange.pointee.listener.router.allowedMethods(view, certificate: $0)

@@ -142,6 +142,7 @@ extension Worker {
                 source = exchange.pointee.held.map { UnsafePointer($0.readable + taken) }
                 length = exchange.pointee.held.map { $0.count - taken } ?? 0
             } else if let run = nextRun(&exchange.pointee.requestBody, bytes, count, &result) {
+                if exchange.pointee.requestBody.isTooLong { return result }
                 source = UnsafePointer(bytes + run.offset)
                 length = run.count
             } else {

@@ -66,7 +66,8 @@ extension Worker {
                 partCount += 1
                 payload += run.count
             }
-            if result.violation != nil { return result }
+            // Nothing of a body that is refused goes on, least of all its end.
+            if result.violation != nil || reader.isTooLong { return result }
 
             var writer = ByteWriter(output, capacity: outputBytes)
             writer.skip(prefix)

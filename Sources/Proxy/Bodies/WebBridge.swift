@@ -112,7 +112,7 @@ extension Worker {
             if !bridge.pointee.isText { (output + filled).update(from: bytes + run.offset, count: run.count) }
             filled += decoded.count
         }
-        if result.violation != nil { return result }
+        if result.violation != nil || exchange.pointee.requestBody.isTooLong { return result }
         let isLast = exchange.pointee.requestBody.isDone
         if isLast && bridge.pointee.request.finish() != nil { return result }
         if filled > 0 {

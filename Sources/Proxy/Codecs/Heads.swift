@@ -56,6 +56,7 @@ extension Worker {
         let decodes = exchange.pointee.decoding != .none
         // What somebody says about the client who is not trusted to.
         let distrusts = !exchange.pointee.peerIsTrusted
+        let countsHops = request.method.countsHops
         for i in 0..<Int(request.fieldCount) {
             let field = view.fields[i]
             if field.isHopByHop { continue }
@@ -78,6 +79,7 @@ extension Worker {
             let name = view.bytes + Int(field.nameOffset)
             if decodes, RequestCoding.describesCodedBytes(name, Int(field.nameCount)) { continue }
             if isCall && writeCallField(exchange, field, view.bytes, &writer) { continue }
+            if countsHops && writeHops(field, view.bytes, &writer) { continue }
             writer.appendField(field, view.bytes)
         }
         writeForwarding(exchange, view, forwarding, &writer)

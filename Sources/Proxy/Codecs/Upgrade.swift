@@ -34,12 +34,30 @@ extension Worker {
         // An offer to go on in HTTP/2 may be ignored, and is not for the endpoint to hear. So may any that
         // comes with a body to be decoded first (RFC 9110 §7.8).
         if view.asksForH2C || exchange.pointee.decoding != .none { return true }
-        guard let token = view.field(named: "upgrade"), route.allowsUpgrade(to: token) else {
-            fail(exchange, Failure(.upgradeNotAllowed, phase: .lookup))
-            return false
+        if let token = view.field(named: "upgrade"), route.allowsUpgrade(to: token) {
+            exchange.pointee.upgrade = .asked
+            return true
         }
-        exchange.pointee.upgrade = .asked
-        return true
+        // Any other may be ignored too: the request is served, and the fields that asked end here. Not so an
+        // extended CONNECT, which is nothing but the question.
+        if !route.refusesOtherUpgrades && !exchange.pointee.client.pointee.transport.isStream { return true }
+        fail(exchange, Failure(.upgradeNotAllowed, phase: .lookup))
+        return false
+    }
+
+    /// Which protocols an endpoint wants instead of the request's: a 426 says it (RFC 9110 §15.5.22), and
+    /// the client hears it where its version has such a change.
+    func writeUpgradeOffer(
+        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>,
+        _ writer: inout ByteWriter
+    ) {
+        if exchange.pointee.client.pointee.transport.isStream { return }
+        var isFirst = true
+        for i in 0..<Int(head.fieldCount) where fieldScratch[i].id == .upgrade {
+            if isFirst { writer.append("connection: upgrade\r\n") }
+            isFirst = false
+            writer.appendField(fieldScratch[i], base)
+        }
     }
 
     /// Whether this CONNECT may open a tunnel. False: refused.

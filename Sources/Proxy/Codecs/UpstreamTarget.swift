@@ -25,7 +25,10 @@ public enum UpstreamTarget {
         let path = request.path.bytes(in: bytes)
         switch rewrite {
         case nil:
-            if request.targetForm == .asterisk {
+            // A URI without a path asks about the server (RFC 9112 §3.2.4).
+            if request.targetForm == .asterisk
+                || path.isEmpty && request.method == .options && !request.hasQuery
+            {
                 writer.append("*")
                 return true
             }

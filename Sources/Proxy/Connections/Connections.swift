@@ -87,6 +87,8 @@ struct BodyReader {
     var remaining: UInt64 = 0
     /// Payload bytes seen.
     var count: UInt64 = 0
+    /// More of them than this are not taken.
+    var countMax = UInt64.max
     var chunked = ChunkedDecoder()
     /// Follows WebSocket frames, so that we know where one of ours may stand.
     var frames: FrameFollower?
@@ -103,9 +105,12 @@ struct BodyReader {
         self.framing = framing
         remaining = length
         count = 0
+        countMax = .max
         isDone = framing == .none || (framing == .length && length == 0)
         if framing == .chunked { chunked = ChunkedDecoder() }
     }
+
+    var isTooLong: Bool { count > countMax }
 
     /// Payload bytes of a `.length` body have passed.
     mutating func took(_ byteCount: Int) {

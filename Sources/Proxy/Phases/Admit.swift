@@ -25,6 +25,7 @@ extension Worker {
         if exchange.pointee.bridgesWeb { beginBridge(exchange) }
         keepDeadline(exchange)
         if exchange.pointee.requestBody.isDone { return .next }
+        if !admitsBody(exchange) { return .finish }
         if exchange.pointee.decompresses && !prepareDecoding(exchange) { return .finish }
         return beginHold(exchange)
     }
@@ -40,7 +41,29 @@ extension Worker {
         }
     }
 
-    // MARK: holding the body
+    // MARK: the body
+
+    /// Sets the bound of the body. False: its length is beyond, and it is refused unread.
+    private func admitsBody(_ exchange: ExchangePointer) -> Bool {
+        let countMax = exchange.route?.bodyBytesMax ?? exchange.pointee.listener.bodyBytesMax
+        exchange.pointee.requestBody.countMax = countMax
+        if exchange.pointee.requestBody.framing != .length
+            || exchange.pointee.requestBody.remaining <= countMax
+        {
+            return true
+        }
+        fail(exchange, Failure(.requestBodyTooLarge, phase: .admit))
+        return false
+    }
+
+    /// Whether a body without a length has passed its bound; it is refused then.
+    func refuseTooLong(_ exchange: ExchangePointer) -> Bool {
+        guard exchange.pointee.requestBody.isTooLong else { return false }
+        exchange.pointee.client.pointee.closeAfterResponse = true
+        exchange.pointee.client.pointee.mustLinger = true
+        fail(exchange, Failure(.requestBodyTooLarge, phase: exchange.pointee.phase))
+        return true
+    }
 
     private func beginHold(_ exchange: ExchangePointer) -> PhaseResult {
         guard let route = exchange.route else { return .finish }
@@ -132,6 +155,7 @@ extension Worker {
                 consumeInput(client, consumed)
                 exchange.pointee.bytesIn += UInt64(consumed)
                 if let error { return refuseBody(exchange, error) }
+                if refuseTooLong(exchange) { return .finish }
                 if exchange.pointee.holdIsOver { return .next }
                 continue
             }
@@ -155,6 +179,7 @@ extension Worker {
                     let (consumed, error) = holdBytes(exchange, input, received, route.holdBytes)
                     exchange.pointee.bytesIn += UInt64(consumed)
                     if let error { return refuseBody(exchange, error) }
+                    if refuseTooLong(exchange) { return .finish }
                     if consumed < received { keepInput(client, input + consumed, received - consumed) }
                     if exchange.pointee.holdIsOver { return .next }
                 }

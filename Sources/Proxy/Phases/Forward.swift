@@ -363,6 +363,7 @@ extension Worker {
                 _ = refuseBody(exchange, (violation, at))
                 return
             }
+            if refuseTooLong(exchange) { return }
             if exchange.pointee.web != nil && refuseBridged(exchange) { return }
             if let error = relayed.decodeError {
                 refuseCoding(exchange, error)

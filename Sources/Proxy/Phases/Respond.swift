@@ -136,10 +136,9 @@ extension Worker {
                 Failure(.upstreamMalformedHead, phase: .respond))
             return false
         }
-        // Asked for by us, not by the client.
+        // A client of HTTP/1.0 knows none of them. All others are passed on, a 100 nobody asked for too: it
+        // would be ours to keep only if we had asked for it, and an expectation is always the client's.
         if exchange.pointee.request.version < .http11 { return true }
-        if head.status == 100 && !exchange.pointee.request.expectsContinue { return true }
-        if head.status == 100 && exchange.pointee.requestBody.isDone { return true }
         var writer = ByteWriter(output, capacity: outputBytes)
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
         writeFields(of: head, base, &writer)
@@ -179,6 +178,7 @@ extension Worker {
         }
         var writer = ByteWriter(output, capacity: outputBytes)
         writeResponseHead(exchange, head, base, compression, &writer)
+        if head.status == 426 { writeUpgradeOffer(exchange, head, base, &writer) }
         endResponseHead(exchange, &writer)
         if writer.overflowed {
             fail(exchange, Failure(.internalLimit, phase: .respond))

@@ -46,6 +46,10 @@ public final class ListenerPlan: Sendable {
     public let writeTimeoutMs: UInt64
     /// A client that owes us a body and sends it slower than this is cut. Bytes per second; 0 = off.
     public let bytesPerSecondMin: UInt64
+    /// Longest request body where the route says nothing.
+    public let bodyBytesMax: UInt64
+    /// A client of a TCP listener with server names that is silent for so long wants to be spoken to first.
+    public let helloTimeoutMs: UInt64
     /// Open client connections per worker.
     public let connectionsMax: Int
     public let requestsPerConnectionMax: UInt32
@@ -59,7 +63,8 @@ public final class ListenerPlan: Sendable {
         http2: HTTP2Configuration, sessionAgeMaxMs: UInt64 = 0, headLimits: HeadLimits, headTimeoutMs: UInt64,
         idleTimeoutMs: UInt64,
         bodyTimeoutMs: UInt64,
-        writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64,
+        writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64, bodyBytesMax: UInt64 = .max,
+        helloTimeoutMs: UInt64 = 1_000,
         connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics,
         unrouted: RouteMetrics
     ) {
@@ -81,6 +86,8 @@ public final class ListenerPlan: Sendable {
         self.bodyTimeoutMs = bodyTimeoutMs
         self.writeTimeoutMs = writeTimeoutMs
         self.bytesPerSecondMin = bytesPerSecondMin
+        self.bodyBytesMax = bodyBytesMax
+        self.helloTimeoutMs = helloTimeoutMs
         self.connectionsMax = connectionsMax
         self.requestsPerConnectionMax = requestsPerConnectionMax
         self.metrics = metrics

@@ -59,10 +59,14 @@ public final class RoutePlan: Sendable {
     /// Longest silence on a connection that was upgraded.
     public let upgradedIdleMs: UInt64
     public let retry: RetryPolicy
+    /// Longest request body; nil: the listener says.
+    public let bodyBytesMax: UInt64?
     /// How much of a request body is held before an endpoint is chosen (law 11).
     public let holdBytes: Int
     /// Protocols a client may change to, lower case; "connect" stands for CONNECT.
     public let upgrades: [StaticBytes]
+    /// A request for any other is refused instead of served without the change.
+    public let refusesOtherUpgrades: Bool
     /// Pings of our own on WebSockets; nil: none.
     public let pings: PingPlan?
     /// Which responses are compressed; nil: none.
@@ -74,7 +78,8 @@ public final class RoutePlan: Sendable {
     public init(
         name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
-        upgradedIdleMs: UInt64, retry: RetryPolicy, holdBytes: Int, upgrades: [String],
+        upgradedIdleMs: UInt64, retry: RetryPolicy, bodyBytesMax: UInt64? = nil, holdBytes: Int,
+        upgrades: [String], refusesOtherUpgrades: Bool = false,
         pings: PingPlan? = nil, compression: CompressionRule? = nil, bridgesWeb: Bool = false,
         decompression: DecoderLimits? = nil, metrics: RouteMetrics
     ) {
@@ -94,7 +99,9 @@ public final class RoutePlan: Sendable {
         self.totalTimeoutMs = totalTimeoutMs
         self.upgradedIdleMs = upgradedIdleMs
         self.retry = retry
+        self.bodyBytesMax = bodyBytesMax
         self.holdBytes = holdBytes
+        self.refusesOtherUpgrades = refusesOtherUpgrades
         self.upgrades = upgrades.map { StaticBytes($0) }
         self.pings = pings
         self.compression = compression

@@ -197,7 +197,9 @@ extension Worker {
             break
         case .proxyHeader:
             close(tunnel, Failure(.requestHeadTimeout, phase: .accept))
-        case .hello, .handshake:
+        case .hello:
+            helloDeadlinePassed(tunnel)
+        case .handshake:
             close(tunnel, Failure(.tlsHandshakeTimeout, phase: .handshake))
         case .connecting, .upstreamHandshake:
             if tunnelAttemptFailed(tunnel, Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT)) {

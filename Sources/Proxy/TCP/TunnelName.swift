@@ -4,8 +4,9 @@
 // The hello may come byte by byte and in many records. It is held until it is whole (bounded by the
 // parser's limit and the listener's `timeout.head`) and goes to the endpoint as it came: Weir takes no
 // part in the handshake. A hello that breaks the rules is for nobody, since it cannot be known whom it
-// means; what is no TLS at all goes where `*` points, if it does. The names of encrypted hellos (ECH)
-// are the outer ones.
+// means; what is no TLS at all goes where `*` points, if it does. So does who says nothing for
+// `timeout.hello`: in many protocols (SMTP, SSH, MySQL) it is the server that speaks first. The names of
+// encrypted hellos (ECH) are the outer ones.
 
 import Glibc
 import Reactor
@@ -21,7 +22,13 @@ extension Worker {
 
     func beginHello(_ tunnel: TunnelPointer) {
         tunnel.pointee.state = .hello
-        timers.arm(tunnel.pointee.timer, atMs: nowMs + tunnel.pointee.listener.headTimeoutMs)
+        tunnel.pointee.lastActiveMs = nowMs
+        let listener = tunnel.pointee.listener
+        let hasOther = otherTarget(tunnel) != nil
+        timers.arm(
+            tunnel.pointee.timer,
+            atMs: nowMs
+                + (hasOther ? min(listener.helloTimeoutMs, listener.headTimeoutMs) : listener.headTimeoutMs))
         // Behind a PROXY header it may be here already; else the socket says when it comes.
         if tunnel.pointee.client.canRead { readHello(tunnel) }
     }
@@ -90,13 +97,30 @@ extension Worker {
         }
     }
 
+    /// Where those go who ask for no name.
+    private func otherTarget(_ tunnel: TunnelPointer) -> ServerNamePlan.Target? {
+        guard case .tcpByName(let plan) = tunnel.pointee.listener.traffic, let choice = plan.names.other
+        else { return nil }
+        return plan.targets[choice]
+    }
+
     /// Bytes that are no TLS.
     private func takeForeign(_ tunnel: TunnelPointer, _ position: Int) {
-        guard case .tcpByName(let plan) = tunnel.pointee.listener.traffic, let choice = plan.names.other,
-            go(tunnel, to: plan.targets[choice])
-        else {
+        guard let target = otherTarget(tunnel), go(tunnel, to: target) else {
             refuseHello(tunnel, position)
             return
+        }
+    }
+
+    /// No hello has come, or none that is whole.
+    func helloDeadlinePassed(_ tunnel: TunnelPointer) {
+        let isSilent = tunnel.pointee.early.map { $0.count == 0 } ?? true
+        if isSilent, let target = otherTarget(tunnel), go(tunnel, to: target) { return }
+        let dueMs = tunnel.pointee.lastActiveMs + tunnel.pointee.listener.headTimeoutMs
+        if nowMs < dueMs {
+            timers.arm(tunnel.pointee.timer, atMs: dueMs)
+        } else {
+            close(tunnel, Failure(.tlsHandshakeTimeout, phase: .handshake))
         }
     }
 
