@@ -27,6 +27,7 @@ let package = Package(
 
         // Floor 1: the machine
         .target(name: "Reactor", dependencies: ["CLinux"]),
+        .target(name: "NamedFiles"),
 
         // Floor 2: codecs
         .target(name: "HTTPModel"),
@@ -34,7 +35,7 @@ let package = Package(
         .target(name: "HTTP2", dependencies: ["CNGHTTP2", "HTTPModel", "HTTP1"]),
         .target(name: "WebSocket"),
         .target(name: "ProxyProtocol", dependencies: ["Reactor"]),
-        .target(name: "TLS", dependencies: ["COpenSSL"]),
+        .target(name: "TLS", dependencies: ["COpenSSL", "NamedFiles"]),
 
         // Floor 3: decisions
         .target(name: "Balancing"),
@@ -55,12 +56,12 @@ let package = Package(
             ]),
 
         // Floor 5: what produces snapshots
-        .target(name: "Configuration", dependencies: ["CYAML", "HTTPModel"]),
+        .target(name: "Configuration", dependencies: ["CYAML", "HTTPModel", "NamedFiles"]),
         .target(
             name: "Control",
             dependencies: [
                 "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing", "HTTPModel", "HTTP1",
-                "Resilience", "Balancing", "TLS", "HTTP2", "Files", "Compression",
+                "Resilience", "Balancing", "TLS", "HTTP2", "Files", "Compression", "NamedFiles",
             ]),
 
         // Floor 6: what shows and asks
@@ -74,6 +75,7 @@ let package = Package(
             dependencies: ["Admin", "Control", "Configuration", "Proxy", "Telemetry", "Reactor"]),
 
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"]),
+        .testTarget(name: "NamedFilesTests", dependencies: ["NamedFiles"]),
         .testTarget(name: "HTTPModelTests", dependencies: ["HTTPModel"]),
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTPModel"]),
         .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPModel", "HTTP1"]),

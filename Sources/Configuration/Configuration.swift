@@ -1,6 +1,7 @@
 // From a path or bytes to a checked configuration, or to everything that is wrong with it.
 
 import Glibc
+import NamedFiles
 
 /// Everything that is wrong with a file, in the order of the file.
 public struct ConfigurationErrors: Error, Sendable, Equatable, CustomStringConvertible {
@@ -10,6 +11,16 @@ public struct ConfigurationErrors: Error, Sendable, Equatable, CustomStringConve
     public init(_ errors: [ConfigurationError]) { self.errors = errors }
 
     public var description: String { errors.map(\.description).joined(separator: "\n") }
+}
+
+/// A file that was read and judged by itself. With errors among its problems the configuration holds what
+/// could be read, so that whoever looks further finds more of them, and must not take effect.
+public struct CheckedConfiguration: Sendable {
+    public var configuration: Configuration
+    /// Errors and warnings, in the order of the file.
+    public var problems: [ConfigurationError]
+
+    public var isRight: Bool { !problems.contains { $0.severity == .error } }
 }
 
 extension Configuration {
@@ -22,61 +33,82 @@ extension Configuration {
         read(path: path).flatMap { parse($0, file: path) }
     }
 
-    /// The bytes of the file at `path` ("-" is standard input), at most one more than may be parsed.
+    /// The bytes of the file at `path` ("-" is standard input).
     public static func read(path: String) -> Result<[UInt8], ConfigurationErrors> {
-        var bytes: [UInt8] = []
-        let descriptor = path == "-" ? dup(0) : open(path, O_RDONLY | O_CLOEXEC)
-        func failure() -> Result<[UInt8], ConfigurationErrors> {
-            let reason = String(cString: strerror(errno))
-            return .failure(
-                ConfigurationErrors([
-                    ConfigurationError("cannot read the file: \(reason)", file: path, line: 0, column: 0)
-                ]))
+        do throws(NamedFileError) {
+            if path == "-" {
+                return .success(try NamedFile.read(STDIN_FILENO, bytesMax: YAMLBounds.fileBytes))
+            }
+            return .success(try NamedFile(reading: path, bytesMax: YAMLBounds.fileBytes).bytes)
+        } catch {
+            var problem = ConfigurationError(
+                "cannot read the file: it \(error)", file: path, line: 0, column: 0)
+            if case .notRegular = error, path.hasPrefix("/dev/") || path.hasPrefix("/proc/") {
+                problem.expectation = "to read from a pipe, name it \"-\" and make it the standard input"
+            }
+            return .failure(ConfigurationErrors([problem]))
         }
-        guard descriptor >= 0 else { return failure() }
-        defer { close(descriptor) }
-        var chunk = [UInt8](repeating: 0, count: 65_536)
-        while bytes.count <= YAMLBounds.fileBytes {
-            let count = Glibc.read(descriptor, &chunk, chunk.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { return failure() }
-            if count == 0 { break }
-            bytes.append(contentsOf: chunk[..<count])
-        }
-        return .success(bytes)
     }
 
     /// Checks the text of a configuration; `file` is only what messages call it.
     ///
     /// - Returns: the configuration and its warnings, or every error by position.
     public static func parse(
-        _ bytes: [UInt8], file: String
+        _ bytes: [UInt8], file: String, in surroundings: Surroundings? = nil
     ) -> Result<(Configuration, [ConfigurationError]), ConfigurationErrors> {
+        let checked = check(bytes, file: file, in: surroundings)
+        // A service may look unused only because the route that uses it is wrong: errors come alone.
+        let errors = checked.problems.filter { $0.severity == .error }
+        guard errors.isEmpty else { return .failure(ConfigurationErrors(errors)) }
+        return .success((checked.configuration, checked.problems))
+    }
+
+    /// Checks the text of a configuration, and gives what could be read of it in any case.
+    ///
+    /// - Parameter surroundings: where relative paths and references lead; nil: those of the process.
+    public static func check(
+        _ bytes: [UInt8], file: String, in surroundings: Surroundings? = nil
+    ) -> CheckedConfiguration {
         var check = SchemaCheck(file: file)
         var configuration = Configuration()
         do throws(YAMLDocument.Problem) {
-            let document = try YAMLDocument(bytes)
+            let surroundings = surroundings ?? .process(file: file)
+            let document = try YAMLDocument(bytes, surroundings)
             for problem in document.problems {
-                check.report(problem.message, problem.origin, problem.expectation)
+                check.report(
+                    problem.message, problem.origin, problem.expectation, suggestion: problem.suggestion)
             }
             let root = document.root ?? Node(content: .map([]), origin: Origin(line: 1, column: 1))
-            let empty = root.isNull ? Node(content: .map([]), origin: root.origin) : root
-            check.check(empty, .section(Language.file), path: "")
-            configuration = ConfigurationBuilder(root: empty).configuration()
-            CrossCheck(configuration: configuration, root: empty).run(&check)
+            let written = (root.isNull ? Node(content: .map([]), origin: root.origin) : root)
+                .withPaths(from: surroundings, .section(Language.file))
+            check.check(written, .section(Language.file), path: "")
+            let effective = RouteDefaults(root: written).applied(
+                to: written.marking(faultyRoutes: check.faultyRoutes))
+            configuration = ConfigurationBuilder(root: effective).configuration()
+            CrossCheck(configuration: configuration, root: effective, written: written).run(&check)
         } catch {
-            check.report(error.message, error.origin, error.expectation)
+            check.report(error.message, error.origin, error.expectation, suggestion: error.suggestion)
         }
-        let problems = ConfigurationError.sorted(check.problems, text: bytes)
-        // A service may look unused only because the route that uses it is wrong: errors come alone.
-        let errors = problems.filter { $0.severity == .error }
-        guard errors.isEmpty else { return .failure(ConfigurationErrors(errors)) }
-        return .success((configuration, problems))
+        return CheckedConfiguration(
+            configuration: configuration, problems: ConfigurationError.sorted(check.problems, text: bytes))
     }
 
     /// Puts errors found elsewhere (patterns, templates) into the order of the file and gives each its
     /// line of text.
     public static func located(_ errors: [ConfigurationError], text: [UInt8]) -> [ConfigurationError] {
         ConfigurationError.sorted(errors, text: text)
+    }
+}
+
+extension Node {
+    /// With a mark on routes in which something is wrong.
+    fileprivate func marking(faultyRoutes: Set<Int>) -> Node {
+        guard !faultyRoutes.isEmpty, case .map(var entries) = content,
+            let place = entries.firstIndex(where: { $0.key.value == "routes" }),
+            case .list(var routes) = entries[place].value.content
+        else { return self }
+        for index in faultyRoutes { routes[index].isFaulty = true }
+        entries[place].value.content = .list(routes)
+        return Node(content: .map(entries), origin: origin)
     }
 }

@@ -196,6 +196,7 @@ struct ConfigurationBuilder {
     private func route(_ node: Node) -> Route? {
         guard let action = action(node) else { return nil }
         var result = Route(name: node["name"]?.asText ?? Text("", at: node.origin), action: action)
+        result.isFaulty = node.isFaulty
         result.listeners = node["listeners"]?.texts ?? []
         if let match = node["match"] {
             result.match.hosts = match["host"]?.texts ?? []

@@ -43,6 +43,21 @@ public struct ConfigurationError: Error, Sendable, Equatable {
     }
 }
 
+extension ConfigurationError {
+    /// An error at a place of the model. What references stand for is not shown.
+    public init(
+        _ message: String, at origin: Origin, file: String, expectation: String? = nil,
+        suggestion: String? = nil, severity: Severity = .error
+    ) {
+        let hidden = origin.substitution
+        func shown(_ text: String) -> String { hidden?.hide(in: text) ?? text }
+        self.init(
+            shown(message), file: file, line: origin.line, column: origin.column,
+            length: max(1, origin.length), expectation: expectation.map(shown),
+            suggestion: suggestion.map(shown), severity: severity)
+    }
+}
+
 extension ConfigurationError: CustomStringConvertible {
     /// Several lines, without a newline at the end.
     public var description: String {
@@ -70,7 +85,7 @@ extension ConfigurationError: CustomStringConvertible {
         var wanted = Set(errors.filter { $0.sourceLine == nil }.map(\.line))
         var lines: [Int: String] = [:]
         var number = 1
-        var start = 0
+        var start = text.starts(with: SourceText.mark) ? SourceText.mark.count : 0
         var index = 0
         // One pass over the file, decoding only the lines somebody asked for.
         while !wanted.isEmpty, index <= text.count {

@@ -27,8 +27,7 @@ extension CrossCheck {
             } else {
                 seen[pattern] = name.pattern.origin.line
             }
-            guard let service = configuration.services.first(where: { $0.name.value == name.service.value })
-            else {
+            guard let service = service(name.service.value) else {
                 dangling(name.service, "service", services, &check)
                 continue
             }

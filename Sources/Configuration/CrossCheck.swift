@@ -3,7 +3,21 @@
 
 struct CrossCheck {
     let configuration: Configuration
+    /// The tree as it takes effect, routes with what they inherit.
     let root: Node
+    /// The tree as it is in the file.
+    let written: Node
+    private let servicesByName: [String: Service]
+
+    init(configuration: Configuration, root: Node, written: Node) {
+        self.configuration = configuration
+        self.root = root
+        self.written = written
+        servicesByName = Dictionary(
+            configuration.services.map { ($0.name.value, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    func service(_ name: String) -> Service? { servicesByName[name] }
 
     func run(_ check: inout SchemaCheck) {
         listeners(&check)
@@ -24,12 +38,15 @@ struct CrossCheck {
     }
 
     func dangling(_ name: Text, _ what: String, _ known: [String], _ check: inout SchemaCheck) {
+        if check.isFull { return }
         check.report(
             "there is no \(what) \"\(name.value.clipped(64))\"", name.origin,
             known.isEmpty
                 ? "the file has no \(what)s"
                 : "expected one of: \(known.prefix(12).joined(separator: ", "))\(known.count > 12 ? ", …" : "")",
-            suggestion: Suggestion.nearest(to: name.value, in: known))
+            // Among many names the first slips are worth the search.
+            suggestion: check.problems.count * known.count > 100_000
+                ? nil : Suggestion.nearest(to: name.value, in: known))
     }
 
     private func listeners(_ check: inout SchemaCheck) {
@@ -39,7 +56,6 @@ struct CrossCheck {
                 "expected at least one, such as web: { address: \":8080\" }")
         }
         let services = configuration.services.map(\.name.value)
-        let known = Set(services)
         // The builder makes one listener of each entry, in order.
         for (listener, entry) in zip(configuration.listeners, root["listeners"]?.entries ?? []) {
             let node = entry.value
@@ -51,10 +67,9 @@ struct CrossCheck {
                 serverNames(listener, node, place, &check)
             } else if listener.protocol != .http {
                 if let service = listener.service {
-                    if !known.contains(service.value) { dangling(service, "service", services, &check) }
-                    if configuration.services.contains(where: {
-                        $0.name.value == service.value && $0.files != nil
-                    }) {
+                    let named = self.service(service.value)
+                    if named == nil { dangling(service, "service", services, &check) }
+                    if named?.files != nil {
                         check.report(
                             "service \"\(service.value)\" serves files", service.origin,
                             "a listener with protocol: tcp needs a service with endpoints")
@@ -117,9 +132,7 @@ struct CrossCheck {
                 "\"connections\" in \(place).limits is not for UDP", written.key.origin,
                 "a listener with protocol: udp has sessions", suggestion: "sessions")
         }
-        guard let name = listener.service?.value,
-            let service = configuration.services.first(where: { $0.name.value == name })
-        else { return }
+        guard let name = listener.service?.value, let service = service(name) else { return }
         for endpoint in service.endpoints {
             guard case .unix = endpoint.address.kind else { continue }
             check.report(
@@ -156,7 +169,7 @@ struct CrossCheck {
                     "a listener with protocol: \(`protocol`.rawValue) does not read requests")
             }
         }
-        refuse(node, ["min-body-rate", "http2", "paths", "underscores"], place)
+        refuse(node, ["min-body-rate", "http2", "paths", "underscores", "routes-defaults"], place)
         // With a PROXY header, a handshake or a ClientHello to wait for, there is a head after all.
         let waitsForHeader =
             `protocol` == .tcp
@@ -260,50 +273,28 @@ struct CrossCheck {
 
     private func routes(_ check: inout SchemaCheck) {
         let services = configuration.services.map(\.name.value)
-        let known = Set(services)
         let http = configuration.listeners.filter { $0.protocol == .http }.map(\.name.value)
-        let others = configuration.listeners.filter { $0.protocol != .http }
-        // Names from the tree: a route whose action is wrong still takes its name.
-        var names: [String: Int] = [:]
+        let httpNames = Set(http)
+        let others = Dictionary(
+            configuration.listeners.filter { $0.protocol != .http }.map { ($0.name.value, $0) },
+            uniquingKeysWith: { first, _ in first })
+        writtenRoutes(&check)
         if case .list(let nodes)? = root["routes"]?.content {
             for node in nodes {
                 compression(node, &check)
                 grpcWeb(node, &check)
-                webSocket(node, &check)
+                pings(node, &check)
                 before(node, &check)
                 rewrite(node["rewrite"], &check)
                 fieldRules(node["headers"], &check)
-                guard let name = node["name"], let text = name.text else { continue }
-                if let line = names[text] {
-                    check.report(
-                        "a second route named \"\(text.clipped(64))\"", name.origin,
-                        "the first is on line \(line)")
-                } else {
-                    names[text] = name.origin.line
-                }
-                for key in [
-                    "rewrite", "retry", "timeout", "hold", "websocket", "decompress-requests", "grpc-web",
-                ]
-                where node[key] != nil && node["service"] == nil
-                    && (node["redirect"] != nil || node["respond"] != nil)
-                {
-                    withoutEffect(
-                        key, of: node, "without \"service\"",
-                        "expected it on routes that send requests to a service", &check)
-                }
-                if node["compression"] != nil, node["service"] == nil, node["redirect"] != nil {
-                    withoutEffect(
-                        "compression", of: node, "on a redirect",
-                        "expected it on routes whose responses have a body", &check)
-                }
             }
         }
         for route in configuration.routes {
-            if case .service(let name) = route.action, !known.contains(name.value) {
+            if case .service(let name) = route.action, service(name.value) == nil {
                 dangling(name, "service", services, &check)
             }
-            for listener in route.listeners where !http.contains(listener.value) {
-                if let other = others.first(where: { $0.name.value == listener.value }) {
+            for listener in route.listeners where !httpNames.contains(listener.value) {
+                if let other = others[listener.value] {
                     let word = other.protocol.rawValue
                     check.report(
                         "listener \"\(listener.value)\" has protocol: \(word)", listener.origin,
@@ -325,11 +316,47 @@ struct CrossCheck {
         }
     }
 
+    /// What a route says itself: what it inherits has an effect or not, and is no mistake.
+    private func writtenRoutes(_ check: inout SchemaCheck) {
+        guard case .list(let nodes)? = written["routes"]?.content else { return }
+        // Names from the tree: a route whose action is wrong still takes its name.
+        var names: [String: Int] = [:]
+        for node in nodes {
+            if let name = node["name"], let text = name.text {
+                if let line = names[text] {
+                    check.report(
+                        "a second route named \"\(text.clipped(64))\"", name.origin,
+                        "the first is on line \(line)")
+                } else {
+                    names[text] = name.origin.line
+                }
+            }
+            let isAnswered = node["redirect"] != nil || node["respond"] != nil
+            for entry in node.entries where Language.serviceRouteKeys.contains(entry.key.value) {
+                guard isAnswered, node["service"] == nil else { break }
+                withoutEffect(
+                    entry.key.value, of: node, "without \"service\"",
+                    "expected it on routes that send requests to a service", &check)
+            }
+            if node["compression"] != nil, node["service"] == nil, node["redirect"] != nil {
+                withoutEffect(
+                    "compression", of: node, "on a redirect",
+                    "expected it on routes whose responses have a body", &check)
+            }
+            if node["websocket"] != nil, let upgrades = node["upgrades"],
+                !upgrades.texts.contains(where: { $0.value.lowercased() == "websocket" })
+            {
+                withoutEffect(
+                    "websocket", of: node, "without WebSockets",
+                    "expected \"websocket\" among the route's upgrades", &check)
+            }
+        }
+    }
+
     /// gRPC needs HTTP/2 all the way: the bridge is between forms, not between versions.
     private func grpcWeb(_ route: Node, _ check: inout SchemaCheck) {
         guard route["grpc-web"]?.bool == true, let name = route["service"]?.text,
-            let service = configuration.services.first(where: { $0.name.value == name }),
-            !service.speaksHTTP2
+            let service = service(name), !service.speaksHTTP2
         else { return }
         let origin = route.entries.first { $0.key.value == "grpc-web" }?.key.origin ?? route.origin
         check.report(
@@ -364,16 +391,8 @@ struct CrossCheck {
     }
 
     /// Pings that could never be sent.
-    private func webSocket(_ node: Node, _ check: inout SchemaCheck) {
+    private func pings(_ node: Node, _ check: inout SchemaCheck) {
         guard let section = node["websocket"] else { return }
-        if let upgrades = node["upgrades"],
-            !upgrades.texts.contains(where: { $0.value.lowercased() == "websocket" })
-        {
-            let origin = node.entries.first { $0.key.value == "websocket" }?.key.origin ?? node.origin
-            check.report(
-                "\"websocket\" has no effect without WebSockets", origin,
-                "expected \"websocket\" among the route's upgrades")
-        }
         let upgraded =
             node["timeout"]?["upgraded"]?.text.flatMap { try? Values.duration($0) }
             ?? Route.Timeout().upgradedMs

@@ -63,6 +63,7 @@ private struct SchemaWriter {
                     writer.object(section.keys.map { key in (key.name, { $0.key(key) }) })
                 }
             ))
+        if section.hasExtensions { members.append(("patternProperties", Self.raw("{ \"^x-\": true }"))) }
         if let group = section.exactlyOne.first {
             members.append(
                 (
@@ -90,18 +91,25 @@ private struct SchemaWriter {
         object(annotations.map { ($0.0, Self.string($0.1)) } + members(kind))
     }
 
+    /// Added to patterns: a reference stands wherever a value does.
+    private static let reference = "[$][{](env|file):"
+
     /// The members that constrain a value of this kind.
     private func members(_ kind: Kind) -> [(String, (inout SchemaWriter) -> Void)] {
         func pattern(_ text: String) -> [(String, (inout SchemaWriter) -> Void)] {
-            [("type", Self.string("string")), ("pattern", Self.string(text))]
+            [("type", Self.string("string")), ("pattern", Self.string("\(text)|\(Self.reference)"))]
         }
         switch kind {
         case .text(let rule): return members(rule)
-        case .bool: return [("type", Self.string("boolean"))]
+        case .bool:
+            return [
+                ("type", Self.strings(["boolean", "string"])), ("pattern", Self.string(Self.reference)),
+            ]
         case .integer(let range):
             return [
-                ("type", Self.string("integer")), ("minimum", Self.raw("\(range.lowerBound)")),
-                ("maximum", Self.raw("\(range.upperBound)")),
+                ("type", Self.strings(["integer", "string"])),
+                ("minimum", Self.raw("\(range.lowerBound)")), ("maximum", Self.raw("\(range.upperBound)")),
+                ("pattern", Self.string(Self.reference)),
             ]
         case .duration: return pattern("^[0-9]+(\(Values.durationUnits.map(\.name).joined(separator: "|")))$")
         case .size: return pattern("^[0-9]+(\(Values.sizeUnits.map(\.name).joined(separator: "|")))$")
@@ -111,7 +119,9 @@ private struct SchemaWriter {
         case .choice(let words, _):
             // `status: 308` is a number to a YAML editor.
             let values = words.map { Int($0) == nil ? JSONText.quoted($0) : $0 }
-            return [("enum", Self.raw("[" + values.joined(separator: ", ") + "]"))]
+            let words = "{ \"enum\": [" + values.joined(separator: ", ") + "] }"
+            let reference = "{ \"type\": \"string\", \"pattern\": \(JSONText.quoted(Self.reference)) }"
+            return [("anyOf", Self.raw("[\(words), \(reference)]"))]
         case .word(let word): return [("const", Self.string(word))]
         case .list(let inner):
             return [("type", Self.string("array")), ("items", { $0.kind(inner) })]
@@ -157,11 +167,10 @@ private struct SchemaWriter {
             case .prefix: "^/[^*?{]*$"
             case .method, .fieldName: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$"
             case .listenAddress:
-                "^(unix:[/@].+|[0-9.]*:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+(%[^/ ]{1,15})?\\]:[0-9]{1,5})$"
+                "^(unix:.+|[0-9.]*:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+(%[^/ ]{1,15})?\\]:[0-9]{1,5})$"
             case .endpointAddress:
-                "^(unix:[/@].+|[A-Za-z0-9._-]+:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5})$"
-            case .logPath: "^(stdout|stderr|/.*)$"
-            case .file: "^/"
+                "^(unix:.+|[A-Za-z0-9._-]+:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5})$"
+            case .logPath: "^(stdout|stderr|.*[/.].*)$"
             case .applicationProtocol: "^[!-~]{1,255}$"
             case .serverNamePattern: "^([*]|([*][.])?[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*)$"
             case .fileMode: "^0?[0-7]{3}$"
@@ -184,9 +193,10 @@ private struct SchemaWriter {
             return [("type", Self.strings(["string", "number", "boolean"]))]
         case .name, .fieldName:
             return [("type", Self.strings(["string", "number"]))]
-                + (pattern.map { [("pattern", Self.string($0))] } ?? [])
+                + (pattern.map { [("pattern", Self.string("\($0)|\(Self.reference)"))] } ?? [])
         default:
-            return [("type", Self.string("string"))] + (pattern.map { [("pattern", Self.string($0))] } ?? [])
+            return [("type", Self.string("string"))]
+                + (pattern.map { [("pattern", Self.string("\($0)|\(Self.reference)"))] } ?? [])
         }
     }
 }

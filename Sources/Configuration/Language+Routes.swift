@@ -75,6 +75,21 @@ extension Language {
             "policies",
         ])
 
+    /// Keys that say which requests a route takes and who answers them.
+    private static let ownRouteKeys: Set<String> = [
+        "name", "listeners", "match", "service", "redirect", "respond", "rewrite",
+    ]
+
+    /// Keys that say something about requests to a service, and nothing about other answers.
+    static let serviceRouteKeys: Set<String> = [
+        "rewrite", "retry", "timeout", "hold", "websocket", "decompress-requests", "grpc-web",
+    ]
+
+    /// What routes can inherit: all of a route that is a policy.
+    static let routeDefaults = Section(
+        name: "routes-defaults",
+        keys: route.keys.filter { !ownRouteKeys.contains($0.name) }, later: route.later)
+
     static let match = Section(
         name: "match",
         keys: [

@@ -26,6 +26,12 @@ enum Language {
                 "What to do with HTTP requests. The most specific match wins: exact host before wildcard, longer path before shorter, more conditions before fewer, then the order in the file.",
                 example: "routes:\n  - { name: all, match: { path: /* }, service: web }"),
             Key(
+                "routes-defaults", .section(routeDefaults),
+                "What all routes have unless they say otherwise: everything of a route that is not about which requests it takes or who answers them. Maps merge by key, everything else replaces. Precedence: the built-in default, this, the listener's `routes-defaults`, the route. A key a route has no use for (`retry` of a redirect) is not inherited.",
+                example:
+                    "routes-defaults:\n  timeout: { head: 10s }\n  headers: { response: { set: { X-Frame-Options: DENY } } }"
+            ),
+            Key(
                 "services", .map(.section(service), of: .name),
                 "Named pools of endpoints, or folders of files.",
                 example: "services:\n  web: { endpoints: [127.0.0.1:3000] }"),
@@ -53,7 +59,8 @@ enum Language {
                 "Deadline after SIGTERM for the requests that were accepted; connections still open then are closed.",
                 example: "drain: 1m"),
         ],
-        later: ["cache", "cluster", "certificates", "tls", "includes", "policies", "expect"])
+        later: ["cache", "cluster", "certificates", "tls", "includes", "policies", "expect"],
+        hasExtensions: true)
 
     static let listener = Section(
         name: "listener",
@@ -107,6 +114,10 @@ enum Language {
             Key(
                 "http2", .section(listenerHTTP2), "HTTP/2 connections of clients. HTTP only.",
                 example: "http2: { max-connection-age: 1h }"),
+            Key(
+                "routes-defaults", .section(routeDefaults),
+                "What routes have on this listener unless they say otherwise; stands before the `routes-defaults` at the top level. HTTP only.",
+                example: "routes-defaults: { timeout: { head: 5s } }"),
             Key(
                 "udp", .section(listenerUDP), "How datagrams become sessions. UDP only.",
                 example: "udp: { responses: 1 }"),

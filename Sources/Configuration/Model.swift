@@ -15,6 +15,8 @@ public struct Origin: Sendable, Hashable {
     public var column: Int
     /// Length in characters of the text to underline.
     public var length: Int
+    /// What was written there, if the text was made from references.
+    var substitution: Substitution?
 
     public init(line: Int, column: Int, length: Int = 1) {
         self.line = line
@@ -38,6 +40,15 @@ public struct Text: Sendable, Hashable {
         self.value = value
         self.origin = origin
     }
+
+    /// What may be shown: the references instead of what they stand for.
+    public var shown: String { origin.substitution?.shown ?? value }
+    /// Whether the text was made from references.
+    public var isSubstituted: Bool { origin.substitution != nil }
+    /// The text to read as a template, in which references stand for themselves.
+    public var template: String { origin.substitution?.template ?? value }
+    /// The same of what may be shown.
+    public var shownTemplate: String { origin.substitution?.shownTemplate ?? value }
 }
 
 /// A whole configuration.
@@ -412,6 +423,8 @@ public struct Route: Sendable, Equatable {
     public var grpcWeb = false
     /// Nil: request bodies go as they come.
     public var decompression: Decompression?
+    /// Something in it is wrong and was left out: it says nothing about which requests it would take.
+    public var isFaulty = false
 
     public init(name: Text, action: Action) {
         self.name = name

@@ -8,7 +8,7 @@ extension Configuration {
         form.put("defaults", defaults)
         form.put("workers", workers.map { "\($0)" } ?? "auto")
         form.put("drain", Units.duration(drainMs))
-        form.list("client-address.trusted", trustedProxies.map(\.value))
+        form.list("client-address.trusted", trustedProxies.map(\.shown))
         form.put(
             "forwarded",
             "x-forwarded=\(forwarded.xForwarded) forwarded=\(forwarded.forwarded) via=\(forwarded.via)")
@@ -17,7 +17,11 @@ extension Configuration {
             "resolver",
             "ttl-min=\(Units.duration(resolver.ttlMinMs)) ttl-max=\(Units.duration(resolver.ttlMaxMs)) timeout=\(Units.duration(resolver.timeoutMs))"
         )
-        form.put("access-log", accessLog.map { "\($0.destination.normal) \($0.format.rawValue)" } ?? "off")
+        form.put(
+            "access-log",
+            accessLog.map {
+                "\($0.origin.substitution?.shown ?? $0.destination.normal) \($0.format.rawValue)"
+            } ?? "off")
         form.put("admin", admin.map { $0.addresses.map(\.normal).joined(separator: " ") } ?? "off")
         if let admin {
             form.list("admin.hosts", admin.hosts)
@@ -42,7 +46,8 @@ extension AccessLog.Destination {
 
 extension Address {
     fileprivate var normal: String {
-        switch kind {
+        if text.isSubstituted { return text.shown }
+        return switch kind {
         case .any(let port): "any:\(port)"
         case .ip(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
         case .name(let host, let port): "name:\(host):\(port)"
@@ -66,9 +71,9 @@ private struct Form {
         let timeout = listener.timeout
         put(at, "\(listener.protocol.rawValue) \(listener.addresses.map(\.normal).joined(separator: " "))")
         socketAccess(listener.socketAccess, at)
-        if let service = listener.service { put("\(at) service", service.value) }
+        if let service = listener.service { put("\(at) service", service.shown) }
         for name in listener.serverNames {
-            put("\(at) sni \(name.pattern.value.lowercased())", name.service.value)
+            put("\(at) sni \(name.pattern.value.lowercased())", name.service.shown)
         }
         if listener.serverNames.contains(where: { $0.pattern.value == "*" }) {
             put("\(at) timeout.hello", Units.duration(timeout.helloMs))
@@ -117,21 +122,21 @@ private struct Form {
     mutating func route(_ route: Route) {
         let at = "route \(route.name.value)"
         switch route.action {
-        case .service(let name): put(at, "service \(name.value)")
+        case .service(let name): put(at, "service \(name.shown)")
         case .redirect(let redirect):
-            put(at, "redirect \(redirect.status) \(JSONText.quoted(redirect.to.value))")
+            put(at, "redirect \(redirect.status) \(JSONText.quoted(redirect.to.shown))")
         case .close: put(at, "respond close")
         case .respond(let response):
             put(
                 at,
-                "respond \(response.status) \(JSONText.quoted(response.type.value)) \(JSONText.quoted(response.body.value))"
+                "respond \(response.status) \(JSONText.quoted(response.type.shown)) \(JSONText.quoted(response.body.shown))"
             )
         }
-        list("\(at) listeners", route.listeners.map(\.value))
-        list("\(at) host", route.match.hosts.map(\.value))
-        list("\(at) path", route.match.paths.map(\.value))
+        list("\(at) listeners", route.listeners.map(\.shown))
+        list("\(at) host", route.match.hosts.map(\.shown))
+        list("\(at) path", route.match.paths.map(\.shown))
         if route.match.isBeforeExpressions { put("\(at) before", "expressions") }
-        list("\(at) method", route.match.methods.map(\.value))
+        list("\(at) method", route.match.methods.map(\.shown))
         for (kind, conditions) in [
             ("header", route.match.headers), ("query", route.match.query), ("cookie", route.match.cookies),
         ] {
@@ -141,26 +146,26 @@ private struct Form {
             put("\(at) client-certificate \(named.part.rawValue)", named.condition.normal)
         }
         switch route.rewrite {
-        case .path(let path)?: put("\(at) rewrite", "path \(JSONText.quoted(path.value))")
-        case .prefix(let from, let to)?: put("\(at) rewrite", "prefix \(from.value) -> \(to.value)")
+        case .path(let path)?: put("\(at) rewrite", "path \(JSONText.quoted(path.shown))")
+        case .prefix(let from, let to)?: put("\(at) rewrite", "prefix \(from.shown) -> \(to.shown)")
         case .pattern(let pattern, let with)?:
             put(
                 "\(at) rewrite",
-                "pattern \(JSONText.quoted(pattern.value)) with \(JSONText.quoted(with.value))")
+                "pattern \(JSONText.quoted(pattern.shown)) with \(JSONText.quoted(with.shown))")
         case nil: break
         }
         for (side, changes) in [("request", route.headers.request), ("response", route.headers.response)] {
-            list("\(at) \(side) remove", changes.remove.map(\.value))
+            list("\(at) \(side) remove", changes.remove.map(\.shown))
             for field in changes.replace {
                 put(
                     "\(at) \(side) replace \(field.name.value)",
-                    "\(JSONText.quoted(field.pattern.value)) with \(JSONText.quoted(field.with.value))")
+                    "\(JSONText.quoted(field.pattern.shown)) with \(JSONText.quoted(field.with.shown))")
             }
             for field in changes.set {
-                put("\(at) \(side) set \(field.name.value)", JSONText.quoted(field.value.value))
+                put("\(at) \(side) set \(field.name.value)", JSONText.quoted(field.value.shown))
             }
             for field in changes.add {
-                put("\(at) \(side) add \(field.name.value)", JSONText.quoted(field.value.value))
+                put("\(at) \(side) add \(field.name.value)", JSONText.quoted(field.value.shown))
             }
         }
         switch route.bodyLimit {
@@ -189,12 +194,12 @@ private struct Form {
     }
 
     mutating func files(_ files: ServedFiles, _ at: String) {
-        put(at, "files \(files.root.value)")
-        list("\(at) index", files.index.map(\.value))
-        if let fallback = files.fallback { put("\(at) fallback", fallback.value) }
-        list("\(at) try", files.candidates.map(\.value))
+        put(at, "files \(files.root.shown)")
+        list("\(at) index", files.index.map(\.shown))
+        if let fallback = files.fallback { put("\(at) fallback", fallback.shown) }
+        list("\(at) try", files.candidates.map(\.shown))
         switch files.otherwise {
-        case .service(let name): put("\(at) otherwise", "service \(name.value)")
+        case .service(let name): put("\(at) otherwise", "service \(name.shown)")
         case .status(let status): put("\(at) otherwise", "status \(status)")
         }
         put("\(at) hidden", "\(files.hidden)")
@@ -203,13 +208,13 @@ private struct Form {
         for rule in files.cache {
             let action =
                 switch rule.action {
-                case .control(let text): "control \(JSONText.quoted(text.value))"
+                case .control(let text): "control \(JSONText.quoted(text.shown))"
                 case .expires(let seconds): "expires \(Units.duration(seconds * 1000))"
                 }
-            put("\(at) cache", "\(rule.paths.map(\.value).joined(separator: " ")) \(action)")
+            put("\(at) cache", "\(rule.paths.map(\.shown).joined(separator: " ")) \(action)")
         }
         for type in files.types {
-            put("\(at) type \(type.fileExtension.value)", JSONText.quoted(type.type.value))
+            put("\(at) type \(type.fileExtension.value)", JSONText.quoted(type.type.shown))
         }
     }
 
@@ -235,10 +240,10 @@ private struct Form {
         put("\(at) proxy-protocol", service.proxyProtocol.rawValue)
         if let tls = service.tls {
             put("\(at) tls", "\(tls.profile.rawValue) verify=\(tls.verifies)")
-            if let ca = tls.ca { put("\(at) tls.ca", ca.value) }
-            if let name = tls.serverName { put("\(at) tls.server-name", name.value) }
+            if let ca = tls.ca { put("\(at) tls.ca", ca.shown) }
+            if let name = tls.serverName { put("\(at) tls.server-name", name.shown) }
             if let cert = tls.cert, let key = tls.key {
-                put("\(at) tls.cert", "\(cert.value) key=\(key.value)")
+                put("\(at) tls.cert", "\(cert.shown) key=\(key.shown)")
             }
         }
     }
@@ -249,15 +254,15 @@ private struct Form {
         for certificate in tls.certificates {
             let ocsp =
                 switch certificate.ocsp {
-                case .file(let file): " ocsp=\(file.value)"
+                case .file(let file): " ocsp=\(file.shown)"
                 case .responder: " ocsp=responder"
                 case nil: ""
                 }
-            put("\(at) tls.certificate", "\(certificate.cert.value) key=\(certificate.key.value)\(ocsp)")
+            put("\(at) tls.certificate", "\(certificate.cert.shown) key=\(certificate.key.shown)\(ocsp)")
         }
-        list("\(at) tls.alpn", tls.alpn.map(\.value))
+        list("\(at) tls.alpn", tls.alpn.map(\.shown))
         if let clients = tls.clientCertificates {
-            put("\(at) tls.client-certificates", "\(clients.ca.value) require=\(clients.isRequired)")
+            put("\(at) tls.client-certificates", "\(clients.ca.shown) require=\(clients.isRequired)")
         }
     }
 }
@@ -265,9 +270,9 @@ private struct Form {
 extension Match.Condition {
     fileprivate var normal: String {
         switch self {
-        case .equals(let text): "= \(JSONText.quoted(text.value))"
-        case .prefix(let text): "prefix \(JSONText.quoted(text.value))"
-        case .regex(let text): "regex \(JSONText.quoted(text.value))"
+        case .equals(let text): "= \(JSONText.quoted(text.shown))"
+        case .prefix(let text): "prefix \(JSONText.quoted(text.shown))"
+        case .regex(let text): "regex \(JSONText.quoted(text.shown))"
         case .present(let present): present ? "present" : "absent"
         }
     }

@@ -13,7 +13,8 @@ extension Configuration {
 
             A configuration is one YAML document. Unknown keys, duplicate keys, wrong types and names that lead
             nowhere are errors; `weir check -c FILE` prints all of them. `weir schema` prints a JSON Schema for
-            editors.
+            editors. [configuration.md](configuration.md) is about files, values that stand elsewhere
+            (`${env:NAME}`, `${file:PATH}`), anchors, and what routes inherit.
 
             | value | written as |
             |---|---|
@@ -22,6 +23,7 @@ extension Configuration {
             | SIZE/s, NUMBER/s | a rate: `240B/s`, `3/s` |
             | PERCENT% | `20%`, `0.5%` |
             | NAME | letters, digits, `-` and `_`, at most 64 |
+            | FILE, FOLDER | a path; a relative one starts from the folder of the configuration file |
             | TEMPLATE | a text with variables: `{client.ip}`, `{request.host}`; `{{` and `}}` stand for braces |
 
             """

@@ -89,6 +89,8 @@ struct Section: Sendable {
     var exactlyOne: [[String]] = []
     /// Keys of the design that this version does not have yet: refused, but known.
     var later: [String] = []
+    /// Keys that begin with "x-" are the user's own, for anchors: nobody looks at them.
+    var hasExtensions = false
 
     subscript(name: String) -> Key? {
         for key in keys where key.name == name { return key }
@@ -225,12 +227,12 @@ extension TextRule {
         case .endpointAddress: String(Address.Role.endpoint.expectation.dropFirst(9))
         case .resolverAddress: String(Address.Role.resolver.expectation.dropFirst(9))
         case .defaultSet: "\"2026-1\""
-        case .logPath: "stdout, stderr or an absolute path"
+        case .logPath: "stdout, stderr or the path of a file"
         case .retryCondition: "connect, reset, timeout or a status from 500 to 599"
-        case .file: "an absolute path"
+        case .file: "the path of a file"
         case .applicationProtocol: "the name of a protocol such as h2 or http/1.1, at most 255 bytes"
         case .serverName: "a host name such as api.example.com, or an IP address"
-        case .folder: "the absolute path of a folder"
+        case .folder: "the path of a folder"
         case .fileName: "the name of a file such as index.html"
         case .filePath: "the path of a file below the root such as index.html"
         case .fileCandidate: "a path such as \"{path}\", \"{path}/\" or /index.html"

@@ -6,6 +6,18 @@
 struct SchemaCheck {
     let file: String
     private(set) var problems: [ConfigurationError] = []
+    /// Routes of the list at "routes" in which something is wrong.
+    private(set) var faultyRoutes: Set<Int> = []
+    /// How often something was found wrong: aliases find the same again, which is reported once.
+    private var findings = 0
+    private var reported: Set<Finding> = []
+
+    /// Messages may differ in the path that led to an alias; what is expected does not.
+    private struct Finding: Hashable {
+        var line: Int
+        var column: Int
+        var expected: String
+    }
     /// More than this many errors in one file help nobody.
     static let problemsMax = 200
 
@@ -15,15 +27,26 @@ struct SchemaCheck {
         _ message: String, _ origin: Origin, _ expectation: String? = nil, suggestion: String? = nil,
         severity: ConfigurationError.Severity = .error
     ) {
+        findings += 1
         guard problems.count < Self.problemsMax else { return }
-        problems.append(
-            ConfigurationError(
-                message, file: file, line: origin.line, column: origin.column, length: max(1, origin.length),
-                expectation: expectation, suggestion: suggestion, severity: severity))
+        let error = ConfigurationError(
+            message, at: origin, file: file, expectation: expectation, suggestion: suggestion,
+            severity: severity)
+        let finding = Finding(
+            line: origin.line, column: origin.column, expected: error.expectation ?? error.message)
+        if reported.insert(finding).inserted { problems.append(error) }
     }
+
+    /// No more is reported: what costs time to say need not be worked out.
+    var isFull: Bool { problems.count >= Self.problemsMax }
 
     /// - Parameter path: how the message names the place, "routes[0].match"; empty at the top.
     mutating func check(_ node: Node, _ kind: Kind, path: String) {
+        // What is wrong with a reference has been reported.
+        if node.isFaulty {
+            findings += 1
+            return
+        }
         switch kind {
         case .either(let kinds): either(node, kinds, path)
         case .section(let section): check(node, section, path)
@@ -35,7 +58,11 @@ struct SchemaCheck {
             }
         case .list(let inner):
             guard case .list(let elements) = node.content else { return mismatch(node, kind, path) }
-            for (index, element) in elements.enumerated() { check(element, inner, path: "\(path)[\(index)]") }
+            for (index, element) in elements.enumerated() {
+                let before = findings
+                check(element, inner, path: "\(path)[\(index)]")
+                if findings > before, path == "routes" { faultyRoutes.insert(index) }
+            }
         case .oneOrMany(let inner):
             guard case .list(let elements) = node.content else { return check(node, inner, path: path) }
             for (index, element) in elements.enumerated() { check(element, inner, path: "\(path)[\(index)]") }
@@ -102,11 +129,7 @@ struct SchemaCheck {
                 report(
                     "\"\(name)\"\(place) is not in this version of Weir", entry.key.origin,
                     "expected one of: \(names.joined(separator: ", "))")
-            } else if name == "<<" {
-                report(
-                    "merge keys are not supported", entry.key.origin,
-                    "expected one of: \(names.joined(separator: ", "))")
-            } else {
+            } else if !(section.hasExtensions && name.hasPrefix("x-")) {
                 let near = Suggestion.nearest(to: name, in: names)
                 if let near { nearMisses.insert(near) }
                 report(
@@ -178,7 +201,12 @@ struct SchemaCheck {
             default: break
             }
         } catch {
-            report(error.message, node.origin, error.expectation, suggestion: error.suggestion)
+            guard let hidden = node.origin.substitution else {
+                return report(error.message, node.origin, error.expectation, suggestion: error.suggestion)
+            }
+            report(
+                "what \"\(hidden.shown.clipped(60))\" stands for cannot stand here", node.origin,
+                error.expectation)
         }
     }
 

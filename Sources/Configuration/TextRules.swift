@@ -103,7 +103,7 @@ extension TextRule {
             }
         case .file:
             guard value.hasPrefix("/"), !value.utf8.contains(0), value.utf8.count <= 4_095 else {
-                throw problem("\(quoted) is not an absolute path")
+                throw problem("\(quoted) is not a path")
             }
         case .applicationProtocol:
             guard (1...255).contains(value.utf8.count), value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f })
@@ -119,7 +119,7 @@ extension TextRule {
             guard isAddress || Self.isHostName(value) else { throw problem("\(quoted) is not a host name") }
         case .folder:
             guard value.hasPrefix("/"), !value.utf8.contains(0), value.utf8.count < 4096 else {
-                throw problem("\(quoted) is not an absolute path")
+                throw problem("\(quoted) is not a path")
             }
         case .fileName:
             guard (1...255).contains(value.utf8.count), value != ".", value != "..",

@@ -2,9 +2,10 @@
 //
 // The only file that touches libyaml; no pointer of its leaves it. It defends against what a file can
 // do to its reader: size, depth and node count are bounded, and the count includes the nodes an alias
-// stands for (a "billion laughs" file ends at the bound). Duplicate keys, explicit tags, merge keys
-// and a second document are errors: each is a way for a file to mean something else than it shows.
-// Scalars stay text; the schema decides what they are, so `1.10` is never turned into 1.1.
+// stands for (a "billion laughs" file ends at the bound). Duplicate keys, explicit tags and a second
+// document are errors: each is a way for a file to mean something else than it shows. Merge keys
+// (`<<: *name`) bring in what a map does not have itself. Scalars stay text, with their references
+// (References.swift) looked up; the schema decides what they are, so `1.10` is never turned into 1.1.
 
 import CYAML
 
@@ -21,17 +22,22 @@ struct Node: Sendable {
         var value: Node
     }
     var content: Content
+    /// With what is shown instead of the text, if it has references.
     var origin: Origin
+    /// A check has found something wrong below.
+    var isFaulty = false
 
+    /// What a reference stands for is a text, also "" and "null".
     var isNull: Bool {
-        guard case .scalar(let text, plain: true) = content else { return false }
+        guard case .scalar(let text, plain: true) = content, origin.substitution == nil else { return false }
         return text.isEmpty || text == "~" || text == "null" || text == "Null" || text == "NULL"
     }
 
     /// What the node is, in words of an error message.
     var shape: String {
         switch content {
-        case .scalar(let text, _): isNull ? "nothing" : "\"\(text.clipped(40))\""
+        case .scalar(let text, _):
+            isNull ? "nothing" : "\"\((origin.substitution?.shown ?? text).clipped(40))\""
         case .list: "a list"
         case .map: "a map"
         }
@@ -87,6 +93,7 @@ struct YAMLDocument {
         var message: String
         var origin: Origin
         var expectation: String?
+        var suggestion: String?
     }
 
     /// Nil for an empty file.
@@ -94,13 +101,14 @@ struct YAMLDocument {
     /// Duplicate keys and the like: the tree is still usable to find more errors.
     private(set) var problems: [Problem] = []
 
-    init(_ bytes: [UInt8]) throws(Problem) {
+    init(_ bytes: [UInt8], _ surroundings: Surroundings) throws(Problem) {
         guard bytes.count <= YAMLBounds.fileBytes else {
             throw Problem(message: "the file is larger than 16 MiB", origin: .none)
         }
-        var reader = YAMLReader()
+        let text = try SourceText(bytes)
+        var reader = YAMLReader(references: text.hasReferences ? References(surroundings) : nil)
         var failure: Problem?
-        bytes.withUnsafeBufferPointer { buffer in
+        text.bytes.withUnsafeBufferPointer { buffer in
             do throws(Problem) { try reader.read(buffer) } catch { failure = error }
         }
         if let failure { throw failure }
@@ -114,8 +122,12 @@ private struct YAMLReader {
 
     var root: Node?
     var problems: [Problem] = []
+    /// Nil when the file has none.
+    private var references: References?
     private var anchors: [String: (node: Node, count: Int)] = [:]
     private var nodes = 0
+
+    init(references: References?) { self.references = references }
 
     private struct Event {
         enum Kind {
@@ -173,7 +185,7 @@ private struct YAMLReader {
         var result: Node
         switch event.kind {
         case .scalar(let text, let plain):
-            result = Node(content: .scalar(text, plain: plain), origin: event.origin)
+            result = scalar(text, plain: plain, event.origin)
         case .alias(let name):
             guard let known = anchors[name] else {
                 throw Problem(message: "alias to an anchor that is not defined above", origin: event.origin)
@@ -203,11 +215,23 @@ private struct YAMLReader {
     ) throws(Problem) -> [Node.Entry] {
         var entries: [Node.Entry] = []
         var seen: [String: Int] = [:]
+        var merged: Node?
         while true {
             let inner = try next(parser)
-            if case .end = inner.kind { return entries }
+            if case .end = inner.kind { break }
             let key = try node(inner, parser, depth: depth + 1)
             let value = try node(try next(parser), parser, depth: depth + 1)
+            if key.origin.substitution != nil {
+                problems.append(
+                    Problem(
+                        message: "a reference as a key", origin: key.origin,
+                        expectation: "${…} stands for values; expected a name"))
+                continue
+            }
+            if case .scalar("<<", plain: true) = key.content, merged == nil {
+                merged = value
+                continue
+            }
             guard case .scalar(let name, _) = key.content else {
                 problems.append(
                     Problem(
@@ -224,6 +248,44 @@ private struct YAMLReader {
             }
             seen[name] = inner.origin.line
             entries.append(.init(key: Text(name, at: inner.origin), value: value))
+        }
+        // A map's own keys stand before what it merges, wherever they are; of several maps the first.
+        for map in merged?.elements ?? [] {
+            guard case .map(let more) = map.content else {
+                problems.append(
+                    Problem(
+                        message: "\(map.shape) to merge", origin: map.origin,
+                        expectation: "expected a map, or a list of maps: <<: *name"))
+                continue
+            }
+            for entry in more where seen.updateValue(entry.key.origin.line, forKey: entry.key.value) == nil {
+                entries.append(entry)
+            }
+        }
+        return entries
+    }
+
+    /// A scalar with its references looked up; what is wrong with one is a problem at its place.
+    private mutating func scalar(_ text: String, plain: Bool, _ origin: Origin) -> Node {
+        do throws(References.Failure) {
+            guard let found = try references?.resolve(text) else {
+                return Node(content: .scalar(text, plain: plain), origin: origin)
+            }
+            var origin = origin
+            origin.substitution = found
+            // Quotes are often only there for YAML: "${env:DEBUG}" may be true.
+            return Node(content: .scalar(found.value, plain: true), origin: origin)
+        } catch {
+            var problem = error.problem
+            problem.origin = origin
+            // Where text and file agree character by character: plain, or between quotes without escapes.
+            let quotes = origin.length - text.unicodeScalars.count
+            if quotes == 0 || quotes == 2 {
+                problem.origin.column += quotes / 2 + error.offset
+                problem.origin.length = error.length
+            }
+            problems.append(problem)
+            return Node(content: .scalar("", plain: true), origin: origin, isFaulty: true)
         }
     }
 

@@ -6,6 +6,7 @@
 // sessions and pools live on. Reads from the disk: control plane only.
 
 import Configuration
+import NamedFiles
 import Reactor
 import TLS
 
@@ -66,10 +67,12 @@ public struct CertificateSet: Sendable {
                     settings: settings, files: loader.files, context: context)
             }
         }
+        let passedThrough = Set(
+            configuration.listeners.filter { $0.protocol == .tcp }.compactMap(\.service?.value))
         for service in configuration.services {
             guard let settings = service.tls else { continue }
             let name = service.name.value
-            let alpn = applicationProtocols(of: service, configuration)
+            let alpn = applicationProtocols(of: service, passedThrough: passedThrough)
             if let kept = old.services[name], kept.settings == settings, kept.alpn == alpn,
                 isCurrent(kept.files)
             {
@@ -85,15 +88,13 @@ public struct CertificateSet: Sendable {
     }
 
     /// What is asked for by ALPN. Bytes that are passed through are of no protocol Weir knows.
-    static func applicationProtocols(of service: Service, _ configuration: Configuration) -> [String] {
-        let isPassedThrough = configuration.listeners.contains {
-            $0.protocol == .tcp && $0.service?.value == service.name.value
-        }
-        return isPassedThrough ? [] : [service.speaksHTTP2 ? "h2" : "http/1.1"]
+    static func applicationProtocols(of service: Service, passedThrough: Set<String>) -> [String] {
+        if passedThrough.contains(service.name.value) { return [] }
+        return [service.speaksHTTP2 ? "h2" : "http/1.1"]
     }
 
     private static func isCurrent(_ files: [String: PEMFile.Version]) -> Bool {
-        files.allSatisfy { PEMFile.version(of: $0.key) == $0.value }
+        files.allSatisfy { NamedFile.version(of: $0.key) == $0.value }
     }
 
     // MARK: watching

@@ -30,28 +30,40 @@ public struct LoadedConfiguration: Sendable {
 extension ConfigurationSource {
     /// Reads and checks everything that can be judged without a process: keys and values, cross
     /// references, patterns, templates, routes that can never match, certificates and keys,
-    /// folders that are not there.
+    /// folders that are not there. Each looks at what could be read, whatever the others found: all
+    /// errors are reported at once.
     /// - Parameter old: certificates in use; those that did not change are kept.
     public func load(keeping old: CertificateSet = CertificateSet()) -> Result<
         LoadedConfiguration, ConfigurationErrors
     > {
         text().flatMap { text in
-            Configuration.parse(text, file: name).flatMap { configuration, warnings in
-                let (compiled, errors) = CompiledRoutes.compile(configuration, file: name)
-                let (certificates, found) = CertificateSet.load(
-                    configuration, file: name, keeping: old, nowSeconds: Int64(Clock.wallUs() / 1_000_000))
-                let all =
-                    errors + configuration.missingRoots(file: name) + found.filter { $0.severity == .error }
-                if !all.isEmpty {
-                    return .failure(ConfigurationErrors(Configuration.located(all, text: text)))
-                }
-                let doubts = Configuration.located(
-                    warnings + found.filter { $0.severity == .warning }, text: text)
-                return .success(
-                    LoadedConfiguration(
-                        configuration: configuration, compiled: compiled, certificates: certificates,
-                        warnings: doubts))
+            let checked = Configuration.check(text, file: name)
+            let configuration = checked.configuration
+            let (compiled, errors) = CompiledRoutes.compile(configuration, file: name)
+            let (certificates, found) = CertificateSet.load(
+                configuration, file: name, keeping: old, nowSeconds: Int64(Clock.wallUs() / 1_000_000))
+            // Whoever looks further finds more, and sometimes the same: the first word at a place counts.
+            var places = Set(checked.problems.filter { $0.severity == .error }.map(Place.init))
+            let further = (errors + configuration.missingFiles(file: name) + found).filter { problem in
+                problem.severity == .warning || places.insert(Place(problem)).inserted
             }
+            let all = Configuration.located(checked.problems + further, text: text)
+            let wrong = all.filter { $0.severity == .error }
+            if !wrong.isEmpty { return .failure(ConfigurationErrors(wrong)) }
+            return .success(
+                LoadedConfiguration(
+                    configuration: configuration, compiled: compiled, certificates: certificates,
+                    warnings: all))
         }
+    }
+}
+
+private struct Place: Hashable {
+    let line: Int
+    let column: Int
+
+    init(_ error: ConfigurationError) {
+        line = error.line
+        column = error.column
     }
 }

@@ -49,7 +49,7 @@ public struct Explainer: Sendable {
     private func explain(_ head: [UInt8], _ peer: IPAddress, _ listener: Listener) -> ListenerExplanation {
         var result = ListenerExplanation(
             name: listener.name.value, line: listener.name.origin.line,
-            addresses: listener.addresses.map(\.text.value), outcome: .refused(Self.refusal(.internalLimit)))
+            addresses: listener.addresses.map(\.text.shown), outcome: .refused(Self.refusal(.internalLimit)))
         let parser = RequestParser(limits: SnapshotBuilder.headLimits(listener))
         var request = RequestHead()
         withUnsafeTemporaryAllocation(of: Field.self, capacity: parser.limits.fieldsMax) { fields in
@@ -150,7 +150,7 @@ public struct Explainer: Sendable {
         if let plan = live?.snapshot.listeners.first(where: { $0?.name.description == name }), let plan {
             return (plan.router, plan.routeIndexes)
         }
-        return compiled.router(for: name, configuration)
+        return compiled.router(for: name)
     }
 
     // MARK: the route
@@ -170,10 +170,11 @@ public struct Explainer: Sendable {
         switch (exchange.route.action, exchange.compiled.action) {
         case (.redirect(let redirect), .redirect(let template, let status)):
             return .redirect(
-                status: Int(status), location: exchange.render(template), line: redirect.to.origin.line)
+                status: Int(status), location: exchange.render(template, redirect.to),
+                line: redirect.to.origin.line)
         case (.respond(let response), _):
             return .respond(
-                status: response.status, type: response.type.value, body: response.body.value,
+                status: response.status, type: response.type.shown, body: response.body.shown,
                 line: response.body.origin.line)
         case (.service(let name), _):
             return .service(service(name, exchange))
@@ -181,7 +182,7 @@ public struct Explainer: Sendable {
             return .close
         case (.redirect(let redirect), _):
             return .redirect(
-                status: redirect.status, location: redirect.to.value, line: redirect.to.origin.line)
+                status: redirect.status, location: redirect.to.shown, line: redirect.to.origin.line)
         }
     }
 
@@ -198,12 +199,12 @@ public struct Explainer: Sendable {
                     }
                 }
                 return EndpointExplanation(
-                    address: endpoint.address.text.value, weight: endpoint.weight,
+                    address: endpoint.address.text.shown, weight: endpoint.weight,
                     line: endpoint.address.text.origin.line, resolved: resolved)
             },
             target: exchange.target(), isRewritten: exchange.route.rewrite != nil,
             rewriteLine: exchange.rewriteLine, settings: service.files == nil ? Settings.of(service) : [],
-            root: service.files?.root.value)
+            root: service.files?.root.shown)
         if let files = service.files { look(files, exchange, &result) }
         return result
     }
@@ -222,7 +223,7 @@ public struct Explainer: Sendable {
         }
         func tell(_ candidate: Text, _ text: String) {
             result.tried.append(
-                TriedExplanation(candidate: candidate.value, line: candidate.origin.line, text: text))
+                TriedExplanation(candidate: candidate.shown, line: candidate.origin.line, text: text))
         }
         let method = exchange.view.head.pointee.method
         guard method == .get || method == .head else {
@@ -245,7 +246,7 @@ public struct Explainer: Sendable {
             case .missing:
                 tell(text, "no file")
                 continue
-            case .found(let path): tell(text, "\(files.root.value)/\(path)")
+            case .found(let path): tell(text, "\(files.root.shown)/\(path)")
             case .folder: tell(text, "a folder: 301 to it with a slash")
             case .failed(let error): tell(text, "not served: \(error)")
             }
@@ -357,10 +358,21 @@ private struct ExplainedExchange {
         }
     }
 
+    /// The rewrite with references as they were written.
+    private var shownRewrite: Rewrite? {
+        switch (route.rewrite, compiled.rewrite) {
+        case (.path(let text), .target(let template)):
+            .target(text.isSubstituted ? (try? Template.parse(text.shownTemplate)) ?? template : template)
+        case (.prefix(_, let to), .prefix(let start, _)) where to.isSubstituted:
+            .prefix(from: start, to: StaticBytes(to.shown))
+        default: compiled.rewrite
+        }
+    }
+
     func target() -> String {
         written { writer in
             let isWritten = UpstreamTarget.write(
-                view.head.pointee, view.bytes, compiled.rewrite, scratch: RouteScratch(), into: &writer
+                view.head.pointee, view.bytes, shownRewrite, scratch: RouteScratch(), into: &writer
             ) { template, groups, writer in
                 render(template, &writer, groups: groups)
             }
@@ -368,7 +380,11 @@ private struct ExplainedExchange {
         }
     }
 
-    func render(_ template: Template) -> String { written { render(template, &$0) } }
+    /// What references stand for is not shown: the text is rendered as it was written.
+    func render(_ template: Template, _ text: Text) -> String {
+        let shown = text.isSubstituted ? (try? Template.parse(text.shownTemplate)) : template
+        return written { render(shown ?? template, &$0) }
+    }
 
     enum Look {
         case found(String)
@@ -427,7 +443,8 @@ private struct ExplainedExchange {
         _ kind: FieldChange.Kind, _ rule: FieldRules.Rule, _ field: Route.Changes.Field
     ) -> FieldChange {
         FieldChange(
-            kind: kind, name: field.name.value, value: render(rule.value), line: field.name.origin.line)
+            kind: kind, name: field.name.value, value: render(rule.value, field.value),
+            line: field.name.origin.line)
     }
 
     private func written(_ body: (inout ByteWriter) -> Void) -> String {

@@ -1,8 +1,9 @@
-// Folders of files: from the configuration to a plan, and whether the folder is there.
+// Folders of files: from the configuration to a plan, and whether what they need is there.
 
 import Configuration
 import Files
 import HTTPModel
+import NamedFiles
 import Proxy
 import Reactor
 
@@ -58,9 +59,10 @@ extension ContentCoding {
 }
 
 extension Configuration {
-    /// Roots that cannot be opened, as errors at their places.
-    func missingRoots(file: String) -> [ConfigurationError] {
-        services.compactMap { service in
+    /// Folders and files that have to be there and are not, as errors at their places. Certificates and
+    /// keys are read, and judged, by CertificateSet.
+    func missingFiles(file: String) -> [ConfigurationError] {
+        var errors = services.compactMap { service -> ConfigurationError? in
             guard let root = service.files?.root else { return nil }
             let tree = root.value.withCString { FileTree(folder: $0) }
             guard tree.fd < 0 else {
@@ -71,5 +73,14 @@ extension Configuration {
                 "cannot serve files from \(root.value): \(FileError(code: -tree.fd))", at: root.origin,
                 file: file, expectation: "expected a folder that exists")
         }
+        if let log = accessLog, case .file(let path) = log.destination,
+            let obstacle = NamedFile.obstacle(toAppendingAt: path)
+        {
+            errors.append(
+                ConfigurationError(
+                    "cannot write the access log to \(path): \(obstacle)", at: log.origin, file: file,
+                    expectation: "expected a file that can be written, in a folder that exists"))
+        }
+        return errors
     }
 }

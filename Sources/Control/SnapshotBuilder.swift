@@ -36,6 +36,9 @@ public struct CompiledRoutes: Sendable {
     }
     /// One per route of the configuration, in its order.
     public var routes: [Compiled] = []
+    /// Per HTTP listener its router, and for each of its rules the index of the route. Listeners with the
+    /// same routes share one.
+    private var routers: [String: (router: Router, indexes: [Int32])] = [:]
 
     /// Compiles all routes; every error of every route is reported.
     public static func compile(_ configuration: Configuration, file: String) -> (
@@ -43,47 +46,68 @@ public struct CompiledRoutes: Sendable {
     ) {
         var errors: [ConfigurationError] = []
         var compiled = CompiledRoutes()
-        for route in configuration.routes {
+        var doubtful: Set<Int32> = []
+        for (index, route) in configuration.routes.enumerated() {
+            let before = errors.count
             compiled.routes.append(RouteCompiler(route: route, file: file).compile(&errors))
+            if route.isFaulty || errors.count > before { doubtful.insert(Int32(index)) }
         }
         for text in configuration.services.flatMap({ $0.files?.candidates ?? [] }) {
             _ = checked(text, file, &errors, FileCandidate.parse)
         }
-        let router = Router(compiled.routes.map(\.rule))
-        if errors.isEmpty {
-            for lost in router.unreachable {
-                let route = configuration.routes[lost.route]
-                // Routes of different listeners do not compete.
-                let other = configuration.routes[lost.shadowedBy]
-                if !other.listeners.isEmpty && other.listeners != route.listeners { continue }
-                errors.append(
-                    ConfigurationError(
-                        "route \"\(route.name.value)\" can never match", at: route.name.origin, file: file,
-                        expectation: "route \"\(other.name.value)\" before it matches everything it would"))
-            }
+        var shared: [[Int32]: Router] = [:]
+        for (listener, indexes) in indexes(configuration, leavingOut: doubtful) {
+            let router = shared[indexes] ?? Router(indexes.map { compiled.routes[Int($0)].rule })
+            shared[indexes] = router
+            compiled.routers[listener] = (router, indexes)
         }
+        errors += compiled.unreachable(configuration, Array(shared), file: file)
         return (compiled, errors)
     }
 
-    /// The router of one listener, and for each of its rules the index of the route.
-    public func router(for listener: String, _ configuration: Configuration) -> (Router, [Int32]) {
-        var rules: [RouteRule] = []
-        var indexes: [Int32] = []
-        for (i, route) in configuration.routes.enumerated()
-        where route.listeners.isEmpty || route.listeners.contains(where: { $0.value == listener }) {
-            rules.append(routes[i].rule)
-            indexes.append(Int32(i))
+    /// Per HTTP listener the indexes of its routes.
+    private static func indexes(
+        _ configuration: Configuration, leavingOut doubtful: Set<Int32>
+    ) -> [String: [Int32]] {
+        var lists: [String: [Int32]] = [:]
+        for listener in configuration.listeners where listener.protocol == .http {
+            lists[listener.name.value] = []
         }
-        return (Router(rules), indexes)
+        let all = Array(lists.keys)
+        for (index, route) in configuration.routes.enumerated() where !doubtful.contains(Int32(index)) {
+            for name in route.listeners.isEmpty ? all : Array(Set(route.listeners.map(\.value))) {
+                lists[name]?.append(Int32(index))
+            }
+        }
+        return lists
     }
-}
 
-extension ConfigurationError {
-    /// An error at a place of the model.
-    init(_ message: String, at origin: Origin, file: String, expectation: String? = nil) {
-        self.init(
-            message, file: file, line: origin.line, column: origin.column, length: max(1, origin.length),
-            expectation: expectation)
+    /// Routes that win on none of their listeners. By name: a route that inherits different things from its
+    /// listeners stands here once for each.
+    private func unreachable(
+        _ configuration: Configuration, _ routers: [(key: [Int32], value: Router)], file: String
+    ) -> [ConfigurationError] {
+        var places: [String: Int] = [:]
+        var lost: [String: (times: Int, route: Int32, by: Int32)] = [:]
+        for (indexes, router) in routers {
+            for index in indexes { places[configuration.routes[Int(index)].name.value, default: 0] += 1 }
+            for found in router.unreachable {
+                let name = configuration.routes[Int(indexes[found.route])].name.value
+                lost[name, default: (0, indexes[found.route], indexes[found.shadowedBy])].times += 1
+            }
+        }
+        return lost.filter { places[$0.key] == $0.value.times }.values.sorted { $0.route < $1.route }.map {
+            let route = configuration.routes[Int($0.route)]
+            let other = configuration.routes[Int($0.by)]
+            return ConfigurationError(
+                "route \"\(route.name.value)\" can never match", at: route.name.origin, file: file,
+                expectation: "route \"\(other.name.value)\" before it matches everything it would")
+        }
+    }
+
+    /// The router of an HTTP listener, and for each of its rules the index of the route.
+    public func router(for listener: String) -> (Router, [Int32]) {
+        routers[listener] ?? (Router([]), [])
     }
 }
 
@@ -121,7 +145,7 @@ private struct RouteCompiler {
         case .service(let name):
             compiled.action = .service(name.value)
         case .redirect(let redirect):
-            if let template = checked(redirect.to, &errors, Self.url) {
+            if let template = template(redirect.to, &errors, Self.url) {
                 compiled.action = .redirect(template, UInt16(redirect.status))
             }
         case .close:
@@ -132,7 +156,7 @@ private struct RouteCompiler {
         }
         switch route.rewrite {
         case nil: break
-        case .path(let text): compiled.rewrite = checked(text, &errors, Self.target).map { .target($0) }
+        case .path(let text): compiled.rewrite = template(text, &errors, Self.target).map { .target($0) }
         case .prefix(let from, let to):
             compiled.rewrite = .prefix(
                 from: StaticBytes(PathPattern.deciding(from.value.utf8)),
@@ -176,7 +200,7 @@ private struct RouteCompiler {
         if changes.isEmpty { return nil }
         func compile(_ fields: [Route.Changes.Field]) -> [FieldRules.Rule] {
             fields.compactMap { field in
-                checked(field.value, &errors, Self.isURL(field.name) ? Self.url : Self.text).map {
+                template(field.value, &errors, Self.isURL(field.name) ? Self.url : Self.text).map {
                     FieldRules.Rule(name: field.name.value, value: $0)
                 }
             }
@@ -201,7 +225,7 @@ private struct RouteCompiler {
             let expression = checked(
                 pattern, &errors, { text throws(PatternError) in try RegularExpression(text, isText: isText) }
             ),
-            let template = checked(
+            let template = template(
                 with, &errors,
                 { text throws(PatternError) in try Template.parse(text, for: place, of: expression) })
         else { return nil }
@@ -216,6 +240,14 @@ private struct RouteCompiler {
 
     /// Whether clients go where the field says.
     private static func isURL(_ name: Text) -> Bool { name.value.lowercased() == "location" }
+
+    /// A template: what references stand for is text in it, not variables.
+    private func template(
+        _ text: Text, _ errors: inout [ConfigurationError],
+        _ parse: (String) throws(PatternError) -> Template
+    ) -> Template? {
+        checked(Text(text.template, at: text.origin), &errors, parse)
+    }
 
     private func checked<Result>(
         _ text: Text, _ errors: inout [ConfigurationError], _ parse: (String) throws(PatternError) -> Result
@@ -233,6 +265,12 @@ private func checked<Result>(
         return try parse(text.value)
     } catch {
         var origin = text.origin
+        if text.isSubstituted {
+            errors.append(
+                ConfigurationError(
+                    "what \"\(text.shown)\" stands for cannot stand here", at: origin, file: file))
+            return nil
+        }
         origin.column += error.position
         origin.length = max(1, origin.length - error.position)
         errors.append(ConfigurationError(error.message, at: origin, file: file))
@@ -256,7 +294,10 @@ struct SnapshotBuilder {
         for service in configuration.services {
             services.append(plan(service, names, &objects, &keptEndpoints))
         }
-        let routes = zip(configuration.routes, compiled.routes).map { plan($0, $1, &objects) }
+        let files = Dictionary(
+            configuration.services.compactMap { service in service.files.map { (service.name.value, $0) } },
+            uniquingKeysWith: { first, _ in first })
+        let routes = zip(configuration.routes, compiled.routes).map { plan($0, $1, files, &objects) }
         var listeners: [ListenerPlan] = []
         for listener in configuration.listeners { listeners.append(plan(listener, &objects)) }
         objects.keepOnly(
@@ -334,9 +375,11 @@ struct SnapshotBuilder {
             files: service.files.map { FilesPlan($0) })
     }
 
-    private func plan(_ route: Route, _ compiled: CompiledRoutes.Compiled, _ objects: inout LongLivedObjects)
-        -> RoutePlan
-    {
+    /// - Parameter files: what services serve that have no endpoints, by name.
+    private func plan(
+        _ route: Route, _ compiled: CompiledRoutes.Compiled, _ files: [String: ServedFiles],
+        _ objects: inout LongLivedObjects
+    ) -> RoutePlan {
         // Where rules say what Content-Encoding is, it is not ours to say.
         let isCodingRuled = compiled.responseRules?.governs("content-encoding") ?? false
         let compression = isCodingRuled ? nil : route.compression.map { CompressionRule($0) }
@@ -346,7 +389,7 @@ struct SnapshotBuilder {
         case .service(let name):
             serviceName = name
             let serviceID = objects.serviceID(name)
-            if let files = configuration.services.first(where: { $0.name.value == name })?.files {
+            if let files = files[name] {
                 action = .files(serviceID: serviceID, otherwise: next(route, files, &objects))
             } else {
                 action = .forward(serviceID: serviceID)
@@ -399,7 +442,7 @@ struct SnapshotBuilder {
 
     private func plan(_ listener: Listener, _ objects: inout LongLivedObjects) -> ListenerPlan {
         let name = listener.name.value
-        let (router, indexes) = compiled.router(for: name, configuration)
+        let (router, indexes) = compiled.router(for: name)
         var traffic = ListenerPlan.Traffic.http
         switch (listener.protocol, listener.service) {
         case (.tcp, _) where !listener.serverNames.isEmpty:

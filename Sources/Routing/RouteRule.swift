@@ -81,9 +81,6 @@ public struct RouteRule: Sendable {
         self.conditions = conditions
         self.isBeforeExpressions = isBeforeExpressions
     }
-
-    /// Conditions, the method counted as one: how specific a route is beyond host and path.
-    var conditionCount: Int { conditions.count + (methods.isEmpty ? 0 : 1) }
 }
 
 /// A named part of the path.

@@ -13,6 +13,16 @@ public struct UnreachableRoute: Sendable, Equatable {
 struct RouteTablesBuilder {
     private struct Path {
         var candidates: [Candidate] = []
+
+        /// In the order of declaration; a route that has a path twice stands once.
+        mutating func add(_ candidate: Candidate) {
+            if candidates.last?.route != candidate.route { candidates.append(candidate) }
+        }
+
+        /// More conditions first, then the order of declaration.
+        mutating func rank(_ counts: [Int]) {
+            candidates.sort { (counts[Int($1.route)], $0.route) < (counts[Int($0.route)], $1.route) }
+        }
     }
     private struct DraftNode {
         var parent: Int32
@@ -27,9 +37,13 @@ struct RouteTablesBuilder {
         var pattern: HostPattern
         var root: Int32
         var expressions: [(expression: RegularExpression, path: Path)] = []
+        /// Where an expression is in `expressions`, by its text.
+        var expressionIndexes: [String: Int] = [:]
     }
 
     private let rules: [RouteRule]
+    /// What each rule asks for beyond host and path, conditions once each.
+    private let identities: [Set<String>]
     private var nodes: [DraftNode] = []
     private var hosts: [DraftHost] = []
     private(set) var hostIndexes: [HostPattern: Int32] = [:]
@@ -41,6 +55,7 @@ struct RouteTablesBuilder {
 
     init(_ rules: [RouteRule]) {
         self.rules = rules
+        identities = rules.map { Set($0.conditions.map(\.identity)) }
         _ = host(.any)
         for (index, rule) in rules.enumerated() {
             for pattern in rule.hosts.isEmpty ? [.any] : rule.hosts {
@@ -48,6 +63,17 @@ struct RouteTablesBuilder {
                 for (at, path) in (rule.paths.isEmpty ? [.all] : rule.paths).enumerated() {
                     add(route: index, path: path, at: at, to: host)
                 }
+            }
+        }
+        let counts = rules.indices.map { identities[$0].count + (rules[$0].methods.isEmpty ? 0 : 1) }
+        for index in nodes.indices {
+            nodes[index].full.rank(counts)
+            nodes[index].early.rank(counts)
+            nodes[index].prefix.rank(counts)
+        }
+        for host in hosts.indices {
+            for index in hosts[host].expressions.indices {
+                hosts[host].expressions[index].path.rank(counts)
             }
         }
     }
@@ -84,9 +110,12 @@ struct RouteTablesBuilder {
             names: ListRef(start: Int32(numbers.count), count: Int32(names.count)), hasTail: path.tail != nil)
         numbers += names
         if let expression = path.expression {
-            let known = hosts[host].expressions.firstIndex { $0.expression.text == expression.text }
-            if known == nil { hosts[host].expressions.append((expression, Path())) }
-            insert(candidate, &hosts[host].expressions[known ?? hosts[host].expressions.count - 1].path)
+            let place = hosts[host].expressionIndexes[expression.text] ?? hosts[host].expressions.count
+            if place == hosts[host].expressions.count {
+                hosts[host].expressions.append((expression, Path()))
+                hosts[host].expressionIndexes[expression.text] = place
+            }
+            hosts[host].expressions[place].path.add(candidate)
             return
         }
         var at = Int(hosts[host].root)
@@ -109,48 +138,67 @@ struct RouteTablesBuilder {
             }
         }
         if path.kind != .prefix {
-            insert(candidate, &nodes[at].full)
+            nodes[at].full.add(candidate)
         } else if rules[route].isBeforeExpressions {
-            insert(candidate, &nodes[at].early)
+            nodes[at].early.add(candidate)
         } else {
-            insert(candidate, &nodes[at].prefix)
+            nodes[at].prefix.add(candidate)
         }
-    }
-
-    /// More conditions first, then the order of declaration.
-    private func insert(_ candidate: Candidate, _ path: inout Path) {
-        if path.candidates.contains(where: { $0.route == candidate.route }) { return }
-        let count = rules[Int(candidate.route)].conditionCount
-        let place = path.candidates.firstIndex { rules[Int($0.route)].conditionCount < count }
-        path.candidates.insert(candidate, at: place ?? path.candidates.count)
     }
 
     // MARK: Routes that never win
 
+    /// What the candidates of one list take that ask for the same conditions. Only those are compared: a
+    /// candidate that stands before another has as many conditions or more, the methods counted as one,
+    /// so it takes all of the other's requests only if it has the same ones.
+    private struct Earlier {
+        /// The first that takes every method.
+        var whole: Int?
+        /// Those that take some methods, by each of them, in order.
+        var byMethod: [String: [Int]] = [:]
+
+        /// The first that takes all requests with these methods.
+        func winner(over methods: [String], _ rules: [RouteRule]) -> Int? {
+            if methods.isEmpty { return whole }
+            // Whoever takes all of them takes the one that fewest take.
+            let rarest = methods.map { byMethod[$0] ?? [] }.min { $0.count < $1.count } ?? []
+            return rarest.first { Set(methods).isSubset(of: rules[$0].methods) }
+        }
+
+        mutating func add(_ route: Int, _ methods: [String]) {
+            if methods.isEmpty, whole == nil { whole = route }
+            for method in methods { byMethod[method, default: []].append(route) }
+        }
+    }
+
     private mutating func findUnreachable() {
-        let identities = rules.map { Set($0.conditions.map { $0.identity }) }
         var places = [Int](repeating: 0, count: rules.count)
         var shadowed = [Int](repeating: 0, count: rules.count)
         var by = [Int](repeating: -1, count: rules.count)
-        let lists =
-            nodes.flatMap { [$0.full.candidates, $0.early.candidates, $0.prefix.candidates] }
-            + hosts.flatMap { $0.expressions.map { $0.path.candidates } }
-        for list in lists {
-            for (rank, candidate) in list.enumerated() {
+        func look(_ candidates: [Candidate]) {
+            if candidates.count == 1 {
+                places[Int(candidates[0].route)] += 1
+                return
+            }
+            var earlier: [Set<String>: Earlier] = [:]
+            for candidate in candidates {
                 let route = Int(candidate.route)
                 places[route] += 1
-                let winner = list[..<rank].first { earlier in
-                    let methods = rules[Int(earlier.route)].methods
-                    return identities[Int(earlier.route)].isSubset(of: identities[route])
-                        && (methods.isEmpty
-                            || !rules[route].methods.isEmpty
-                                && Set(rules[route].methods).isSubset(of: methods))
-                }
-                if let winner {
+                let methods = rules[route].methods
+                if let winner = earlier[identities[route]]?.winner(over: methods, rules) {
                     shadowed[route] += 1
-                    if by[route] < 0 { by[route] = Int(winner.route) }
+                    if by[route] < 0 { by[route] = winner }
                 }
+                earlier[identities[route], default: Earlier()].add(route, methods)
             }
+        }
+        for node in nodes {
+            look(node.full.candidates)
+            look(node.early.candidates)
+            look(node.prefix.candidates)
+        }
+        for host in hosts {
+            for (_, path) in host.expressions { look(path.candidates) }
         }
         unreachable = rules.indices.filter { places[$0] > 0 && places[$0] == shadowed[$0] }
             .map { UnreachableRoute(route: $0, shadowedBy: by[$0]) }

@@ -1,11 +1,10 @@
 // What can be wrong with certificates, keys and CA files, in words an operator can act on.
 
+import NamedFiles
+
 /// Why certificate material cannot be used. `description` names the file and what to do.
 public enum CertificateError: Error, Sendable, Equatable, CustomStringConvertible {
-    case fileMissing(String)
-    /// errno of open or read.
-    case fileUnreadable(String, Int32)
-    case fileTooLarge(String)
+    case file(String, NamedFileError)
     case notPEM(String)
     /// PEM, but not what belongs there: "PRIVATE KEY" where a certificate is wanted.
     case wrongContent(String, found: String)
@@ -28,9 +27,7 @@ public enum CertificateError: Error, Sendable, Equatable, CustomStringConvertibl
 
     public var description: String {
         switch self {
-        case .fileMissing(let file): "\(file) does not exist"
-        case .fileUnreadable(let file, let code): "\(file) cannot be read: \(errorText(code))"
-        case .fileTooLarge(let file): "\(file) is larger than \(PEMFile.bytesMax / 1_048_576) MiB"
+        case .file(let file, let error): "\(file) \(error)"
         case .notPEM(let file): "\(file) is not a PEM file"
         case .wrongContent(let file, let found): "\(file) holds \(found), not a certificate"
         case .certificateMalformed(let file, let index): "certificate \(index) of \(file) cannot be read"

@@ -316,7 +316,9 @@ public final class AccessLog: @unchecked Sendable {
         case .stdout: return STDOUT_FILENO
         case .stderr: return STDERR_FILENO
         case .file(let path):
-            let fd = Glibc.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
+            // A FIFO that nobody reads is an error, not a wait; the writer waits for a full one itself.
+            let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY
+            let fd = Glibc.open(path, flags, 0o640)
             if fd < 0 { throw LogOpenError(path: path, errno: errno) }
             return fd
         }

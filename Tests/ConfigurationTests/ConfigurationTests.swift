@@ -11,6 +11,14 @@ import Testing
 let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
 
+/// What the golden files are read in: a folder, and three variables.
+let surroundings = Surroundings(folder: "/etc/weir") { name in
+    [
+        "BACKEND": "127.0.0.1:3000", "TOKEN": "s3cret-{token}", "EMPTY": "", "SIZE": "64KiB", "N": "4",
+        "YES": "true", "BROKEN": nil, "NULL": "null",
+    ][name].flatMap { $0 }.map { Array($0.utf8) } ?? (name == "BROKEN" ? [0xff] : nil)
+}
+
 func parsed(_ text: String, file: String = "test.yaml") throws -> Configuration {
     try Configuration.parse(Array(text.utf8), file: file).get().0
 }
@@ -39,7 +47,7 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
 
     /// What Weir says about the input: warnings and normal form, or errors.
     var actual: (isAccepted: Bool, text: String) {
-        switch Configuration.parse(input, file: url.lastPathComponent) {
+        switch Configuration.parse(input, file: url.lastPathComponent, in: surroundings) {
         case .success(let (configuration, warnings)):
             (true, warnings.map { "\($0)\n" }.joined() + configuration.normalForm())
         case .failure(let errors): (false, "\(errors)\n")
@@ -90,7 +98,7 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
             return
         }
         #expect(
-            errors.description == "/nowhere/weir.yaml: error: cannot read the file: No such file or directory"
+            errors.description == "/nowhere/weir.yaml: error: cannot read the file: it does not exist"
         )
     }
 }

@@ -159,7 +159,8 @@ import Testing
                 #expect(key.doc.hasSuffix("."), "\(section.name).\(key.name)")
                 #expect(key.example.hasPrefix("\(key.name):"), "\(section.name).\(key.name)")
                 // The example has to be right for the key it is an example of.
-                let node = try #require(try YAMLDocument(Array(key.example.utf8)).root?[key.name])
+                let node = try #require(
+                    try YAMLDocument(Array(key.example.utf8), surroundings).root?[key.name])
                 var check = SchemaCheck(file: "example")
                 check.check(node, key.kind, path: key.name)
                 #expect(check.problems.isEmpty, "\(check.problems.map(\.description))")
@@ -188,7 +189,8 @@ import Testing
         let properties = try #require(root["properties"] as? [String: [String: Any]])
         #expect(Set(properties.keys) == Set(Language.file.keys.map(\.name)))
         let drain = try #require(properties["drain"])
-        #expect(drain["pattern"] as? String == "^[0-9]+(ms|s|m|h|d)$")
+        #expect(drain["pattern"] as? String == "^[0-9]+(ms|s|m|h|d)$|[$][{](env|file):")
+        #expect((root["patternProperties"] as? [String: Bool]) == ["^x-": true])
         #expect((drain["description"] as? String)?.contains("Default: 30s.") == true)
     }
 }
@@ -227,7 +229,7 @@ import Testing
 
     @Test func theWholeFileIsBounded() {
         let large = [UInt8](repeating: UInt8(ascii: "#"), count: YAMLBounds.fileBytes + 1)
-        #expect(throws: YAMLDocument.Problem.self) { try YAMLDocument(large) }
-        #expect(throws: Never.self) { try YAMLDocument(Array(large.dropLast())) }
+        #expect(throws: YAMLDocument.Problem.self) { try YAMLDocument(large, surroundings) }
+        #expect(throws: Never.self) { try YAMLDocument(Array(large.dropLast()), surroundings) }
     }
 }

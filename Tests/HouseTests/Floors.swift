@@ -13,7 +13,7 @@ enum Floors {
             modules: [
                 "CLinux", "CYAML", "CPCRE2", "CAres", "CNGHTTP2", "COpenSSL", "CZlib", "CBrotli", "CZstd",
             ]),
-        Floor(number: 1, modules: ["Reactor"]),
+        Floor(number: 1, modules: ["Reactor", "NamedFiles"]),
         Floor(number: 2, modules: ["HTTPModel", "HTTP1", "HTTP2", "WebSocket", "ProxyProtocol", "TLS"]),
         Floor(
             number: 3,

@@ -2,6 +2,7 @@
 
 import COpenSSL
 import Glibc
+import NamedFiles
 import Testing
 
 @testable import TLS
@@ -111,10 +112,12 @@ struct LoadingTests {
         var template = Array("/tmp/weir-tls-XXXXXX".utf8CString)
         let folder = String(cString: try #require(mkdtemp(&template)))
         defer { _ = rmdir(folder) }
-        #expect(throws: CertificateError.fileMissing("\(folder)/none")) {
+        #expect(throws: CertificateError.file("\(folder)/none", .missing)) {
             try PEMFile(reading: "\(folder)/none")
         }
-        #expect(throws: CertificateError.fileUnreadable(folder, EISDIR)) { try PEMFile(reading: folder) }
+        #expect(throws: CertificateError.file(folder, .notRegular("a folder"))) {
+            try PEMFile(reading: folder)
+        }
         let path = "\(folder)/a.key"
         func write(_ bytes: [UInt8], mode: mode_t) {
             let fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, mode)
@@ -126,11 +129,11 @@ struct LoadingTests {
         write(TestKey.shared.ecdsa.pem, mode: 0o644)
         let file = try PEMFile(reading: path)
         #expect(file.isWorldReadable && file.bytes == TestKey.shared.ecdsa.pem)
-        #expect(PEMFile.version(of: path) == file.version)
+        #expect(NamedFile.version(of: path) == file.version)
         write([1, 2, 3], mode: 0o600)
-        #expect(PEMFile.version(of: path) != file.version)
+        #expect(NamedFile.version(of: path) != file.version)
         #expect(try !PEMFile(reading: path).isWorldReadable)
-        #expect(PEMFile.version(of: "\(folder)/none") == nil)
+        #expect(NamedFile.version(of: "\(folder)/none") == nil)
     }
 
     @Test("a CA bundle, and one that is none")
