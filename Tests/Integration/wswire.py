@@ -83,6 +83,11 @@ def echo(c):
     message = c.request()
     c.send(agree(message))
     c.opened = True
+    echo_frames(c)
+
+
+def echo_frames(c):
+    """The same once the WebSocket is open."""
     while True:
         fin, rsv, opcode, payload = read_frame(c.exactly)
         if opcode == CLOSE:
