@@ -404,6 +404,11 @@ public struct TLSSession: BitwiseCopyable {
         let code = TLSFailure.drainErrorQueue()
         if state.pointee.hasFailed { return state.pointee.failure }
         state.pointee.hasFailed = true
+        // The alert that tells the peer why may stand behind tickets that wait for an answer to go with.
+        if state.pointee.isUnsentLazy, state.pointee.socketError == 0 {
+            state.pointee.isUnsentLazy = false
+            _ = state.pointee.flush()
+        }
         let verifyResult = code != 0 ? Int32(truncatingIfNeeded: SSL_get_verify_result(state.pointee.ssl)) : 0
         let reason: TLSFailure.Reason
         if state.pointee.isPlainHTTP {

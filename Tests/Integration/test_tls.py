@@ -763,6 +763,30 @@ def test_broken_records_after_the_handshake(weir, backend, pki, what, version):
     assert not b.saw("/never")
 
 
+def test_alert_behind_the_tickets_arrives(weir, backend, pki):
+    """A bad record right behind the Finished meets tickets that have not left yet: the alert leaves with them
+    (RFC 8446 §5.2: bad_record_mac)."""
+    w = weir(tls_to(backend(), pki.ecdsa))
+    context = pki.ca.context(alpn=["http/1.1"], low=ssl.TLSVersion.TLSv1_3)
+    for _ in range(20):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        connection = context.wrap_bio(incoming, outgoing, server_hostname="a.example")
+        sock = h2wire.dial(w.address)
+        while True:
+            try:
+                connection.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                incoming.write(sock.recv(65536))
+        sock.sendall(outgoing.read() + b"\x17\x03\x03\x00\x20" + bytes(32))
+        incoming.write(wire.Stream(sock).rest())
+        incoming.write_eof()
+        with pytest.raises(ssl.SSLError, match="(?i)bad.record.mac"):
+            connection.read(1)
+        sock.close()
+
+
 def test_proxy_protocol_before_tls(weir, backend, pki):
     b = backend()
     w = weir(tls_to(b, pki.ecdsa, listener={"proxy-protocol": "required"}))
