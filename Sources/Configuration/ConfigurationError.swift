@@ -49,12 +49,17 @@ extension ConfigurationError {
         _ message: String, at origin: Origin, file: String, expectation: String? = nil,
         suggestion: String? = nil, severity: Severity = .error
     ) {
-        let hidden = origin.substitution
-        func shown(_ text: String) -> String { hidden?.hide(in: text) ?? text }
+        guard let hidden = origin.substitution else {
+            self.init(
+                message, file: file, line: origin.line, column: origin.column, length: max(1, origin.length),
+                expectation: expectation, suggestion: suggestion, severity: severity)
+            return
+        }
+        // A suggestion is made of the value.
         self.init(
-            shown(message), file: file, line: origin.line, column: origin.column,
-            length: max(1, origin.length), expectation: expectation.map(shown),
-            suggestion: suggestion.map(shown), severity: severity)
+            hidden.hide(in: message) ?? "what \"\(hidden.shown)\" stands for cannot stand here", file: file,
+            line: origin.line, column: origin.column, length: max(1, origin.length),
+            expectation: expectation.flatMap { hidden.hide(in: $0) }, severity: severity)
     }
 }
 

@@ -443,7 +443,7 @@ struct CrossCheck {
                 "expected a path such as \"{path}\" here")
         }
         guard let name = entries.last?["service"]?.asText else { return }
-        guard let other = configuration.services.first(where: { $0.name.value == name.value }) else {
+        guard let other = self.service(name.value) else {
             dangling(name, "service", configuration.services.map(\.name.value), &check)
             return
         }

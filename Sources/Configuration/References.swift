@@ -63,9 +63,14 @@ final class Substitution: Sendable {
         self.shownTemplate = shownTemplate
     }
 
-    /// A text about the value, without it. Values of fewer than four bytes stand in any text.
-    func hide(in text: String) -> String {
-        value.utf8.count < 4 ? text : text.exchanging(value, for: shown)
+    /// A text about the value, without it; nil: the text shows a part of it. Values of fewer than four bytes
+    /// stand in any text.
+    func hide(in text: String) -> String? {
+        if value.utf8.count < 4 { return text }
+        let hidden = text.exchanging(value, for: shown)
+        // Messages cut long values, and write them in one line.
+        let beginning = String(value.prefix(12).map { $0.isNewline ? " " : $0 })
+        return hidden.exchanging(beginning, for: "") == hidden ? hidden : nil
     }
 }
 

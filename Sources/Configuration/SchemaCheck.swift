@@ -28,17 +28,22 @@ struct SchemaCheck {
         severity: ConfigurationError.Severity = .error
     ) {
         findings += 1
-        guard problems.count < Self.problemsMax else { return }
+        // Warnings take no error's place.
+        guard severity == .error ? !isFull : problems.count < Self.problemsMax else { return }
         let error = ConfigurationError(
             message, at: origin, file: file, expectation: expectation, suggestion: suggestion,
             severity: severity)
         let finding = Finding(
             line: origin.line, column: origin.column, expected: error.expectation ?? error.message)
-        if reported.insert(finding).inserted { problems.append(error) }
+        if reported.insert(finding).inserted {
+            problems.append(error)
+            if severity == .error { errorCount += 1 }
+        }
     }
 
     /// No more is reported: what costs time to say need not be worked out.
-    var isFull: Bool { problems.count >= Self.problemsMax }
+    var isFull: Bool { errorCount >= Self.problemsMax }
+    private var errorCount = 0
 
     /// - Parameter path: how the message names the place, "routes[0].match"; empty at the top.
     mutating func check(_ node: Node, _ kind: Kind, path: String) {

@@ -403,6 +403,12 @@ public final class ControlPlane: Sendable {
         }
         let configuration = loaded.configuration
         let (result, admin) = state.withLock { state -> (ReloadOutcome, AdminPlan?) in
+            if state.isDraining {
+                let error = ConfigurationError(
+                    "Weir is stopping", at: .none, file: source.name,
+                    expectation: "nothing is read anew any more")
+                return (.refused([error]), nil)
+            }
             if configuration.resolver != state.configuration.resolver {
                 let error = ConfigurationError(
                     "resolver cannot change while Weir runs", at: .none, file: source.name,

@@ -102,7 +102,8 @@ public struct Explainer: Sendable {
         result.trials = trials.map { trial in
             let route = configuration.routes[Int(indexes[trial.route])]
             return TrialExplanation(
-                route: trial.name, line: route.name.origin.line, host: trial.host, path: trial.path,
+                route: trial.name, line: route.name.origin.line,
+                host: Self.shown(trial.host, route.match.hosts), path: Self.shown(trial.path, route.match.paths),
                 won: trial.outcome == .won, text: trial.outcome.description)
         }
         var match = RouteMatch()
@@ -246,7 +247,7 @@ public struct Explainer: Sendable {
             case .missing:
                 tell(text, "no file")
                 continue
-            case .found(let path): tell(text, "\(files.root.shown)/\(path)")
+            case .found(let path): tell(text, "\(files.root.shown)/\(text.isSubstituted ? text.shown : path)")
             case .folder: tell(text, "a folder: 301 to it with a slash")
             case .failed(let error): tell(text, "not served: \(error)")
             }
@@ -286,6 +287,12 @@ public struct Explainer: Sendable {
         case .target: "the target is longer than \(limits.targetBytes) bytes"
         case .fieldName: "a field name is longer than \(HeadLimits().fieldNameBytesMax) bytes"
         }
+    }
+
+    /// A pattern of a route as it may be shown: what references stand for is not.
+    private static func shown(_ pattern: String, _ written: [Text]) -> String {
+        let plain = written.contains { !$0.isSubstituted && $0.value.lowercased() == pattern.lowercased() }
+        return plain ? pattern : written.first { $0.isSubstituted }?.shown ?? pattern
     }
 
     private static func text(_ client: ClientAddress, _ peer: IPAddress) -> String {
@@ -365,18 +372,27 @@ private struct ExplainedExchange {
             .target(text.isSubstituted ? (try? Template.parse(text.shownTemplate)) ?? template : template)
         case (.prefix(_, let to), .prefix(let start, _)) where to.isSubstituted:
             .prefix(from: start, to: StaticBytes(to.shown))
+        case (.pattern(_, let with), .part(let part)) where with.isSubstituted:
+            (try? Template.parse(with.shownTemplate)).map { .part(Routing.Substitution(part.expression, with: $0)) }
         default: compiled.rewrite
         }
     }
 
-    func target() -> String {
+    /// What goes to the service, as it may be shown.
+    func target() -> String { target(shownRewrite) }
+
+    private func target(_ rewrite: Rewrite?) -> String {
         written { writer in
-            let isWritten = UpstreamTarget.write(
-                view.head.pointee, view.bytes, shownRewrite, scratch: RouteScratch(), into: &writer
+            let outcome = UpstreamTarget.write(
+                view.head.pointee, view.bytes, rewrite, scratch: RouteScratch(), into: &writer
             ) { template, groups, writer in
                 render(template, &writer, groups: groups)
             }
-            if !isWritten { writer.append("<the expression reaches its limits>") }
+            switch outcome {
+            case .written: break
+            case .limitReached: writer.append("<the expression reaches its limits>")
+            case .dotSegment: writer.append(" <a dot segment: 400>")
+            }
         }
     }
 
@@ -394,7 +410,7 @@ private struct ExplainedExchange {
 
     /// What one candidate of a folder comes to for this request.
     func look(at candidate: FileCandidate, _ plan: FilesPlan, _ tree: FileTree) -> Look {
-        var path = Array(target().utf8.prefix { $0 != UInt8(ascii: "?") })
+        var path = Array(target(compiled.rewrite).utf8.prefix { $0 != UInt8(ascii: "?") })
         if path.isEmpty { path = [UInt8(ascii: "/")] }
         let received = view.head.pointee.path.bytes(in: view.bytes)
         return path.withUnsafeBufferPointer { path in
@@ -427,7 +443,7 @@ private struct ExplainedExchange {
             changes.append(
                 FieldChange(
                     kind: .replace, name: field.name.value,
-                    value: "\(field.pattern.value) → \(field.with.value)",
+                    value: "\(field.pattern.shown) → \(field.with.shown)",
                     line: field.name.origin.line))
         }
         for (rule, field) in zip(rules.set, written.set) { changes.append(change(.set, rule, field)) }
@@ -436,7 +452,7 @@ private struct ExplainedExchange {
     }
 
     private func written(_ removed: [Text]) -> [FieldChange] {
-        removed.map { FieldChange(kind: .remove, name: $0.value, value: "", line: $0.origin.line) }
+        removed.map { FieldChange(kind: .remove, name: $0.shown, value: "", line: $0.origin.line) }
     }
 
     private func change(

@@ -166,8 +166,10 @@ private func judge(_ s: SessionPointer, _ frame: FrameHeader, isExact: Bool) -> 
     case FrameType.resetStream:
         s.pointee.watch.mayClose = true
         return .pass
-    case FrameType.windowUpdate, FrameType.pushPromise, FrameType.goaway:
+    case FrameType.windowUpdate, FrameType.pushPromise:
         return .pass
+    case FrameType.goaway:
+        return charge(s, .emptyFrameFlood)
     default:
         // Types nobody knows: whatever they hold, nothing comes of it.
         return charge(s, .emptyFrameFlood)

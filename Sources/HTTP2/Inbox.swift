@@ -49,7 +49,7 @@ struct Inbox {
     var isFull: Bool { eventCount >= Inbox.eventsFull || byteCount >= Inbox.bytesFull }
     /// Grown beyond what is worth keeping in a free list.
     var isLarge: Bool {
-        byteCapacity > 2 &* Inbox.bytesFull || eventCapacity > 128 || fieldCapacity > 4_096
+        byteCapacity > 2 &* Inbox.bytesFull || eventCapacity > 1_024 || fieldCapacity > 4_096
     }
 
     /// Appends bytes; their offset.

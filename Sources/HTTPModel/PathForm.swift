@@ -306,4 +306,35 @@ public enum PathForm {
     private static var slash: UInt8 { 0x2f }
     private static var backslash: UInt8 { 0x5c }
     private static var dot: UInt8 { 0x2e }
+
+    /// Whether a path has a segment "." or "..", in any spelling, behind any kind of separator (a slash, a
+    /// backslash, or one of them encoded). For paths that were made of parts; those of clients are judged when
+    /// they are parsed.
+    public static func hasDotSegment(_ path: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        var dots = 0
+        var isOnlyDots = true
+        var at = 0
+        while at < count {
+            var byte = path[at]
+            var step = 1
+            if byte == UInt8(ascii: "%"), at &+ 2 < count, let high = hexadecimal(path[at &+ 1]),
+                let low = hexadecimal(path[at &+ 2])
+            {
+                byte = high << 4 | low
+                step = 3
+            }
+            at &+= step
+            switch byte {
+            case UInt8(ascii: "/"), UInt8(ascii: "\\"):
+                if isOnlyDots, dots == 1 || dots == 2 { return true }
+                dots = 0
+                isOnlyDots = true
+            case UInt8(ascii: "."): dots &+= 1
+            // Some servers take what stands behind a semicolon for no part of the segment.
+            case UInt8(ascii: ";") where isOnlyDots && (dots == 1 || dots == 2): return true
+            default: isOnlyDots = false
+            }
+        }
+        return isOnlyDots && (dots == 1 || dots == 2)
+    }
 }

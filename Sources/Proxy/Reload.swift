@@ -47,7 +47,7 @@ extension Worker {
                 serviceStates[id] = ServiceState()
             }
         }
-        for pool in 0..<pools.count { forgetIfGone(pool) }
+        forgetGoneEndpoints()
         listen(to: new)
         withExtendedLifetime(previous) { followSnapshot() }
         status.generation.store(new.generation, ordering: .releasing)

@@ -73,7 +73,7 @@ enum TokenKind {
     static let exchangeTotal: UInt8 = 9
     static let session: UInt8 = 10
     static let pipes: UInt8 = 11
-    static let retirement: UInt8 = 11
+    static let retirement: UInt8 = 12
     static let datagramListener: UInt8 = 14
     static let datagramSession: UInt8 = 15
 }

@@ -65,14 +65,17 @@ public final class FieldRules: Sendable {
         while i < governed.count {
             let wanted = governed[i]
             i &+= 1
-            switch direction {
-            case .request:
-                if FieldNames.areAliases(name, count, wanted.base, wanted.count) { return true }
-            case .response:
-                if equalIgnoringASCIICase(name, count, wanted.base, wanted.count) { return true }
-            }
+            if isSame(name, count, wanted) { return true }
         }
         return false
+    }
+
+    /// Whether what goes for one name goes for the other.
+    private func isSame(_ name: UnsafePointer<UInt8>, _ count: Int, _ wanted: StaticBytes) -> Bool {
+        switch direction {
+        case .request: FieldNames.areAliases(name, count, wanted.base, wanted.count)
+        case .response: equalIgnoringASCIICase(name, count, wanted.base, wanted.count)
+        }
     }
 
     public func governs(_ name: StaticString) -> Bool { governs(name.utf8Start, name.utf8CodeUnitCount) }
@@ -114,10 +117,7 @@ public final class FieldRules: Sendable {
     }
 
     private func replacement(_ name: UnsafePointer<UInt8>, _ count: Int) -> Replacement? {
-        for rule in replace where equalIgnoringASCIICase(name, count, rule.name.base, rule.name.count) {
-            return rule
-        }
-        return nil
+        replace.first { isSame(name, count, $0.name) }
     }
 
     /// The replacement for a field by name (lower case), if there is one.

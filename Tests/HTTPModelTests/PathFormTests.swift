@@ -95,4 +95,18 @@ func deciding(_ path: String) -> String { written(path) { PathForm.writeDeciding
             #expect(!decides.utf8.isEmpty && String(validating: Array(decides.utf8), as: UTF8.self) != nil)
         }
     }
+
+    @Test(
+        "dot segments in paths that were made of parts",
+        arguments: [
+            ("/a/../b", true), ("/..", true), ("/.", true), ("/a/..%2Fb", true), ("/a/%2e%2E/b", true),
+            ("/a%5C..", true), ("/a\\..\\b", true), ("/..;x/b", true), ("/.;", true),
+            ("/a/...", false), ("/.a/b..", false), ("/a..b/c", false), ("/", false), ("", false), ("/.git", false),
+            ("/%252e%252e/", false), ("/..a;b", false),
+        ])
+    func dotSegments(path: String, has: Bool) {
+        var bytes = Array(path.utf8)
+        bytes.append(0)
+        #expect(PathForm.hasDotSegment(bytes, bytes.count - 1) == has)
+    }
 }

@@ -134,4 +134,12 @@ struct FloorsTests {
             }
         }
     }
+
+    @Test("no two kinds of token have one number: events of one would go to the other")
+    func kindsOfTokens() throws {
+        let text = try #require(Repository.read("Sources/Proxy/Worker.swift"))
+        let numbers = text.matches(of: /static let \w+: UInt8 = (\d+)/).map { String($0.1) }
+        #expect(numbers.count > 10)
+        #expect(Set(numbers).count == numbers.count)
+    }
 }

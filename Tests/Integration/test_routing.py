@@ -418,3 +418,19 @@ def test_an_expression_at_its_limits_guesses_nothing(weir, backend):
     assert "X-A" not in seen
     w = weir(proxy_to(b, route={"rewrite": {"pattern": slow, "with": "/"}}))
     assert_made_by_weir(w.get("/" + "a" * 5000 + "!"), "internal-limit")
+
+
+@pytest.mark.parametrize("rewrite, path, target", [
+    ({"pattern": "-v[0-9]+", "with": ""}, "/public/.-v1./admin/x", "/public/.-v1./admin/x"),
+    ({"pattern": "^/api", "with": ""}, "/api/*", "/api../secret"),
+    ({"path": "/files/{query.f}"}, "/files", "/files?f=../../admin"),
+])
+def test_a_rewrite_makes_no_dot_segments(weir, backend, rewrite, path, target):
+    """Parts that are none become one when they are put together; the endpoint would resolve it."""
+    b = backend()
+    match = {"path": "~^/api"} if path == "/api/*" else {"path": "/*"}
+    w = weir(proxy_to(b, route={"match": match, "rewrite": rewrite}))
+    answer = w.get(target)
+    assert answer.status == 400, answer
+    assert_made_by_weir(answer, "request-malformed")
+    assert not b.requests

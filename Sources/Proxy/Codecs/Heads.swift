@@ -36,7 +36,7 @@ extension Worker {
         writer.append(request.methodName.bytes(in: view.bytes))
         writer.append(0x20)
         written.targetStart = writer.count
-        written.hasNoTarget = !UpstreamTarget.write(
+        written.target = UpstreamTarget.write(
             request, view.bytes, route.rewrite, scratch: routeScratch, into: &writer
         ) { template, groups, writer in
             render(template, exchange, view, &writer, groups: groups)

@@ -20,8 +20,8 @@ struct WrittenRequest {
     var methodCount = 0
     var targetStart = 0
     var targetCount = 0
-    /// There is none: an expression reached its limits.
-    var hasNoTarget = false
+    /// Whether there is one.
+    var target = UpstreamTarget.Outcome.written
     var hostStart = 0
     var hostCount = 0
     /// First byte of the fields behind `host`.

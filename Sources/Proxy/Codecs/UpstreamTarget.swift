@@ -14,14 +14,22 @@ public enum UpstreamTarget {
     /// Fills a template in for a request, with the groups of a match where there is one.
     public typealias Render = (Template, UnsafePointer<MatchedGroups>?, inout ByteWriter) -> Void
 
+    public enum Outcome: Sendable {
+        case written
+        /// An expression reached its limits: nothing is guessed then.
+        case limitReached
+        /// A rewrite made a dot segment out of parts that were none: the endpoint would resolve it, and leave
+        /// what the route stands for.
+        case dotSegment
+    }
+
     /// Writes the target of `request` after `rewrite`.
     /// - Parameter bytes: the head's first byte.
-    /// - Returns: false when an expression reached its limits: nothing is guessed then.
     @inline(__always)
     public static func write(
         _ request: RequestHead, _ bytes: UnsafePointer<UInt8>, _ rewrite: Rewrite?, scratch: RouteScratch,
         into writer: inout ByteWriter, render: Render
-    ) -> Bool {
+    ) -> Outcome {
         let path = request.path.bytes(in: bytes)
         switch rewrite {
         case nil:
@@ -30,18 +38,19 @@ public enum UpstreamTarget {
                 || path.isEmpty && request.method == .options && !request.hasQuery
             {
                 writer.append("*")
-                return true
+                return .written
             }
             if path.isEmpty { writer.append("/") } else { writer.append(path) }
         case .target(let template):
             let start = writer.count
             render(template, nil, &writer)
-            // A template without a query keeps the request's.
-            if memchr(writer.base + start, 0x3f, writer.count - start) != nil { return true }
+            if let outcome = judge(from: start, writer) { return outcome }
         case .part(let substitution):
             let start = writer.count
-            guard writePart(path, substitution, scratch, &writer, render) else { return false }
-            if memchr(writer.base + start, 0x3f, writer.count - start) != nil { return true }
+            guard writePart(path, substitution, scratch, &writer, render) else {
+                return .limitReached
+            }
+            if let outcome = judge(from: start, writer) { return outcome }
         case .prefix(let from, let to):
             writePrefixed(path, from: from.bytes, to: to.bytes, &writer)
         }
@@ -49,7 +58,17 @@ public enum UpstreamTarget {
             writer.append(0x3f)
             writer.append(request.query.bytes(in: bytes))
         }
-        return true
+        return .written
+    }
+
+    /// What became of a target that a template or an expression wrote; nil: a path, which keeps the request's
+    /// query.
+    private static func judge(from start: Int, _ writer: ByteWriter) -> Outcome? {
+        let count = writer.count - start
+        let mark = memchr(writer.base + start, 0x3f, count)
+        let pathCount = mark.map { $0 - UnsafeMutableRawPointer(writer.base + start) } ?? count
+        if PathForm.hasDotSegment(writer.base + start, pathCount) { return .dotSegment }
+        return mark == nil ? nil : .written
     }
 
     /// Exchanges what an expression finds in the path.

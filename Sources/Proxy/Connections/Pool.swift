@@ -202,20 +202,24 @@ extension Worker {
         }
     }
 
-    /// Closes the idle connections of an endpoint no service has any more.
-    func forgetIfGone(_ i: Int) {
-        guard pools[i].idleCount > 0 || pools[i].firstSession != nil, let endpoint = pools[i].endpoint else {
-            return
-        }
+    /// Closes the idle connections of endpoints no service has any more.
+    func forgetGoneEndpoints() {
+        var used: Set<ObjectIdentifier> = []
         for service in snapshot.services {
-            if let service, service.endpoints.contains(where: { $0 === endpoint }) { return }
+            for endpoint in service?.endpoints ?? [] { used.insert(ObjectIdentifier(endpoint)) }
         }
-        closeIdle(pools[i])
-        var next = pools[i].firstSession
-        while let session = next {
-            next = session.pointee.nextInPool
-            session.pointee.isShuttingDown = true
-            session.mark()
+        for i in 0..<pools.count {
+            let pool = pools[i]
+            guard pool.idleCount > 0 || pool.firstSession != nil, let endpoint = pool.endpoint,
+                !used.contains(ObjectIdentifier(endpoint))
+            else { continue }
+            closeIdle(pool)
+            var next = pool.firstSession
+            while let session = next {
+                next = session.pointee.nextInPool
+                session.pointee.isShuttingDown = true
+                session.mark()
+            }
         }
     }
 

@@ -121,12 +121,12 @@ extension Worker {
             return path.isEmpty ? UnsafeBufferPointer(start: slash, count: 1) : path
         }
         var writer = ByteWriter(input, capacity: Self.targetBytesMax)
-        let isWritten = UpstreamTarget.write(
+        let outcome = UpstreamTarget.write(
             view.head.pointee, view.bytes, rewrite, scratch: routeScratch, into: &writer
         ) { template, groups, writer in
             render(template, exchange, view, &writer, groups: groups)
         }
-        if writer.overflowed || !isWritten { return UnsafeBufferPointer(start: nil, count: 0) }
+        if writer.overflowed || outcome != .written { return UnsafeBufferPointer(start: nil, count: 0) }
         var count = writer.count
         if let mark = memchr(input, 0x3f, count) { count = mark - UnsafeMutableRawPointer(input) }
         return UnsafeBufferPointer(start: input, count: count)

@@ -25,6 +25,8 @@ extension Worker {
         if exchange.pointee.bridgesWeb { beginBridge(exchange) }
         keepDeadline(exchange)
         if exchange.pointee.requestBody.isDone { return .next }
+        // Whoever gets no answer is not waited for, nor told why.
+        if case .close? = exchange.route?.action { return .next }
         if !admitsBody(exchange) { return .finish }
         if exchange.pointee.decompresses && !prepareDecoding(exchange) { return .finish }
         return beginHold(exchange)
@@ -67,8 +69,6 @@ extension Worker {
 
     private func beginHold(_ exchange: ExchangePointer) -> PhaseResult {
         guard let route = exchange.route else { return .finish }
-        // Whoever gets no answer is not waited for.
-        if case .close = route.action { return .next }
         exchange.pointee.streams = streams(exchange, route)
         let isLong =
             exchange.pointee.requestBody.framing == .length

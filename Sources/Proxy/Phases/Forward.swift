@@ -214,7 +214,13 @@ extension Worker {
             return
         }
         endRequestHead(exchange, upstream, view, &writer)
-        if writer.overflowed || written.hasNoTarget {
+        if written.target == .dotSegment {
+            fail(
+                exchange,
+                Failure(.requestMalformed, phase: .forward, detail: Violation.dotSegment.rawValue))
+            return
+        }
+        if writer.overflowed || written.target == .limitReached {
             fail(exchange, Failure(.internalLimit, phase: .forward))
             return
         }
@@ -408,6 +414,8 @@ extension Worker {
             waitForUpstreamToTake(exchange)
             return .wait
         case .shareUsed:
+            touch(upstream, exchange)
+            if !clientProgressed(exchange, Int(moved)) { return .finish }
             goOnNextTurn(Token(kind: TokenKind.client, handle: client.pointee.handle))
             armDeadlines(exchange)
             return .wait

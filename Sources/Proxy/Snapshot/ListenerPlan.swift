@@ -185,9 +185,10 @@ public final class ListeningSockets: Sendable {
         file?.remove()
     }
 
-    /// The end of a worker's own socket. One that is shared ended with `beginEnd`.
+    /// The end of a worker's own socket. A Unix one, which all share, ended with `beginEnd`.
     public func end(worker: Int) {
-        if !isShared { socket(worker: worker).end() }
+        if case .unix = address { return }
+        socket(worker: worker).end()
     }
 
     deinit {

@@ -55,8 +55,13 @@ extension Worker {
 
     /// serviceID: nil where a server name is going to choose it.
     func openTunnel(_ socket: Socket, peer: IPAddress, port: UInt16, plan: ListenerPlan, serviceID: Int?) {
-        let service = serviceID.flatMap { snapshot.services[$0] }
+        // A listener that was removed is served with its last snapshot.
+        let lease = takeLease(plan.id)
+        let service = lease.pointee.snapshot._withUnsafeGuaranteedRef { snapshot in
+            serviceID.flatMap { snapshot.services[$0] }
+        }
         guard service != nil || serviceID == nil, let (tunnel, handle) = tunnels.allocate() else {
+            giveBack(lease)
             plan.metrics.cell(worker: index).rejected()
             status.connections.subtract(1, ordering: .relaxed)
             socket.closeWithReset()
@@ -67,7 +72,7 @@ extension Worker {
         tunnel.initialize(
             to: Tunnel(
                 handle: handle, timer: timers.create(token), listenerID: plan.id, listener: plan,
-                service: service, counters: plan.unrouted, lease: takeLease(plan.id),
+                service: service, counters: plan.unrouted, lease: lease,
                 state: plan.requiresProxyHeader ? .proxyHeader : .connecting,
                 client: TunnelEnd(transport: Transport(socket)), peer: peer, peerPort: port, startNs: nowNs,
                 sequence: sequence,
