@@ -1,17 +1,22 @@
-// Response heads: as for requests. The first byte of the input chooses the request's method.
+// Response heads: as for requests. The first byte of the input chooses the request's method, and what a
+// second, lenient reading may overlook: it takes nothing but what is well-formed without that.
 
 import HTTP1
 import HTTPModel
 
 private func parse(
-    _ bytes: UnsafePointer<UInt8>, _ count: Int, _ method: HTTPModel.Method, _ limits: HeadLimits
+    _ bytes: UnsafePointer<UInt8>, _ count: Int, _ method: HTTPModel.Method, _ limits: HeadLimits,
+    allowing quirks: Quirks = []
 ) -> (HeadResult, ResponseHead, [Field]) {
     let fields = UnsafeMutablePointer<Field>.allocate(capacity: limits.fieldsMax)
     defer { fields.deallocate() }
     var head = ResponseHead()
     let result = withExact(bytes, count) {
-        ResponseParser(limits: limits).parse(
-            $0, count: count, requestMethod: method, fields: fields, into: &head)
+        let parser = ResponseParser(limits: limits)
+        return quirks.isEmpty
+            ? parser.parse($0, count: count, requestMethod: method, fields: fields, into: &head)
+            : parser.parseLeniently(
+                $0, count: count, requestMethod: method, fields: fields, into: &head, allowing: quirks)
     }
     let used = result == .complete ? Int(head.fieldCount) : 0
     return (result, head, Array(UnsafeBufferPointer(start: fields, count: used)))
@@ -55,7 +60,52 @@ public func fuzz(_ input: UnsafePointer<UInt8>, _ inputCount: Int) -> CInt {
         if head.framing == .length { require(head.hasContentLength, "length without a length") }
         repeatParse(bytes, method, head, fields, limits)
     }
+    let quirks = Quirks(rawValue: input[0] >> 2 & 7)
+    if !quirks.isEmpty { readLeniently(bytes, count, method, limits, quirks, strictly: result, head) }
     return 0
+}
+
+private func readLeniently(
+    _ bytes: UnsafePointer<UInt8>, _ count: Int, _ method: HTTPModel.Method, _ limits: HeadLimits,
+    _ quirks: Quirks, strictly strict: HeadResult, _ strictHead: ResponseHead
+) {
+    let (result, head, fields) = parse(bytes, count, method, limits, allowing: quirks)
+    guard case .malformed = strict else {
+        require(
+            result == strict && head.quirks.isEmpty && head.framing == strictHead.framing
+                && head.contentLength == strictHead.contentLength
+                && head.allowsKeepAlive == strictHead.allowsKeepAlive, "leniently it is something else")
+        return
+    }
+    if case .malformed(_, let at) = result { require(at >= 0 && at < count, "position \(at) of \(count)") }
+    guard result == .complete else { return }
+    require(!head.quirks.isEmpty && quirks.isSuperset(of: head.quirks), "taken without a name")
+    // Without what was overlooked it is well-formed and says the same.
+    var text = Array((head.version == .http11 ? "HTTP/1.1 " : "HTTP/1.0 ").utf8)
+    text += Array("\(head.status) ".utf8) + [13, 10]
+    var hasLength = false
+    for field in fields {
+        if field.id == .transferEncoding, head.quirks.contains(.teIdentity) { continue }
+        if field.id == .contentLength {
+            if hasLength { require(field.isHopByHop, "two lengths go on") }
+            if hasLength { continue }
+            hasLength = true
+        }
+        text +=
+            Array(field.name.bytes(in: bytes)) + [58, 32] + Array(field.value.bytes(in: bytes)) + [13, 10]
+    }
+    text += [13, 10]
+    var roomy = limits
+    roomy.bytesMax = 8_192
+    text.withUnsafeBufferPointer { again in
+        guard let start = again.baseAddress else { return }
+        let (second, secondHead, _) = parse(start, again.count, method, roomy)
+        require(
+            second == .complete && secondHead.framing == head.framing
+                && secondHead.contentLength == head.contentLength
+                && secondHead.hasContentLength == head.hasContentLength,
+            "without what was overlooked: \(second)")
+    }
 }
 
 private func repeatParse(

@@ -1,6 +1,8 @@
 // The tree → the model. Runs on trees with errors too, so that cross references can be checked in the
 // same run; what could not be read keeps its default.
 
+import HTTPModel
+
 struct ConfigurationBuilder {
     let root: Node
 
@@ -151,6 +153,11 @@ struct ConfigurationBuilder {
         }
         node["proxy-protocol"]?.store(&result.proxyProtocol, Service.ProxyProtocol.init(rawValue:))
         if let tls = node["tls"], case .map = tls.content { result.tls = serviceTLS(tls) }
+        for text in node["quirks"]?.texts ?? [] {
+            for quirk in Quirk.allCases where quirk.name.description == text.value {
+                result.quirks.insert(Quirks(quirk))
+            }
+        }
         return result
     }
 

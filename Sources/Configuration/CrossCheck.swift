@@ -469,6 +469,11 @@ struct CrossCheck {
             if entry.value["files"] != nil, entry.value["endpoints"] == nil {
                 withoutEndpoints(entry.value, name, &check)
             }
+            if service.speaksHTTP2, let key = entry.value.key("quirks") {
+                check.report(
+                    "\"quirks\" has no effect on service \"\(name.clipped(64))\"", key,
+                    "expected it on a service with protocol: http/1.1")
+            }
             if let endpoints = entry.value["endpoints"], case .list(let list) = endpoints.content,
                 list.isEmpty
             {

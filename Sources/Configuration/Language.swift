@@ -3,6 +3,8 @@
 // The one definition. The checks, the JSON Schema and docs/reference.md come from it; the defaults are
 // compared with those of the model by a test.
 
+import HTTPModel
+
 enum Language {
     private static let anyTime: ClosedRange<Int64> = 1...86_400_000
 
@@ -344,6 +346,11 @@ enum Language {
                 "tls", .section(serviceTLS),
                 "Speak TLS with endpoints. `tls: {}` is enough for endpoints whose names are in certificates of a public CA.",
                 example: "tls: { ca: /etc/weir/internal-ca.pem, server-name: api.internal }"),
+            Key(
+                "quirks", .oneOrMany(.choice(Quirk.allCases.map(\.name.description))),
+                default: "[]",
+                "Ways in which responses of its endpoints break the standard and are read all the same: spaces behind a chunk's size, the same Content-Length several times, `Transfer-Encoding: identity`. The strict reading comes first, what goes to clients is framed afresh, and each use is counted. HTTP/1.1 only.",
+                example: "quirks: [padded-chunk-size]"),
         ],
         exactlyOne: [["endpoints", "files"]],
         later: [

@@ -6,6 +6,8 @@
 // patterns, header names and regular expressions stay text; whoever compiles them reports what is
 // wrong with them as a `ConfigurationError` at the `Origin` kept beside the text.
 
+import HTTPModel
+
 /// Where a value was written. Origins never count in a comparison: a line that moved is no change, so
 /// a reload can compare two configurations with `==`.
 public struct Origin: Sendable, Hashable {
@@ -531,6 +533,8 @@ public struct Service: Sendable, Equatable {
     public var proxyProtocol = ProxyProtocol.off
     /// nil: connections to endpoints are not encrypted.
     public var tls: TLS?
+    /// In what its endpoints may break the standard.
+    public var quirks: Quirks = []
 
     public init(name: Text) { self.name = name }
 }

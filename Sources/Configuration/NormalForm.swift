@@ -238,6 +238,7 @@ private struct Form {
             "ratio=\(Units.percent(Int64(service.retryBudget.ratioPerMille))) floor=\(service.retryBudget.floorPerSecond)/s"
         )
         put("\(at) proxy-protocol", service.proxyProtocol.rawValue)
+        if !service.quirks.isEmpty { list("\(at) quirks", service.quirks.list.map(\.name.description)) }
         if let tls = service.tls {
             put("\(at) tls", "\(tls.profile.rawValue) verify=\(tls.verifies)")
             if let ca = tls.ca { put("\(at) tls.ca", ca.shown) }

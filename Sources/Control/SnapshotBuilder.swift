@@ -372,7 +372,7 @@ struct SnapshotBuilder {
             retryBudget: RetryBudget(
                 perMille: service.retryBudget.ratioPerMille,
                 floorPerSecond: Double(service.retryBudget.floorPerSecond) / Double(workerCount)),
-            files: service.files.map { FilesPlan($0) })
+            quirks: service.quirks, files: service.files.map { FilesPlan($0) })
     }
 
     /// - Parameter files: what services serve that have no endpoints, by name.

@@ -2,7 +2,8 @@
 //
 // Strict in everything that has been used to make two readers see different ends of a body: sizes are
 // 1 to 15 hexadecimal digits with nothing around them, line ends are CRLF, extensions follow the
-// grammar without optional whitespace and are dropped, never forwarded. Bounded where a peer could
+// grammar without optional whitespace and are dropped, never forwarded. Blanks behind a size are taken
+// from peers of which that is expected, and from no others. Bounded where a peer could
 // make work out of nothing: extension length, the overhead of tiny chunks, the trailer section.
 // Bytes may be split anywhere. A body without trailers allocates nothing.
 
@@ -36,7 +37,7 @@ public struct ChunkedDecoder: Sendable {
     static var overheadBytesMax: Int { 16_384 }
 
     private enum State: UInt8 {
-        case sizeStart, size, extensionName, extensionNameRest, extensionValue, extensionToken
+        case sizeStart, size, sizePadding, extensionName, extensionNameRest, extensionValue, extensionToken
         case extensionQuoted, extensionEscape, extensionEnd, sizeLF, data, dataCR, dataLF, trailerStart
         case trailers, end, malformed
     }
@@ -65,7 +66,12 @@ public struct ChunkedDecoder: Sendable {
     /// Whether a trailer section with fields came with the end.
     public var hasTrailers: Bool { !trailerFields.isEmpty }
 
-    public init() {}
+    /// What had to be overlooked so far.
+    public private(set) var quirks: Quirks = []
+    private let allowed: Quirks
+
+    /// - Parameter quirks: of the peer, to be overlooked.
+    public init(allowing quirks: Quirks = []) { allowed = quirks }
 
     /// The next step from `cursor` on, which is moved behind what was consumed.
     ///
@@ -83,6 +89,8 @@ public struct ChunkedDecoder: Sendable {
                 size &-= available
                 if size == 0 { state = .dataCR }
                 return step
+            case .sizePadding:
+                guard paddingByte(byte) else { return malformed(at: cursor) }
             case .sizeStart, .size:
                 guard sizeByte(byte) else { return malformed(at: cursor) }
             case .sizeLF:
@@ -162,6 +170,27 @@ public struct ChunkedDecoder: Sendable {
             return fails(isLineEnd || byte == UInt8(ascii: ";") ? .chunkSizeMissing : .chunkSizeInvalid)
         }
         switch byte {
+        case UInt8(ascii: "\r"): state = .sizeLF
+        case UInt8(ascii: ";"): state = .extensionName
+        case UInt8(ascii: "\n"): return fails(.chunkLineEndMalformed)
+        default: return paddingByte(byte)
+        }
+        return true
+    }
+
+    /// Takes a byte behind the size that is neither a digit nor its end: padding, where that is allowed, or
+    /// what may stand behind padding. It is counted as extensions are.
+    @inline(never)
+    private mutating func paddingByte(_ byte: UInt8) -> Bool {
+        guard allowed.contains(.paddedChunkSize) else { return fails(.chunkSizeInvalid) }
+        switch byte {
+        case UInt8(ascii: " "), UInt8(ascii: "\t"):
+            extensionBytes &+= 1
+            if Int(extensionBytes) >= ChunkedDecoder.extensionBytesMax {
+                return fails(.chunkExtensionTooLong)
+            }
+            quirks.insert(.paddedChunkSize)
+            state = .sizePadding
         case UInt8(ascii: "\r"): state = .sizeLF
         case UInt8(ascii: ";"): state = .extensionName
         case UInt8(ascii: "\n"): return fails(.chunkLineEndMalformed)

@@ -4,7 +4,8 @@
 //
 // Defends against request smuggling: every combination that two implementations are known to read
 // differently is refused, even where the standard offers a rule of precedence (both lengths, a
-// repeated length with equal values, a list of codings that ends with chunked).
+// repeated length with equal values, a list of codings that ends with chunked). Only of an endpoint whose
+// service names it as one of its `quirks` some of that is taken.
 
 import HTTPModel
 
@@ -13,6 +14,8 @@ struct FramingNotes {
     var contentLength: UInt64 = 0
     var hasContentLength = false
     var isChunked = false
+    /// `Transfer-Encoding: identity` was overlooked.
+    var isIdentity = false
     var closes = false
     var keepsAlive = false
     var upgrades = false
@@ -56,11 +59,65 @@ struct FramingNotes {
         hasContentLength = true
     }
 
+    /// A length that may be given several times, as long as it is the same (RFC 9110 §8.6): in several
+    /// fields, or as a list in one, which is left with its first value.
+    ///
+    /// - Returns: whether there was a field with it before.
+    @inline(never)
+    mutating func readLengths(
+        _ bytes: UnsafePointer<UInt8>, _ field: inout Field, _ used: inout Quirks
+    ) throws(HeadStop) -> Bool {
+        let hasEarlier = hasContentLength
+        let end = Int(field.value.end)
+        var at = Int(field.valueOffset)
+        var first: Field?
+        while true {
+            func isBlank(_ at: Int) -> Bool {
+                bytes[at] == UInt8(ascii: " ") || bytes[at] == UInt8(ascii: "\t")
+            }
+            while at < end, isBlank(at) { at &+= 1 }
+            let start = at
+            while at < end, bytes[at] != UInt8(ascii: ",") { at &+= 1 }
+            var stop = at
+            while stop > start, isBlank(stop &- 1) { stop &-= 1 }
+            var element = field
+            element.valueOffset = UInt32(truncatingIfNeeded: start)
+            element.valueCount = UInt32(truncatingIfNeeded: stop &- start)
+            let isRepeated = hasContentLength
+            let before = contentLength
+            hasContentLength = false
+            try readContentLength(bytes, element)
+            if isRepeated {
+                guard contentLength == before else {
+                    throw .malformed(.contentLengthDuplicate, Int(field.nameOffset))
+                }
+                used.insert(.duplicateLength)
+            }
+            if first == nil { first = element }
+            if at == end { break }
+            at &+= 1
+        }
+        if let first { field = first }
+        return hasEarlier
+    }
+
+    /// `identity` counts as absent, as long as there is no other coding.
+    @inline(never)
+    mutating func readIdentity(_ field: Field, _ used: inout Quirks) throws(HeadStop) {
+        if isChunked || isIdentity {
+            throw .malformed(.transferEncodingDuplicate, Int(field.nameOffset))
+        }
+        isIdentity = true
+        used.insert(.teIdentity)
+    }
+
     @inline(never)
     mutating func readTransferEncoding(
         _ bytes: UnsafePointer<UInt8>, _ field: Field, version: Version
     ) throws(HeadStop) {
-        if isChunked { throw .malformed(.transferEncodingDuplicate, Int(field.nameOffset)) }
+        if isChunked || isIdentity {
+            throw .malformed(.transferEncodingDuplicate, Int(field.nameOffset))
+        }
         if version < .http11 { throw .malformed(.transferEncodingInHTTP10, Int(field.nameOffset)) }
         if hasContentLength {
             throw .malformed(.transferEncodingWithContentLength, Int(field.nameOffset))

@@ -4,6 +4,7 @@
 // bytes is refused (the proxy answers 502), because its remainder would be taken for the answer to the
 // next request on the connection. Accepted beyond the grammar: a status line without reason phrase
 // that also lacks the space in front of it, which many servers send.
+// What a service's `quirks` allow is overlooked in a second reading, of what the first has refused.
 // Does not decide whether a 101 was asked for.
 
 import HTTPModel
@@ -34,10 +35,28 @@ public struct ResponseParser: Sendable {
         _ bytes: UnsafePointer<UInt8>, count: Int, requestMethod: Method,
         fields: UnsafeMutablePointer<Field>, into head: inout ResponseHead
     ) -> HeadResult {
+        parse(bytes, count, requestMethod, fields, &head, allowing: [])
+    }
+
+    /// The same for a peer that is known to break the standard in these ways. For what `parse` has called
+    /// malformed.
+    @inline(never)
+    public func parseLeniently(
+        _ bytes: UnsafePointer<UInt8>, count: Int, requestMethod: Method,
+        fields: UnsafeMutablePointer<Field>, into head: inout ResponseHead, allowing quirks: Quirks
+    ) -> HeadResult {
+        parse(bytes, count, requestMethod, fields, &head, allowing: quirks)
+    }
+
+    @inline(__always)
+    private func parse(
+        _ bytes: UnsafePointer<UInt8>, _ count: Int, _ requestMethod: Method,
+        _ fields: UnsafeMutablePointer<Field>, _ head: inout ResponseHead, allowing quirks: Quirks
+    ) -> HeadResult {
         head = ResponseHead()
         let end = min(count, limits.bytesMax)
         do throws(HeadStop) {
-            try parse(bytes, end, requestMethod, fields, &head)
+            try read(bytes, end, requestMethod, fields, &head, quirks)
             return .complete
         } catch {
             if error.result == .incomplete, end == limits.bytesMax { return .tooLarge(.bytes) }
@@ -46,9 +65,9 @@ public struct ResponseParser: Sendable {
     }
 
     @inline(__always)
-    private func parse(
+    private func read(
         _ bytes: UnsafePointer<UInt8>, _ end: Int, _ requestMethod: Method,
-        _ fields: UnsafeMutablePointer<Field>, _ head: inout ResponseHead
+        _ fields: UnsafeMutablePointer<Field>, _ head: inout ResponseHead, _ quirks: Quirks
     ) throws(HeadStop) {
         var cursor = 0
         head.version = try readHTTPVersion(bytes, &cursor, end, isRequest: false)
@@ -61,7 +80,12 @@ public struct ResponseParser: Sendable {
             bytes, &cursor, end: end, isFirst: fieldCount == 0, limits: limits, &field)
         {
             if fieldCount == limits.fieldsMax { throw .tooLarge(.fields) }
+            var isRepeated = false
             switch field.id {
+            case .contentLength where quirks.contains(.duplicateLength):
+                isRepeated = try notes.readLengths(bytes, &field, &head.quirks)
+            case .transferEncoding where quirks.contains(.teIdentity) && isIdentity(bytes, field):
+                try notes.readIdentity(field, &head.quirks)
             case .contentLength:
                 try notes.readContentLength(bytes, field)
             case .transferEncoding:
@@ -75,7 +99,7 @@ public struct ResponseParser: Sendable {
             default:
                 break
             }
-            field.isHopByHop = FramingNotes.isHopByHop(field.id)
+            field.isHopByHop = FramingNotes.isHopByHop(field.id) || isRepeated
             fields[fieldCount] = field
             fieldCount &+= 1
         }
@@ -86,8 +110,14 @@ public struct ResponseParser: Sendable {
         head.contentLength = notes.contentLength
         head.allowsKeepAlive =
             head.version >= .http11 ? !notes.closes : notes.keepsAlive && !notes.closes
+        // By RFC 9112 §6.3 the body goes on to the end of the connection: nothing behind it is a response.
+        if notes.isIdentity { head.allowsKeepAlive = false }
         if notes.namesFields { try FramingNotes.markNamedFields(bytes, fields, count: fieldCount) }
         setFraming(requestMethod, notes, fields, &head)
+    }
+
+    private func isIdentity(_ bytes: UnsafePointer<UInt8>, _ field: Field) -> Bool {
+        equals(bytes + Int(field.valueOffset), Int(field.valueCount), lowercase: "identity")
     }
 
     /// RFC 9112 §6.3.

@@ -138,6 +138,8 @@ public struct ResponseHead: Sendable, BitwiseCopyable {
     public var hasContentLength = false
     /// Seconds of `Keep-Alive: timeout=N`, 0 when absent.
     public var keepAliveTimeoutSeconds: UInt16 = 0
+    /// What had to be overlooked to read it.
+    public var quirks: Quirks = []
 
     public var reason = ByteRange.empty
     public var fieldCount: Int32 = 0

@@ -155,6 +155,7 @@ public final class Worker: @unchecked Sendable {
     let eventLog: Log
     let acceptGate = LogGate()
     let limitGate = LogGate()
+    let quirkGate = LogGate()
     let sessionGate = LogGate()
     var log: AccessLogBuffer?
     let metrics: WorkerMetrics

@@ -1,5 +1,6 @@
 // What is counted per endpoint of a service: attempts, connections, pool state.
 
+import HTTPModel
 import Resilience
 import Synchronization
 
@@ -36,7 +37,8 @@ public final class EndpointMetrics: Sendable {
             active: block.gauge(EndpointCell.active), idle: block.gauge(EndpointCell.idle),
             bytesSent: block.sum(EndpointCell.bytesSent),
             bytesReceived: block.sum(EndpointCell.bytesReceived),
-            connect: HistogramValues(block, at: EndpointCell.connect))
+            connect: HistogramValues(block, at: EndpointCell.connect),
+            quirks: Quirk.allCases.map { block.sum(EndpointCell.quirks + Int($0.rawValue)) })
     }
 }
 
@@ -53,7 +55,8 @@ public struct EndpointCell: CounterCell {
     static var bytesReceived: Int { 7 }
     static var connect: HistogramWords { HistogramWords(buckets: 8, sum: 8 + LatencyBuckets.count) }
     static var reasons: Int { connect.sum + 1 }
-    public static var wordCount: Int { reasons + Reason.allCases.count }
+    static var quirks: Int { reasons + Reason.allCases.count }
+    public static var wordCount: Int { quirks + Quirk.allCases.count }
 
     @usableFromInline let words: UnsafeMutablePointer<Atomic<UInt64>>
 
@@ -72,6 +75,13 @@ public struct EndpointCell: CounterCell {
         words.add(Self.bytesSent, bytesSent)
         words.add(Self.bytesReceived, bytesReceived)
         if reason != .none { words.increment(Self.reasons &+ Int(reason.rawValue)) }
+    }
+
+    /// A response was read although it breaks the standard in these ways.
+    public func overlooked(_ quirks: Quirks) {
+        for quirk in quirks.list {
+            words.increment(Self.quirks &+ Int(quirk.rawValue))
+        }
     }
 
     /// A connection was established; `connectUs` from connect(2) to writable, microseconds.
@@ -116,4 +126,6 @@ public struct EndpointValues: Sendable, Equatable {
     public var bytesSent: UInt64
     public var bytesReceived: UInt64
     public var connect: HistogramValues
+    /// Responses read leniently, by `Quirk`.
+    public var quirks: [UInt64]
 }

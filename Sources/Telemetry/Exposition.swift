@@ -135,6 +135,17 @@ extension MetricsSnapshot {
                 }
             }
         }
+        page.family(
+            "weir_endpoint_quirks_total", "counter", "Responses read leniently, by what was overlooked."
+        ) {
+            for endpoint in endpoints {
+                for quirk in Quirk.allCases where endpoint.quirks[Int(quirk.rawValue)] > 0 {
+                    $0.series(
+                        labels(endpoint) + [("quirk", quirk.name.description)],
+                        endpoint.quirks[Int(quirk.rawValue)])
+                }
+            }
+        }
         gauge("weir_endpoint_active_attempts", "Attempts in flight.") { $0.active }
         gauge("weir_endpoint_idle_connections", "Pooled connections without a request.") { $0.idle }
         counter("weir_endpoint_connections_opened_total", "Connections established.") { $0.connectionsOpened }

@@ -62,16 +62,21 @@ func parseRequest(_ text: String, limits: HeadLimits = HeadLimits()) -> ParsedRe
     parseRequest(latin1(text), limits: limits)
 }
 
+/// - Parameter quirks: when given, read leniently.
 func parseResponse(
     _ bytes: some Collection<UInt8>, to method: HTTPModel.Method = .get,
-    limits: HeadLimits = HeadLimits()
+    limits: HeadLimits = HeadLimits(), allowing quirks: Quirks? = nil
 ) -> ParsedResponse {
     let fields = UnsafeMutablePointer<Field>.allocate(capacity: limits.fieldsMax)
     defer { fields.deallocate() }
     var head = ResponseHead()
     let result = withExact(bytes) {
-        ResponseParser(limits: limits).parse(
-            $0, count: $1, requestMethod: method, fields: fields, into: &head)
+        let parser = ResponseParser(limits: limits)
+        guard let quirks else {
+            return parser.parse($0, count: $1, requestMethod: method, fields: fields, into: &head)
+        }
+        return parser.parseLeniently(
+            $0, count: $1, requestMethod: method, fields: fields, into: &head, allowing: quirks)
     }
     let count = result == .complete ? Int(head.fieldCount) : 0
     return ParsedResponse(
@@ -80,9 +85,10 @@ func parseResponse(
 }
 
 func parseResponse(
-    _ text: String, to method: HTTPModel.Method = .get, limits: HeadLimits = HeadLimits()
+    _ text: String, to method: HTTPModel.Method = .get, limits: HeadLimits = HeadLimits(),
+    allowing quirks: Quirks? = nil
 ) -> ParsedResponse {
-    parseResponse(latin1(text), to: method, limits: limits)
+    parseResponse(latin1(text), to: method, limits: limits, allowing: quirks)
 }
 
 /// Every character up to U+00FF as one byte.
@@ -98,11 +104,12 @@ struct DecodedBody: Equatable {
     var consumed = 0
     var trailers: [String] = []
     var droppedTrailers: [String] = []
+    var quirks: Quirks = []
 }
 
 /// Decodes a body that arrives in pieces that end at `cuts` (ascending offsets).
-func decodeChunked(_ bytes: [UInt8], cuts: [Int] = []) -> DecodedBody {
-    var decoder = ChunkedDecoder()
+func decodeChunked(_ bytes: [UInt8], cuts: [Int] = [], allowing quirks: Quirks = []) -> DecodedBody {
+    var decoder = ChunkedDecoder(allowing: quirks)
     var body = DecodedBody()
     var start = 0
     for cut in cuts + [bytes.count] {
@@ -133,6 +140,7 @@ func decodeChunked(_ bytes: [UInt8], cuts: [Int] = []) -> DecodedBody {
         if isStopped { break }
         start = cut
     }
+    body.quirks = decoder.quirks
     if body.isComplete {
         decoder.withTrailers { bytes, fields in
             for field in fields {

@@ -29,7 +29,8 @@ import sys
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 KEYS = {"case", "rfc", "about", "send", "expect", "close", "backend", "seen", "body", "finish",
-        "method", "reason", "end", "reuse", "stream", "after", "field", "trailer", "greeting"}
+        "method", "reason", "end", "reuse", "stream", "after", "field", "trailer", "greeting",
+        "quirk"}
 
 
 class Case(dict):

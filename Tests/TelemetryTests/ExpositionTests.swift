@@ -1,3 +1,4 @@
+import HTTPModel
 import Reactor
 import Resilience
 import Testing
@@ -19,6 +20,8 @@ import Testing
         }
         endpoint.cell(worker: 0).connectionOpened(connectUs: 2_500)
         endpoint.cell(worker: 0).attemptStarted()
+        endpoint.cell(worker: 0).overlooked([.duplicateLength, .teIdentity])
+        endpoint.cell(worker: 1).overlooked(.teIdentity)
         listener.cell(worker: 0).accepted()
         listener.cell(worker: 0).connectionBegan()
         registry.workers.cell(worker: 1).turn(busyNs: 1_000_000_001)
@@ -51,6 +54,11 @@ import Testing
         #expect(lines.contains(#"weir_listener_active_connections{listener="web"} 1"#))
         #expect(
             lines.contains(#"weir_endpoint_active_attempts{service="api",endpoint="[2001:db8::1]:80"} 1"#))
+        #expect(
+            lines.filter { $0.hasPrefix("weir_endpoint_quirks_total") }.sorted() == [
+                #"weir_endpoint_quirks_total{service="api",endpoint="[2001:db8::1]:80",quirk="duplicate-length"} 1"#,
+                #"weir_endpoint_quirks_total{service="api",endpoint="[2001:db8::1]:80",quirk="te-identity"} 2"#,
+            ])
         #expect(lines.contains("weir_snapshot_generation 7"))
         #expect(lines.contains(#"weir_compression_in_bytes_total{coding="br"} 2000"#))
         #expect(lines.contains(#"weir_compression_out_bytes_total{coding="br"} 200"#))

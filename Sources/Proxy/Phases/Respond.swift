@@ -73,13 +73,22 @@ extension Worker {
         _ count: Int
     ) {
         var offset = 0
+        var quirks: Quirks = []
         while offset < count {
             var head = ResponseHead()
-            switch responseParser.parse(
-                base + offset, count: count - offset, requestMethod: exchange.pointee.request.method,
-                fields: fieldScratch, into: &head)
-            {
+            let method = exchange.pointee.request.method
+            let result =
+                quirks.isEmpty
+                ? responseParser.parse(
+                    base + offset, count: count - offset, requestMethod: method, fields: fieldScratch,
+                    into: &head)
+                : responseParser.parseLeniently(
+                    base + offset, count: count - offset, requestMethod: method, fields: fieldScratch,
+                    into: &head, allowing: quirks)
+            switch result {
             case .complete:
+                if !head.quirks.isEmpty { overlooked(exchange, head.quirks) }
+                quirks = []
                 if head.isInterim {
                     guard passInterim(exchange, base + offset, head) else { return }
                     offset += Int(head.byteCount)
@@ -95,6 +104,11 @@ extension Worker {
                 keepPartialHead(exchange, upstream, base + offset, count - offset)
                 return
             case .malformed(let violation, let at):
+                if quirks.isEmpty, let allowed = exchange.service?.quirks, !allowed.isEmpty {
+                    // Once more from the same byte, with what the service says of its endpoints.
+                    quirks = allowed
+                    continue
+                }
                 fail(
                     exchange,
                     Failure(
@@ -163,6 +177,11 @@ extension Worker {
         exchange.pointee.headUs = UInt32(truncatingIfNeeded: (nowNs &- exchange.pointee.startNs) / 1000)
         exchange.pointee.responseBody.begin(
             bodyFraming(of: head, upstream), length: head.contentLength)
+        if exchange.pointee.responseBody.framing == .chunked,
+            let quirks = exchange.pointee.lentService?({ $0.quirks }), !quirks.isEmpty
+        {
+            exchange.pointee.responseBody.chunked = ChunkedDecoder(allowing: quirks)
+        }
         if head.keepAliveTimeoutSeconds > 0 {
             // Stay a second below what the endpoint says, so that it is not the one that closes.
             upstream.pointee.idleTimeoutMs = UInt64(head.keepAliveTimeoutSeconds - 1) * 1000
@@ -362,8 +381,25 @@ extension Worker {
         if checkRelayed(exchange, upstream, relayed, extra: 0) { responseComplete(exchange) }
     }
 
+    /// A response was read although it breaks the standard: counted, and told now and then.
+    private func overlooked(_ exchange: ExchangePointer, _ quirks: Quirks) {
+        guard let service = exchange.service, let endpoint = exchange.endpoint else { return }
+        endpoint.metrics.cell(worker: index).overlooked(quirks)
+        eventLog.limited(
+            quirkGate, nowMs: nowMs, .warning, "response read leniently",
+            [
+                "service": service.name.description, "endpoint": endpoint.name.description,
+                "quirks": quirks.list.map(\.name.description).joined(separator: " "),
+            ])
+    }
+
     /// Everything the endpoint had to say is with the client's socket or its outbox.
     private func responseComplete(_ exchange: ExchangePointer) {
+        if exchange.pointee.responseBody.framing == .chunked,
+            !exchange.pointee.responseBody.chunked.quirks.isEmpty
+        {
+            overlooked(exchange, exchange.pointee.responseBody.chunked.quirks)
+        }
         exchange.pointee.responseDone = true
         endAttempt(exchange, .none)
         if let upstream = exchange.pointee.upstream {

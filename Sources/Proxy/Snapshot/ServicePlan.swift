@@ -31,6 +31,8 @@ public final class ServicePlan: @unchecked Sendable {
     /// nil: endpoints speak HTTP/1.1.
     public let http2: HTTP2Configuration?
     public let retryBudget: RetryBudget
+    /// In what its endpoints may break the standard.
+    public let quirks: Quirks
     /// The folder that answers instead of endpoints.
     public let files: FilesPlan?
 
@@ -38,7 +40,8 @@ public final class ServicePlan: @unchecked Sendable {
         id: Int, name: String, algorithm: Balancer.Algorithm, endpoints: [Endpoint],
         connectTimeoutMs: UInt64, idleConnectionsMax: Int, idleTimeoutMs: UInt64, connectionsMax: Int,
         proxyProtocol: ProxyProtocolVersion?, tls: TLSClientContext? = nil,
-        http2: HTTP2Configuration? = nil, retryBudget: RetryBudget, files: FilesPlan? = nil
+        http2: HTTP2Configuration? = nil, retryBudget: RetryBudget, quirks: Quirks = [],
+        files: FilesPlan? = nil
     ) {
         self.id = id
         self.name = StaticBytes(name)
@@ -53,6 +56,7 @@ public final class ServicePlan: @unchecked Sendable {
         self.tls = tls
         self.http2 = http2
         self.retryBudget = retryBudget
+        self.quirks = quirks
         self.files = files
     }
 
