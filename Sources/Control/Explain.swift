@@ -103,7 +103,8 @@ public struct Explainer: Sendable {
             let route = configuration.routes[Int(indexes[trial.route])]
             return TrialExplanation(
                 route: trial.name, line: route.name.origin.line,
-                host: Self.shown(trial.host, route.match.hosts), path: Self.shown(trial.path, route.match.paths),
+                host: Self.shown(trial.host, route.match.hosts),
+                path: Self.shown(trial.path, route.match.paths),
                 won: trial.outcome == .won, text: trial.outcome.description)
         }
         var match = RouteMatch()
@@ -373,7 +374,9 @@ private struct ExplainedExchange {
         case (.prefix(_, let to), .prefix(let start, _)) where to.isSubstituted:
             .prefix(from: start, to: StaticBytes(to.shown))
         case (.pattern(_, let with), .part(let part)) where with.isSubstituted:
-            (try? Template.parse(with.shownTemplate)).map { .part(Routing.Substitution(part.expression, with: $0)) }
+            (try? Template.parse(with.shownTemplate)).map {
+                .part(Routing.Substitution(part.expression, with: $0))
+            }
         default: compiled.rewrite
         }
     }
