@@ -167,7 +167,8 @@ private struct RouteCompiler {
             }
         }
         compiled.requestRules = rules(route.headers.request, .request, &errors)
-        compiled.responseRules = rules(route.headers.response, .response, &errors)
+        compiled.responseRules = rules(
+            route.headers.response, .response, isCompressed: route.compression != nil, &errors)
         return compiled
     }
 
@@ -195,7 +196,8 @@ private struct RouteCompiler {
     }
 
     private func rules(
-        _ changes: Route.Changes, _ direction: FieldRules.Direction, _ errors: inout [ConfigurationError]
+        _ changes: Route.Changes, _ direction: FieldRules.Direction, isCompressed: Bool = false,
+        _ errors: inout [ConfigurationError]
     ) -> FieldRules? {
         if changes.isEmpty { return nil }
         func compile(_ fields: [Route.Changes.Field]) -> [FieldRules.Rule] {
@@ -205,6 +207,13 @@ private struct RouteCompiler {
                 }
             }
         }
+        var added = compile(changes.add)
+        // A rule for Vary does not know that responses are coded; caches have to.
+        if isCompressed, changes.set.contains(where: { $0.name.value.lowercased() == "vary" }),
+            let value = try? Template.parse("Accept-Encoding")
+        {
+            added.append(FieldRules.Rule(name: "Vary", value: value))
+        }
         return FieldRules(
             replace: changes.replace.compactMap { field in
                 // A value is the endpoint's or the client's own, and what is put into a URL is data.
@@ -213,7 +222,7 @@ private struct RouteCompiler {
                     &errors
                 ).map { FieldRules.Replacement(name: field.name.value, $0) }
             },
-            set: compile(changes.set), add: compile(changes.add), remove: changes.remove.map(\.value),
+            set: compile(changes.set), add: added, remove: changes.remove.map(\.value),
             direction: direction)
     }
 

@@ -102,15 +102,20 @@ def test_handshake_fields_reach_both_sides(weir, backend):
     assert request.get("Origin") == "http://a.example" and request.get("Sec-WebSocket-Protocol") == "chat, other"
 
 
-@pytest.mark.parametrize("upgrades, status", [([], 403), (["connect"], 403)])
-def test_route_that_allows_no_upgrade(weir, backend, upgrades, status):
-    b = backend(wswire.echo)
-    w = weir(proxy_to(b, route={"upgrades": upgrades}))
+@pytest.mark.parametrize("upgrades", [[], ["connect"]])
+@pytest.mark.parametrize("others", ["ignore", "refuse"])
+def test_route_that_allows_no_upgrade(weir, backend, upgrades, others):
+    """The request is served as if it did not ask (RFC 9110 §7.8), or refused where the route says so."""
+    b = backend()
+    w = weir(proxy_to(b, route={"upgrades": upgrades, "other-upgrades": others}))
     stream = w.connect()
     stream.send(wswire.request())
     response = stream.response()
-    assert response.status == status and not b.requests
-    assert_made_by_weir(response, "upgrade-not-allowed")
+    if others == "ignore":
+        assert response.status == 200 and "Upgrade" not in b.requests[0]
+    else:
+        assert response.status == 403 and not b.requests
+        assert_made_by_weir(response, "upgrade-not-allowed")
 
 
 @pytest.mark.parametrize("data", [

@@ -119,9 +119,11 @@ extension Worker {
     }
 
     /// Whether a body of unknown length buys the request another attempt when all of it is held. One that
-    /// shares its connection ends with what came with its head, or goes on while it is answered.
+    /// shares its connection ends with what came with its head, or goes on while it is answered. Browsers
+    /// send gRPC-Web requests whole, so those that are bridged are worth the wait: broken ones reach nobody.
     private func mayBeRepeated(_ exchange: ExchangePointer, _ route: RoutePlan) -> Bool {
-        !sharesConnection(exchange.pointee.client) && exchange.pointee.request.method.isIdempotent
+        if exchange.pointee.web != nil { return true }
+        return !sharesConnection(exchange.pointee.client) && exchange.pointee.request.method.isIdempotent
             && exchange.service != nil && route.retry.attemptsMax > 1
     }
 
