@@ -6,6 +6,7 @@ is right is in doubt. Client and server speak HTTP/2 with Weir, in cleartext by 
 
 import concurrent.futures
 import re
+import socket
 import threading
 import time
 
