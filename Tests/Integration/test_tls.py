@@ -64,6 +64,20 @@ def handshake(address, context, name="a.example", session=None, ragged=False):
         raise
 
 
+def by_hand(address, context):
+    """A handshake whose records pass through our hands; its Finished still lies in `outgoing`."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    connection = context.wrap_bio(incoming, outgoing, server_hostname="a.example")
+    sock = h2wire.dial(address)
+    while True:
+        try:
+            connection.do_handshake()
+            return connection, sock, incoming, outgoing
+        except ssl.SSLWantReadError:
+            sock.sendall(outgoing.read())
+            incoming.write(sock.recv(65536))
+
+
 def serial(sock) -> int:
     return x509.load_der_x509_certificate(sock.getpeercert(True)).serial_number
 
@@ -736,16 +750,7 @@ def test_broken_records_after_the_handshake(weir, backend, pki, what, version):
     b = backend()
     w = weir(tls_to(b, pki.ecdsa))
     context = pki.ca.context(alpn=["http/1.1"], low=ssl.TLSVersion[version], high=ssl.TLSVersion[version])
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    connection = context.wrap_bio(incoming, outgoing, server_hostname="a.example")
-    sock = h2wire.dial(w.address)
-    while True:
-        try:
-            connection.do_handshake()
-            break
-        except ssl.SSLWantReadError:
-            sock.sendall(outgoing.read())
-            incoming.write(sock.recv(65536))
+    connection, sock, incoming, outgoing = by_hand(w.address, context)
     sock.sendall(outgoing.read())
     connection.write(head_bytes("GET /never HTTP/1.1"))
     record = bytearray(outgoing.read())
@@ -769,16 +774,7 @@ def test_alert_behind_the_tickets_arrives(weir, backend, pki):
     w = weir(tls_to(backend(), pki.ecdsa))
     context = pki.ca.context(alpn=["http/1.1"], low=ssl.TLSVersion.TLSv1_3)
     for _ in range(20):
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        connection = context.wrap_bio(incoming, outgoing, server_hostname="a.example")
-        sock = h2wire.dial(w.address)
-        while True:
-            try:
-                connection.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                sock.sendall(outgoing.read())
-                incoming.write(sock.recv(65536))
+        connection, sock, incoming, outgoing = by_hand(w.address, context)
         sock.sendall(outgoing.read() + b"\x17\x03\x03\x00\x20" + bytes(32))
         incoming.write(wire.Stream(sock).rest())
         incoming.write_eof()
