@@ -15,13 +15,17 @@ FORMATTED := Sources Tests Fuzz Package.swift
 # The suite waits more than it computes: processes share it, a file is one's own.
 PROCESSES ?= 3
 PYTEST := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -n $(PROCESSES) --dist loadfile
-FUZZ_SECONDS ?= 10
+FUZZ_SECONDS ?= 5
 # Heap allocations per proxied request that are allowed in steady state (Benchmarks/allocations).
 ALLOCATIONS_MAX ?= 0.02
-# What of the integration suite runs with sanitizers: what moves bytes, ends connections and reloads.
-SANITIZED ?= Tests/Integration -m "not slow"
+# What of the integration suite runs with sanitizers: where threads meet with the one, what moves and reads
+# bytes with the other. `make test-everything` runs all of it with both.
+THREADS ?= bodies compression files http2_floods names records reload streaming survival tcp udp unix upstream
+BYTES ?= bodies decompression fields grpc http2 http2_floods http2_responses malformed_responses reload routing \
+	survival tcp_sni tls upstream websocket websocket_cases
+integration = $(if $(1),$(1:%=Tests/Integration/test_%.py),Tests/Integration) -m "not slow"
 
-.PHONY: help run build test lint format bench fuzz schema reference install clean setup-run setup-test \
+.PHONY: help run build test test-everything lint format bench fuzz schema reference install clean setup-run setup-test \
 	setup-bench test-unit test-integration test-docs test-fuzz test-allocations test-tsan test-asan
 
 help: ## list the targets
@@ -35,6 +39,9 @@ build: ## the release binary, .build/release/weir
 
 test: setup-test ## the whole suite, as CI runs it
 	@scripts/test
+
+test-everything: setup-test ## the same with the whole integration suite under both sanitizers, and a minute for each fuzz target
+	@FUZZ_SECONDS=60 THREADS= BYTES= scripts/test
 
 test-unit: ## unit tests and the house rules
 	@scripts/no-warnings swift build --build-tests
@@ -57,14 +64,14 @@ test-tsan: ## unit tests and part of the integration suite under ThreadSanitizer
 	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no \
 		swift test --skip-build --sanitize=thread --scratch-path .build/tsan
 	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/tsan/debug/weir \
-		$(PYTEST) $(SANITIZED)
+		$(PYTEST) $(call integration,$(THREADS))
 
 test-asan: ## the same under AddressSanitizer and, for the running program, LeakSanitizer
 	@swift build --build-tests --sanitize=address --scratch-path .build/asan
 	@ASAN_OPTIONS="detect_leaks=0:quarantine_size_mb=1" SWIFT_BACKTRACE=enable=no \
 		swift test --skip-build --sanitize=address --scratch-path .build/asan
 	@ASAN_OPTIONS="quarantine_size_mb=1" LSAN_OPTIONS="suppressions=$(CURDIR)/Tests/lsan.supp:print_suppressions=0" \
-		SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/asan/debug/weir $(PYTEST) $(SANITIZED)
+		SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/asan/debug/weir $(PYTEST) $(call integration,$(BYTES))
 
 lint: ## fails on what the toolchain's formatter would change
 	@swift format lint -r --strict $(FORMATTED)

@@ -73,7 +73,10 @@ public final class AdminServer: Sendable {
     /// Ends once what has come is answered, without being waited for: the answer to the request that had
     /// this done may be among it.
     public func leave() {
-        thread.withLock { $0 = nil }
+        thread.withLock { thread in
+            thread?.detach()
+            thread = nil
+        }
         commands.send(.leave)
     }
 

@@ -56,8 +56,10 @@ extension Router {
     public func explain(_ request: RequestView, certificate: UnsafePointer<CertificateView>? = nil)
         -> [RouteTrial]
     {
-        var walk = RouteWalk(tables, request, RouteScratch(), certificate, Recorder())
-        _ = walk.run()
+        // The walk does not own it, and the path it walks may lie in it.
+        let scratch = RouteScratch()
+        var walk = RouteWalk(tables, request, scratch, certificate, Recorder())
+        _ = withExtendedLifetime(scratch) { walk.run() }
         let patterns = Dictionary(uniqueKeysWithValues: hostIndexes.map { ($0.value, $0.key) })
         var hasWon = false
         var result: [RouteTrial] = []

@@ -160,6 +160,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_many_routes_take_time_by_their_number(tmp_path, shape):
     """20,000 of them took 10 s to minutes of processor time in each of these shapes, when it grew by the square."""
