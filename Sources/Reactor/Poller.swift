@@ -49,6 +49,8 @@ public struct Poller: ~Copyable {
     private let events: UnsafeMutablePointer<epoll_event>
     private static let eventsMax = 256
     private static let edgeTriggered: UInt32 = 1 << 31
+    /// What a stream socket is asked for all its life: in, out, the peer's end; edge-triggered.
+    private static let connection: UInt32 = 0x001 | 0x004 | 0x2000 | edgeTriggered
     private static let exclusive: UInt32 = 1 << 28
 
     public init() {
@@ -65,7 +67,13 @@ public struct Poller: ~Copyable {
     /// Registers a connected (or connecting) socket for its whole life. Returns 0 or an errno.
     @discardableResult
     public func register(_ fd: Int32, _ token: Token) -> Int32 {
-        add(fd, token, 0x001 | 0x004 | 0x2000 | Self.edgeTriggered)
+        add(fd, token, Self.connection)
+    }
+
+    /// Gives what `register` has registered another token; what is ready is announced again. Returns 0 or an errno.
+    @discardableResult
+    public func reregister(_ fd: Int32, _ token: Token) -> Int32 {
+        weir_epoll_control(descriptor, 3, fd, Self.connection, token.raw) == 0 ? 0 : errno
     }
 
     /// Registers for readability, level-triggered: listeners, mailboxes, signal descriptors.

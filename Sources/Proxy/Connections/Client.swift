@@ -92,7 +92,7 @@ extension Worker {
             if client.pointee.state == .head, client.pointee.input != nil {
                 rejectConnection(client, Failure(.clientClosedDuringRequest, phase: .read, errno: errno))
             } else {
-                close(client)
+                breakOff(client, cut: false)
             }
             return
         }
@@ -148,7 +148,7 @@ extension Worker {
     func clientDeadlinePassed(_ client: ClientPointer) {
         let deadline = client.pointee.deadline
         client.pointee.deadline = .none
-        if client.pointee.session != nil && deadline != .linger {
+        if client.pointee.session != nil {
             sessionDeadlinePassed(client, deadline)
             return
         }
@@ -199,6 +199,10 @@ extension Worker {
             close(client)
             return
         }
+        if let session = client.pointee.session {
+            client.pointee.session = nil
+            endSession(session)
+        }
         client.pointee.state = .lingering
         if let input = client.pointee.input {
             buffers.give(input)
@@ -216,12 +220,30 @@ extension Worker {
     /// Throws away what the client still sends. False: wait.
     private func linger(_ client: ClientPointer) -> Bool {
         while client.pointee.state == .lingering && client.pointee.canRead {
-            let received = receive(client, into: input, Self.inputBytes)
-            if received <= 0 { break }
+            let received = client.pointee.transport.receiveUnread(input, Self.inputBytes, pool: &buffers)
+            if received == -Int(EINTR) { continue }
+            if received <= 0 {
+                client.pointee.canRead = false
+                if received != -Int(EAGAIN) { close(client) }
+                break
+            }
             client.pointee.lingerBytes += received
             if client.pointee.lingerBytes > Self.lingerBytesMax { close(client) }
         }
         return false
+    }
+
+    /// Ends a connection on which something failed. Where TLS failed, the client was sent the alert that says why,
+    /// and is given the time to read it; as no close_notify follows, nothing is taken for complete.
+    ///
+    /// - Parameter cut: a response was under way: a reset, unless TLS says as much.
+    func breakOff(_ client: ClientPointer, cut: Bool) {
+        if client.pointee.transport.hasFailed {
+            client.pointee.mustLinger = true
+            closeGracefully(client)
+        } else {
+            close(client, reset: cut)
+        }
     }
 
     /// Closes the connection. Its exchange, if any, must have ended.

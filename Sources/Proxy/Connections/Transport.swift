@@ -66,6 +66,11 @@ struct Transport {
         return -Int(error != 0 ? error : ECONNRESET)
     }
 
+    /// The same for who wants none of it any more: bytes as they came, of TLS that may have failed too.
+    func receiveUnread(_ into: UnsafeMutablePointer<UInt8>, _ capacity: Int, pool: inout BufferPool) -> Int {
+        stream.map { $0.receive(into, capacity, pool: &pool) } ?? socket.receive(into, capacity)
+    }
+
     /// After a receive that was not filled: whether another may bring something without a further event.
     @inline(__always)
     var hasMore: Bool {
@@ -183,6 +188,9 @@ struct Transport {
     mutating func forgetOutput(pool: inout BufferPool) { outbox.clear(pool: &pool) }
 
     // MARK: the end
+
+    /// TLS failed, and the peer was told why by an alert.
+    var hasFailed: Bool { tls.map { $0.failure != nil } ?? false }
 
     /// Ends our direction, behind what waits; the peer sees end of stream.
     func shutdownWrite(pool: inout BufferPool) {

@@ -35,7 +35,7 @@ extension Worker {
         let client = exchange.pointee.client
         let isCut = exchange.pointee.responseStarted
         closeExchange(exchange)
-        close(client, reset: isCut)
+        breakOff(client, cut: isCut)
     }
 
     /// The response is out: the connection serves the next request or closes.

@@ -112,7 +112,7 @@ extension Worker {
 
     func carrierBroke(_ record: SessionPointer) {
         if let client = record.pointee.client {
-            close(client)
+            breakOff(client, cut: false)
         } else if let upstream = record.pointee.upstream {
             close(upstream)
         }
@@ -120,6 +120,8 @@ extension Worker {
 
     func closeCarrier(_ record: SessionPointer) {
         if let client = record.pointee.client {
+            // What it sends for its streams, or for ours, may be under way.
+            client.pointee.mustLinger = true
             closeGracefully(client)
         } else if let upstream = record.pointee.upstream {
             close(upstream)

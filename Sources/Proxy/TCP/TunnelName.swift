@@ -152,11 +152,7 @@ extension Worker {
         // Alert, TLS 1.2 (as records of 1.3 say too), 2 bytes: fatal, unrecognized_name.
         let alert: StaticString = "\u{15}\u{03}\u{03}\u{00}\u{02}\u{02}\u{70}"
         _ = tunnel.pointee.client.transport.socket.send(alert.utf8Start, alert.utf8CodeUnitCount)
-        // Closing with bytes unread would answer them with a reset, which can overtake the alert.
-        for _ in 0..<4 {
-            if tunnel.pointee.client.transport.receive(input, Self.inputBytes, pool: &buffers) <= 0 { break }
-        }
-        close(tunnel, Failure(.sniUnknown, phase: .route), clean: true)
+        close(tunnel, Failure(.sniUnknown, phase: .route), isTold: true)
     }
 
     private func refuseHello(_ tunnel: TunnelPointer, _ position: Int) {

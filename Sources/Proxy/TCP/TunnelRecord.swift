@@ -1,5 +1,6 @@
 // How a tunnel ends, and the one record of it. An orderly end closes both sides in order; anything else
-// resets them, so that neither takes what it has for complete.
+// resets them, so that neither takes what it has for complete. A client that was told why, by a TLS alert, is
+// given the time to read it.
 
 import Glibc
 import Reactor
@@ -8,8 +9,10 @@ import Synchronization
 import Telemetry
 
 extension Worker {
-    /// clean: both sides got an orderly end; otherwise they get a reset.
-    func close(_ tunnel: TunnelPointer, _ failure: Failure, clean: Bool = false) {
+    /// - Parameters:
+    ///   - clean: both sides got an orderly end; otherwise they get a reset.
+    ///   - isTold: the client was sent an alert; so is one whose TLS failed.
+    func close(_ tunnel: TunnelPointer, _ failure: Failure, clean: Bool = false, isTold: Bool = false) {
         guard tunnel.pointee.state != .closed else { return }
         let wasOpen = tunnel.pointee.state == .open
         tunnel.pointee.state = .closed
@@ -17,7 +20,11 @@ extension Worker {
         endTunnelAttempt(tunnel, failure.reason)
         let isClean = clean || failure.reason == .none || failure.reason == .idleTimeout
         timers.remove(tunnel.pointee.timer)
-        closeEnd(&tunnel.pointee.client, clean: isClean)
+        if !(isTold || tunnel.pointee.client.transport.hasFailed) || !lingerClient(tunnel) {
+            closeEnd(&tunnel.pointee.client, clean: isClean)
+            tunnel.pointee.listener.metrics.cell(worker: index).connectionEnded()
+            status.connections.subtract(1, ordering: .relaxed)
+        }
         if tunnel.pointee.upstream.transport.exists {
             closeEnd(&tunnel.pointee.upstream, clean: isClean)
             if wasOpen {
@@ -30,10 +37,27 @@ extension Worker {
         tunnel.pointee.serverName.deallocate()
         tunnel.pointee.endpoint?.release()
         tunnel.pointee.endpoint = nil
-        tunnel.pointee.listener.metrics.cell(worker: index).connectionEnded()
         giveBack(tunnel.pointee.lease)
-        status.connections.subtract(1, ordering: .relaxed)
         graveyard.tunnels.append(tunnel.pointee.handle)
+    }
+
+    /// The client's socket goes on as a connection that lingers, and is counted as one; it has no pipe, as what
+    /// is TLS, or held, is not spliced. False: no room for it.
+    private func lingerClient(_ tunnel: TunnelPointer) -> Bool {
+        guard let (client, handle) = clients.allocate() else { return false }
+        let token = Token(kind: TokenKind.client, handle: handle)
+        client.initialize(
+            to: ClientConnection(
+                transport: tunnel.pointee.client.transport, handle: handle, timer: timers.create(token),
+                listenerID: tunnel.pointee.listenerID,
+                metrics: .passRetained(tunnel.pointee.listener.metrics), state: .idle,
+                peer: tunnel.pointee.peer, peerPort: tunnel.pointee.peerPort))
+        tunnel.pointee.client.transport = .none
+        client.pointee.mustLinger = true
+        client.pointee.canRead = true
+        poller.reregister(client.pointee.transport.socket.fd, token)
+        closeGracefully(client)
+        return true
     }
 
     private func closeEnd(_ end: inout TunnelEnd, clean: Bool) {
