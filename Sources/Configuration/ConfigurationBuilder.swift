@@ -223,6 +223,8 @@ struct ConfigurationBuilder {
             // Without its other half the file is refused.
             result.rewrite = node["rewrite"]?["with"]?.asText.map { .pattern(pattern, with: $0) }
         }
+        result.rewritesLocation = node["location"]?.text == "rewrite"
+        result.cookies = cookies(node["cookies"])
         result.headers.request = changes(node["headers"]?["request"])
         result.headers.response = changes(node["headers"]?["response"])
         if let timeout = node["timeout"] {

@@ -264,7 +264,7 @@ struct CrossCheck {
         }
     }
 
-    private func withoutEffect(
+    func withoutEffect(
         _ key: String, of node: Node, _ why: String, _ expectation: String, _ check: inout SchemaCheck
     ) {
         let origin = node.entries.first { $0.key.value == key }?.key.origin ?? node.origin
@@ -286,6 +286,7 @@ struct CrossCheck {
                 pings(node, &check)
                 before(node, &check)
                 rewrite(node["rewrite"], &check)
+                wayBack(node, &check)
                 fieldRules(node["headers"], &check)
             }
         }
@@ -342,6 +343,13 @@ struct CrossCheck {
                 withoutEffect(
                     "compression", of: node, "on a redirect",
                     "expected it on routes whose responses have a body", &check)
+            }
+            if node["service"] != nil, node["rewrite"] == nil, node["cookies"]?["path"]?.text == "rewrite",
+                let cookies = node["cookies"]
+            {
+                withoutEffect(
+                    "path", of: cookies, "without \"rewrite\"",
+                    "expected it on a route that changes the path: rewrite: { prefix: … }", &check)
             }
             if node["websocket"] != nil, let upgrades = node["upgrades"],
                 !upgrades.texts.contains(where: { $0.value.lowercased() == "websocket" })

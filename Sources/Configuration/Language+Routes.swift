@@ -28,6 +28,14 @@ extension Language {
                 "Changes the path before it goes to the service.",
                 example: "rewrite: { prefix: { from: /v1, to: / } }"),
             Key(
+                "location", .choice(["rewrite", "off"]), default: "off",
+                "Where an endpoint sends a client. `rewrite`: an address of the endpoint in `Location`, `Content-Location` or `Refresh` becomes the one the client used, and paths get back what the route's `rewrite: { prefix: … }` took off.",
+                example: "location: rewrite"),
+            Key(
+                "cookies", .section(cookies),
+                "Changes of cookies that endpoints set, each `Set-Cookie` line on its own. They run before `headers`.",
+                example: "cookies: { path: rewrite, secure: on, same-site: lax }"),
+            Key(
                 "headers", .section(headers),
                 "Changes of fields, in the order remove, replace, set, add.",
                 example: "headers:\n  request: { set: { X-Tenant: blue }, remove: [X-Debug] }"),
@@ -82,7 +90,8 @@ extension Language {
 
     /// Keys that say something about requests to a service, and nothing about other answers.
     static let serviceRouteKeys: Set<String> = [
-        "rewrite", "retry", "timeout", "hold", "websocket", "decompress-requests", "grpc-web",
+        "rewrite", "location", "cookies", "retry", "timeout", "hold", "websocket", "decompress-requests",
+        "grpc-web",
     ]
 
     /// What routes can inherit: all of a route that is a policy.

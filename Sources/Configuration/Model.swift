@@ -401,6 +401,9 @@ public struct Route: Sendable, Equatable {
     public var match = Match()
     public var action: Action
     public var rewrite: Rewrite?
+    /// Where endpoints send clients is turned back to what clients see.
+    public var rewritesLocation = false
+    public var cookies = Cookies()
     public var headers = Headers()
     public var timeout = Timeout()
     public var retry = Retry()

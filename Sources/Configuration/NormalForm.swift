@@ -154,6 +154,8 @@ private struct Form {
                 "pattern \(JSONText.quoted(pattern.shown)) with \(JSONText.quoted(with.shown))")
         case nil: break
         }
+        if route.rewritesLocation { put("\(at) location", "rewrite") }
+        if !route.cookies.isEmpty { put("\(at) cookies", route.cookies.text) }
         for (side, changes) in [("request", route.headers.request), ("response", route.headers.response)] {
             list("\(at) \(side) remove", changes.remove.map(\.shown))
             for field in changes.replace {

@@ -42,7 +42,7 @@ enum TextRule: Sendable {
     case mediaType
     case serverNamePattern, fingerprint
     case fileMode, account, hostName
-    case fileCandidate
+    case fileCandidate, cookieDomain
 
     /// How the syntax line of the manual writes it.
     var placeholder: String {
@@ -75,7 +75,7 @@ enum TextRule: Sendable {
         case .fingerprint: "SHA256"
         case .fileMode: "MODE"
         case .account: "ACCOUNT"
-        case .hostName: "HOST"
+        case .hostName, .cookieDomain: "HOST"
         }
     }
 }
@@ -244,6 +244,7 @@ extension TextRule {
         case .fileMode: "permission bits in octal such as \"0660\""
         case .account: "the name or number of a user or group"
         case .hostName: "a host name such as weir.example.com"
+        case .cookieDomain: "a domain such as example.com, without a dot before it"
         }
     }
 }

@@ -87,6 +87,14 @@ extension TextRule {
                     "\(quoted) is not a host name",
                     suggestion: bare != value && Self.isHostName(bare) ? bare : nil)
             }
+        case .cookieDomain:
+            guard Self.isHostName(value) else {
+                // A dot before it has no meaning (RFC 6265 §5.2.3), though everybody used to write it.
+                let bare = String(value.drop { $0 == "." })
+                throw problem(
+                    "\(quoted) is not a domain of cookies",
+                    suggestion: bare != value && Self.isHostName(bare) ? bare : nil)
+            }
         case .listenAddress: _ = try Address(text, role: .listen)
         case .endpointAddress: _ = try Address(text, role: .endpoint)
         case .resolverAddress: _ = try Address(text, role: .resolver)

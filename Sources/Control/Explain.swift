@@ -371,8 +371,8 @@ private struct ExplainedExchange {
         switch (route.rewrite, compiled.rewrite) {
         case (.path(let text), .target(let template)):
             .target(text.isSubstituted ? (try? Template.parse(text.shownTemplate)) ?? template : template)
-        case (.prefix(_, let to), .prefix(let start, _)) where to.isSubstituted:
-            .prefix(from: start, to: StaticBytes(to.shown))
+        case (.prefix(let from, let to), .prefix) where to.isSubstituted:
+            .prefix(.showing(to.shown, from: from.value))
         case (.pattern(_, let with), .part(let part)) where with.isSubstituted:
             (try? Template.parse(with.shownTemplate)).map {
                 .part(Routing.Substitution(part.expression, with: $0))
@@ -516,6 +516,8 @@ private enum Settings {
             one("retry.attempts", route.retry.attempts, usual.retry.attempts) { "\($0)" },
             one("retry.on", route.retry.on, usual.retry.on) { $0.map(text).joined(separator: ", ") },
             one("hold", route.holdBytes, usual.holdBytes, size),
+            one("location", route.rewritesLocation, usual.rewritesLocation) { $0 ? "rewrite" : "off" },
+            one("cookies", route.cookies, usual.cookies) { $0.text },
             one("compression", route.compression, usual.compression) { $0?.text ?? "off" },
             one("grpc-web", route.grpcWeb, usual.grpcWeb) { "\($0)" },
             one("decompress-requests", route.decompression, usual.decompression) { $0?.text ?? "off" },

@@ -25,6 +25,8 @@ public struct CompiledRoutes: Sendable {
         public var rule: RouteRule
         public var action: CompiledAction
         public var rewrite: Rewrite?
+        public var location: LocationRule?
+        public var cookies: CookieRule?
         public var requestRules: FieldRules?
         public var responseRules: FieldRules?
     }
@@ -158,14 +160,16 @@ private struct RouteCompiler {
         case nil: break
         case .path(let text): compiled.rewrite = template(text, &errors, Self.target).map { .target($0) }
         case .prefix(let from, let to):
-            compiled.rewrite = .prefix(
-                from: StaticBytes(PathPattern.deciding(from.value.utf8)),
-                to: StaticBytes(PathPattern.spelled(to.value.utf8)))
+            compiled.rewrite = .prefix(PathPrefix(from: from.value, to: to.value))
         case .pattern(let pattern, let with):
             compiled.rewrite = substitution(pattern, with, isText: true, for: .target, &errors).map {
                 .part($0)
             }
         }
+        // What goes out of other rewrites is not known; the configuration has refused to ask for it.
+        let prefix: PathPrefix? = if case .prefix(let prefix)? = compiled.rewrite { prefix } else { nil }
+        if route.rewritesLocation { compiled.location = LocationRule(prefix: prefix) }
+        if !route.cookies.isEmpty { compiled.cookies = CookieRule(route.cookies, prefix) }
         compiled.requestRules = rules(route.headers.request, .request, &errors)
         compiled.responseRules = rules(
             route.headers.response, .response, isCompressed: route.compression != nil, &errors)
@@ -423,8 +427,8 @@ struct SnapshotBuilder {
             }
         }
         return RoutePlan(
-            name: route.name.value, action: action, rewrite: compiled.rewrite,
-            requestRules: compiled.requestRules,
+            name: route.name.value, action: action, rewrite: compiled.rewrite, location: compiled.location,
+            cookies: compiled.cookies, requestRules: compiled.requestRules,
             responseRules: compiled.responseRules, headTimeoutMs: UInt64(route.timeout.headMs),
             idleTimeoutMs: UInt64(route.timeout.idleMs), totalTimeoutMs: UInt64(route.timeout.totalMs ?? 0),
             upgradedIdleMs: UInt64(route.timeout.upgradedMs),
@@ -538,6 +542,30 @@ struct SnapshotBuilder {
             case .refuse: .refuse
             }
         return limits
+    }
+}
+
+extension CookieRule {
+    /// - Parameter prefix: what the route's rewrite exchanges.
+    init(_ cookies: Route.Cookies, _ prefix: PathPrefix?) {
+        let path: PathPrefix?
+        switch cookies.path {
+        case nil: path = nil
+        case .rewrite?: path = prefix
+        // Of a prefix outward is from the endpoint to the client, as the configuration has it.
+        case .prefix(let from, let to)?: path = PathPrefix(from: to.value, to: from.value)
+        }
+        let domain: Domain?
+        switch cookies.domain {
+        case nil: domain = nil
+        case .remove?: domain = .remove
+        case .replace(let from, let to)?:
+            domain = .replace(StaticBytes(from.value), with: StaticBytes(to.value))
+        }
+        self.init(
+            path: path, domain: domain, secure: cookies.secure,
+            sameSite: cookies.sameSite.flatMap { SameSite(rawValue: $0.rawValue) }, httpOnly: cookies.httpOnly
+        )
     }
 }
 

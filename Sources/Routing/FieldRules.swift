@@ -94,13 +94,11 @@ public final class FieldRules: Sendable {
         render: (Template, UnsafePointer<MatchedGroups>, inout ByteWriter) -> Void
     ) {
         if replace.isEmpty { return }
-        let end = writer.count
-        var at = start
-        while let line = FieldLines.next(at, end, writer.base) {
-            at = line.next
-            guard let rule = replacement(writer.base + line.start, line.nameCount) else { continue }
-            let value = UnsafeBufferPointer(start: writer.base + line.valueStart, count: line.valueCount)
-            switch rule.substitution.find(in: value, scratch: scratch) {
+        FieldLines.rewrite(from: start, &writer) {
+            replacement($0, $1) != nil
+        } write: { line, writer in
+            guard let rule = replacement(writer.base + line.start, line.nameCount) else { return }
+            switch rule.substitution.find(in: line.value(in: writer), scratch: scratch) {
             case .failed: break
             case .notFound: writer.append(writer.base + line.start, line.next &- line.start)
             case .found(let groups):
@@ -112,8 +110,6 @@ public final class FieldRules: Sendable {
                     line.next &- line.valueStart &- Int(found.end))
             }
         }
-        if writer.overflowed { return }
-        FieldLines.takeOut(from: start, to: end, &writer) { replacement($0, $1) != nil }
     }
 
     private func replacement(_ name: UnsafePointer<UInt8>, _ count: Int) -> Replacement? {
@@ -124,53 +120,5 @@ public final class FieldRules: Sendable {
     public func replacement(for name: StaticString) -> Template? {
         for rule in set where equals(rule.name.base, rule.name.count, lowercase: name) { return rule.value }
         return nil
-    }
-}
-
-/// Lines of fields ("name: value" CR LF) in a region.
-private enum FieldLines {
-    struct Line {
-        var start: Int
-        var nameCount: Int
-        var valueStart: Int
-        var valueCount: Int
-        /// Where the next one begins.
-        var next: Int
-    }
-
-    static func next(_ start: Int, _ end: Int, _ base: UnsafePointer<UInt8>) -> Line? {
-        if start >= end { return nil }
-        var next = start
-        while next < end, base[next] != UInt8(ascii: "\n") { next &+= 1 }
-        next = min(next &+ 1, end)
-        var nameEnd = start
-        while nameEnd < next, base[nameEnd] != UInt8(ascii: ":") { nameEnd &+= 1 }
-        var valueStart = min(nameEnd &+ 1, next)
-        if valueStart < next, base[valueStart] == UInt8(ascii: " ") { valueStart &+= 1 }
-        return Line(
-            start: start, nameCount: nameEnd &- start, valueStart: valueStart,
-            valueCount: max(0, next &- 2 &- valueStart), next: next)
-    }
-
-    /// Takes lines out of those between two places; what stands behind moves up.
-    static func takeOut(
-        from start: Int, to end: Int, _ writer: inout ByteWriter,
-        where isTaken: (UnsafePointer<UInt8>, Int) -> Bool
-    ) {
-        let base = writer.base
-        var at = start
-        var to = start
-        while let line = next(at, end, base) {
-            if !isTaken(base + line.start, line.nameCount) {
-                if to != line.start {
-                    (base + to).update(from: base + line.start, count: line.next &- line.start)
-                }
-                to &+= line.next &- line.start
-            }
-            at = line.next
-        }
-        if to == end { return }
-        (base + to).update(from: base + end, count: writer.count &- end)
-        writer.drop(end &- to)
     }
 }

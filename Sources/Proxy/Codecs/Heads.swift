@@ -44,9 +44,7 @@ extension Worker {
         written.targetCount = writer.count - written.targetStart
         writer.append(" HTTP/1.1\r\nhost: ")
         written.hostStart = writer.count
-        if let host = rules?.replacement(for: "host") { render(host, exchange, view, &writer) }
-        // A template of nothing but what the request does not have is not what was meant.
-        if writer.count == written.hostStart { writer.append(request.authority.bytes(in: view.bytes)) }
+        writeHost(exchange, route, view, &writer)
         written.hostCount = writer.count - written.hostStart
         writer.append("\r\n")
         written.fieldsStart = writer.count
@@ -85,6 +83,16 @@ extension Worker {
         writeForwarding(exchange, view, forwarding, &writer)
         if let rules { apply(rules, from: written.fieldsStart, exchange, view, &writer) }
         return written
+    }
+
+    /// Writes the Host an endpoint gets.
+    func writeHost(
+        _ exchange: ExchangePointer, _ route: RoutePlan, _ view: RequestView, _ writer: inout ByteWriter
+    ) {
+        let start = writer.count
+        if let host = route.requestRules?.replacement(for: "host") { render(host, exchange, view, &writer) }
+        // A template of nothing but what the request does not have is not what was meant.
+        if writer.count == start { writer.append(view.head.pointee.authority.bytes(in: view.bytes)) }
     }
 
     private func writeForwarding(
@@ -220,10 +228,13 @@ extension Worker {
         for rule in rules.add { writeRule(rule, exchange, view, &writer) }
     }
 
-    /// The same for the response that stands in `output`.
+    /// The same for the response that stands in `output`; what an endpoint says about URLs and cookies is turned
+    /// back before.
     func applyResponseRules(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
-        guard let rules = exchange.route?.responseRules, let view = view(exchange) else { return }
-        apply(rules, from: firstField(exchange, writer), exchange, view, &writer)
+        guard let route = exchange.route, let view = view(exchange) else { return }
+        let start = firstField(exchange, writer)
+        if !exchange.pointee.isLocal { turnBack(exchange, route, view, from: start, &writer) }
+        if let rules = route.responseRules { apply(rules, from: start, exchange, view, &writer) }
     }
 
     /// Takes what the rules of the route govern out of an interim response: it gets nothing of ours, but what

@@ -3,8 +3,7 @@
 //
 // One function for the data plane and for `weir explain`, so that what is explained is what is sent.
 // Always origin-form (RFC 9112 §3.2.1), or `*`; never starts with anything else, whatever a rewrite
-// takes away. The path is the path itself of HTTPModel/PathForm.swift; a prefix is compared with what decides
-// for it, as routes are, and what follows it stays as it is spelled.
+// takes away. The path is the path itself of HTTPModel/PathForm.swift.
 
 import Glibc
 import HTTPModel
@@ -51,8 +50,8 @@ public enum UpstreamTarget {
                 return .limitReached
             }
             if let outcome = judge(from: start, writer) { return outcome }
-        case .prefix(let from, let to):
-            writePrefixed(path, from: from.bytes, to: to.bytes, &writer)
+        case .prefix(let prefix):
+            prefix.writeInward(path, &writer)
         }
         if request.hasQuery {
             writer.append(0x3f)
@@ -95,38 +94,5 @@ public enum UpstreamTarget {
             }
         }
         return true
-    }
-
-    /// Exchanges whole segments at the start; a path that does not start with them stays as it is.
-    private static func writePrefixed(
-        _ path: UnsafeBufferPointer<UInt8>, from: UnsafeBufferPointer<UInt8>, to: UnsafeBufferPointer<UInt8>,
-        _ writer: inout ByteWriter
-    ) {
-        guard let rest = rest(of: path, after: from) else {
-            if path.isEmpty { writer.append("/") } else { writer.append(path) }
-            return
-        }
-        // Exactly one slash where the two meet, and one at the start.
-        let endsWithSlash = to.last == 0x2f
-        writer.append(to)
-        if rest.isEmpty {
-            if to.isEmpty { writer.append("/") }
-            return
-        }
-        if rest.first == 0x2f {
-            writer.append(endsWithSlash ? UnsafeBufferPointer(rebasing: rest.dropFirst()) : rest)
-        } else {
-            if !endsWithSlash { writer.append("/") }
-            writer.append(rest)
-        }
-    }
-
-    private static func rest(
-        of path: UnsafeBufferPointer<UInt8>, after prefix: UnsafeBufferPointer<UInt8>
-    ) -> UnsafeBufferPointer<UInt8>? {
-        guard let count = PathForm.prefixCount(of: path, prefix) else { return nil }
-        let rest = UnsafeBufferPointer(rebasing: path.dropFirst(count))
-        guard rest.isEmpty || rest.first == 0x2f || prefix.last == 0x2f else { return nil }
-        return rest
     }
 }

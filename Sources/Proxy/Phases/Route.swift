@@ -52,7 +52,7 @@ extension Worker {
         exchange.pointee.counters = route.counters[index]
         exchange.pointee.headTimeoutMs = route.headTimeoutMs
         exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
-        exchange.pointee.hasResponseRules = route.responseRules != nil
+        exchange.pointee.hasResponseRules = route.changesResponses
         exchange.pointee.compresses = route.compresses
         exchange.pointee.bridgesWeb = route.bridgesWeb
         exchange.pointee.decompresses = route.decompresses

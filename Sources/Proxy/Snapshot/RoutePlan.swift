@@ -47,6 +47,8 @@ public final class RoutePlan: Sendable {
     let decompresses: Bool
     /// gRPC-Web requests are forwarded as gRPC.
     public let bridgesWeb: Bool
+    /// Fields of responses change: by `location`, `cookies` or `responseRules`.
+    let changesResponses: Bool
     public let requestRules: FieldRules?
     public let responseRules: FieldRules?
     /// Longest whole exchange; 0: none.
@@ -54,6 +56,10 @@ public final class RoutePlan: Sendable {
     public let action: RouteAction
     /// How the request target changes on its way upstream; nil: not at all.
     public let rewrite: Rewrite?
+    /// How what endpoints say about URLs is turned back to what clients see; nil: not at all.
+    public let location: LocationRule?
+    /// How cookies of endpoints change; nil: not at all.
+    public let cookies: CookieRule?
 
     public let name: StaticBytes
     /// Longest silence on a connection that was upgraded.
@@ -76,7 +82,8 @@ public final class RoutePlan: Sendable {
     public let metrics: RouteMetrics
 
     public init(
-        name: String, action: RouteAction, rewrite: Rewrite?, requestRules: FieldRules?,
+        name: String, action: RouteAction, rewrite: Rewrite?, location: LocationRule? = nil,
+        cookies: CookieRule? = nil, requestRules: FieldRules?,
         responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
         upgradedIdleMs: UInt64, retry: RetryPolicy, bodyBytesMax: UInt64? = nil, holdBytes: Int,
         upgrades: [String], refusesOtherUpgrades: Bool = false,
@@ -92,6 +99,9 @@ public final class RoutePlan: Sendable {
         self.name = StaticBytes(name)
         self.action = action
         self.rewrite = rewrite
+        self.location = location
+        self.cookies = cookies
+        changesResponses = location != nil || cookies != nil || responseRules != nil
         self.requestRules = requestRules
         self.responseRules = responseRules
         self.headTimeoutMs = headTimeoutMs
@@ -134,9 +144,8 @@ public struct PingPlan: Sendable, BitwiseCopyable {
 public enum Rewrite: Sendable {
     /// The whole target (path and query) from a template.
     case target(Template)
-    /// Whole segments at the path's start are replaced; the rest and the query stay. `from` is in the form
-    /// that decides, `to` in that of the path itself (HTTPModel/PathForm.swift).
-    case prefix(from: StaticBytes, to: StaticBytes)
+    /// Whole segments at the path's start are replaced; the rest and the query stay.
+    case prefix(PathPrefix)
     /// What an expression finds in the path is exchanged; the query stays.
     case part(Substitution)
 
