@@ -1,8 +1,8 @@
 // Sending files: whole, or the parts a request asked for, with back-pressure.
 //
-// A small body is read behind its head and sent with it in one call. Of a larger one the first block
-// goes with the head; the rest is moved by sendfile(2) where the transport is a plain socket, and read
-// and sent in blocks elsewhere. The Content-Length is promised from the size the file had when it was
+// A small body is read behind its head and sent with it in one call. A larger one is moved by sendfile(2)
+// where the transport is a plain socket, from its first byte: whole pages that nobody copies, and the head waits
+// for them in the kernel. Elsewhere the first block goes with the head, and the rest is read and sent in blocks. The Content-Length is promised from the size the file had when it was
 // opened: a file that turns out shorter is never padded, its connection is cut.
 
 import Files
@@ -53,7 +53,7 @@ extension UnsafeMutablePointer where Pointee == Buffer {
 extension Worker {
     /// Bodies up to this size are read behind their head.
     private static let readBytesMax: UInt64 = 64 << 10
-    /// So much of a larger body goes with its head.
+    /// So much of a larger body goes with its head, where it is read.
     private static let firstBytes: UInt64 = 16 << 10
 
     /// Ends the head in `writer` and sends it with the body, or the beginning of it.
@@ -71,7 +71,10 @@ extension Worker {
         let isHead = exchange.pointee.request.method == .head
         var isComplete = isHead || response.spanCount == 0
         var sent: UInt64 = 0
-        if !isComplete, response.boundary == 0 {
+        let isMoved =
+            response.boundary == 0 && response.spanCount > 0 && response.spans[0].count > Self.readBytesMax
+            && exchange.pointee.client.pointee.transport.isPlainSocket
+        if !isComplete, !isMoved, response.boundary == 0 {
             let span = response.spans[0]
             let wanted = span.count <= Self.readBytesMax ? span.count : Self.firstBytes
             while sent < wanted {
@@ -97,8 +100,22 @@ extension Worker {
         } else {
             keep(exchange, response, sent: sent)
         }
-        guard sendBeginning(exchange, headBytes: headBytes, writer.count, isWhole: isComplete) else { return }
+        guard
+            isMoved && !isComplete
+                ? sendHeadAhead(exchange, headBytes)
+                : sendBeginning(exchange, headBytes: headBytes, writer.count, isWhole: isComplete)
+        else { return }
         if isComplete { fileSent(exchange) } else { pumpFile(exchange) }
+    }
+
+    /// The head that stands in `output`, for the bytes that sendfile moves next. False: the client is gone.
+    private func sendHeadAhead(_ exchange: ExchangePointer, _ headBytes: Int) -> Bool {
+        exchange.pointee.bytesOut += UInt64(headBytes)
+        let client = exchange.pointee.client
+        let error = client.pointee.transport.sendAhead(output, headBytes, pool: &buffers)
+        if error == 0 { return true }
+        clientEnded(client, errno: error)
+        return false
     }
 
     func keep(_ exchange: ExchangePointer, _ response: FileResponse, sent: UInt64) {
