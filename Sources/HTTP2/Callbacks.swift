@@ -266,11 +266,7 @@ private func frameSent(_ s: SessionPointer, _ frame: UnsafePointer<nghttp2_frame
             let record = s.pointee.streams.find(header.pointee.stream_id)
         else { return }
         record.pointee.flags.insert(.endSent)
-        if s.pointee.role == .server, record.pointee.flags.isDisjoint(with: [.remoteEnded, .isTunnel]) {
-            // The answer is complete; the rest of the request is of no use (RFC 9113 §8.1).
-            record.pointee.flags.formUnion([.resetIsOurs, .discards])
-            resetStream(s, record, .noError)
-        }
+        record.pointee.progressMs = s.pointee.nowMs
     case FrameType.resetStream:
         let code = part(frame, nghttp2_rst_stream.self).pointee.error_code
         if let record = s.pointee.streams.find(header.pointee.stream_id),

@@ -89,9 +89,6 @@ private func finishRequest(_ s: SessionPointer, _ record: StreamPointer, _ endsS
 
     record.pointee.method = head.method
     record.pointee.flags.formUnion([.headDone, .isKnown])
-    let hasProtocol = s.pointee.head.present.contains(.protocolName)
-    if head.method == .connect { record.pointee.flags.insert(.isTunnel) }
-    if hasProtocol { record.pointee.flags.insert(.isExtendedConnect) }
     if s.pointee.head.hasPriority { setPriority(s, record, s.pointee.head.priority) }
 
     var event = headEvent(s, .head, record)

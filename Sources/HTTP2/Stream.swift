@@ -28,9 +28,6 @@ struct StreamRecord {
         static var discards: Flags { Flags(rawValue: 64) }
         /// `room` has answered less than there might be.
         static var wantsRoom: Flags { Flags(rawValue: 128) }
-        /// CONNECT, extended or not: either half may end first.
-        static var isTunnel: Flags { Flags(rawValue: 256) }
-        static var isExtendedConnect: Flags { Flags(rawValue: 512) }
         /// The message has no body whatever its fields say.
         static var hasNoBody: Flags { Flags(rawValue: 1024) }
         static var hasLength: Flags { Flags(rawValue: 2048) }
@@ -73,7 +70,7 @@ struct StreamRecord {
     var trailerCount = 0
     /// Server: when it was opened.
     var openedMs: UInt64 = 0
-    /// When body bytes last left, or began to wait.
+    /// When body bytes, or END_STREAM, last left, or bytes began to wait.
     var progressMs: UInt64 = 0
 }
 

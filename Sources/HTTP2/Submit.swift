@@ -70,7 +70,6 @@ extension HTTP2Session {
         record.pointee.userData = userData
         record.pointee.flags = [.headSubmitted, .isKnown]
         if endStream { record.pointee.flags.insert(.localEnded) }
-        if record.pointee.method == .connect { record.pointee.flags.insert(.isTunnel) }
 
         s.pointee.context.pointee.reserveVectors(count &+ 5)
         let vectors = s.pointee.context.pointee.vectors
@@ -154,6 +153,15 @@ extension HTTP2Session {
     }
 
     // MARK: Ends
+
+    /// When END_STREAM was sent on this stream; nil while it was not, or when there is no such stream. A peer
+    /// that is told at once not to go on takes that for a failure, so its owner waits a little (`reset`).
+    public func endSentMs(_ stream: Int32) -> UInt64? {
+        guard let record = s.pointee.streams.find(stream), record.pointee.flags.contains(.endSent) else {
+            return nil
+        }
+        return record.pointee.progressMs
+    }
 
     /// Cuts the stream off; what is queued is dropped. `closed` follows when it has been sent.
     public func reset(_ stream: Int32, _ code: HTTP2ErrorCode) {

@@ -239,21 +239,70 @@ final class Pair {
         #expect(pair.client.send(plain, "x") == 1)
     }
 
-    // RFC 9113 §8.1: a complete answer does not wait for the rest of the request.
-    @Test func earlyAnswerStopsTheUpload() throws {
+    // RFC 9113 §8.1: a complete answer does not wait for the rest of the request, which may go on behind it.
+    @Test func earlyAnswerLetsTheUploadEnd() throws {
         let pair = Pair()
         let stream = try #require(pair.client.request("POST", "/", end: false))
         _ = pair.client.send(stream, "some")
         pair.run()
         _ = pair.take()
+        #expect(pair.server.session.endSentMs(stream) == nil)
+        pair.server.nowMs += 70
         pair.server.respond(stream, 413)
+        #expect(pair.server.session.endSentMs(stream) == nil)
+        pair.run()
+        let answered = pair.take()
+        #expect(answered.client.map(\.kind) == [.head])
+        #expect(answered.client.first?.event.endsStream == true)
+        #expect(answered.server.isEmpty)
+        #expect(pair.server.session.endSentMs(stream) == pair.server.nowMs)
+        // Far more than a window: what is thrown away is given back.
+        let sentMs = pair.server.nowMs
+        for _ in 0..<64 {
+            pair.server.nowMs += 1
+            #expect(pair.client.send(stream, String(repeating: "x", count: 32_768)) == 32_768)
+            pair.run()
+        }
+        #expect(pair.take().server.map(\.text.utf8.count).reduce(0, +) == 64 * 32_768)
+        #expect(pair.server.session.endSentMs(stream) == sentMs)
+        pair.client.session.submitEnd(stream)
         pair.run()
         let (client, server) = pair.take()
-        #expect(client.map(\.kind) == [.head, .reset, .closed])
-        #expect(client.first?.event.endsStream == true)
-        #expect(client[1].event.code == .noError)
+        #expect(server.map(\.kind) == [.end, .closed])
+        #expect(client.map(\.kind) == [.closed])
+        #expect(server.last?.event.code == .noError && client.last?.event.code == .noError)
+        #expect(pair.server.session.endSentMs(stream) == nil)
+    }
+
+    @Test func earlyAnswerCutsTheUploadWhenTheOwnerSaysSo() throws {
+        let pair = Pair()
+        let stream = try #require(pair.client.request("POST", "/", end: false))
+        pair.run()
+        pair.server.respond(stream, 413)
+        pair.run()
+        _ = pair.take()
+        pair.server.session.reset(stream, .noError)
+        pair.run()
+        let (client, server) = pair.take()
+        #expect(client.map(\.kind) == [.reset, .closed])
+        #expect(client.first?.event.code == .noError)
         #expect(server.map(\.kind) == [.closed])
         #expect(pair.client.send(stream, "more") == 0)
+    }
+
+    // What waits for the client's window has not been sent.
+    @Test func endIsSentBehindTheBody() throws {
+        let peer = Peer.server(settings: [(4, 10)])
+        peer.feed(Frame.headers(1, post, end: false))
+        peer.respond(1, 200, end: false)
+        peer.send(1, String(repeating: "a", count: 20))
+        peer.session.submitEnd(1)
+        _ = peer.output()
+        #expect(peer.session.endSentMs(1) == nil)
+        peer.nowMs += 3_000
+        peer.feed(Frame.window(1, 10))
+        _ = peer.output()
+        #expect(peer.session.endSentMs(1) == 1_003_000)
     }
 
     @Test func resetByTheClient() throws {

@@ -272,8 +272,14 @@ import Testing
             Frame.block(1, Frame.section(get) + indexed + later, end: false) + Frame.data(1, "lost"))
         #expect(seen.map(\.kind) == [.headRefused])
         #expect(peer.respond(1, 431))
+        #expect(peer.frames().map(\.type) == [1])
+        // What still comes of the request is thrown away, and its window given back.
+        let rest = String(repeating: "x", count: 16_384)
+        #expect(peer.feed((0..<4).flatMap { _ in Frame.data(1, rest) }).isEmpty)
+        #expect(peer.frames().contains { $0.type == 8 && $0.stream == 1 })
+        peer.session.reset(1, .noError)
         let frames = peer.frames()
-        #expect(frames.map(\.type) == [1, 3])
+        #expect(frames.map(\.type) == [3])
         #expect(frames.last?.code == 0)
         #expect(peer.events().map(\.kind) == [.closed])
         // Index 62 is the last that was entered.

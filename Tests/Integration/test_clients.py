@@ -139,6 +139,47 @@ def test_curl_parallel_on_one_connection(site, pki):
     assert all(line.startswith("200 ") for line in done.stdout.decode().splitlines())
 
 
+@pytest.fixture(scope="module")
+def refusing(shared_weir, pki):
+    """Answers to uploads before they are whole."""
+    respond = lambda path, status: {"name": path[1:], "match": {"path": path}, "respond": {"status": status, "body": "enough"}}
+    w = shared_weir({"listeners": {"web": {"address": None},
+                                   "secure": {"address": None, "tls": {"certificates": [pki.site.pair]}}},
+                     "routes": [respond("/403", 403), respond("/200", 200),
+                                {**respond("/413", 200), "limits": {"body": "1KiB"}}]})
+    w.url = {"http": "http://127.0.0.1:%d" % w.listener("web")[1],
+             "https": "https://localhost:%d" % w.listener("secure")[1]}
+    return w
+
+
+@pytest.mark.parametrize("scheme, version, statuses", [
+    # curl 7.88 stops reading behind a successful answer of HTTP/2, and waits for a window it will not see.
+    ("https", "--http2", (413, 403)), ("http", "--http2-prior-knowledge", (413, 403)),
+    ("https", "--http1.1", (413, 403, 200)), ("http", "--http1.1", (413, 403, 200))])
+def test_curl_is_told_why_its_upload_is_refused(refusing, pki, tmp_path, scheme, version, statuses):
+    """The answer reaches it each time, and no reset in its place, however much is on its way already."""
+    with open(tmp_path / "body", "wb") as file:
+        file.truncate(8 << 20)
+    for status in statuses:
+        for _ in range(30):
+            done = run("curl", "-sS", "--cacert", pki.path, version, "-H", "Expect:", "--data-binary", f"@{tmp_path}/body",
+                       "-o", os.devnull, "-w", "%{http_code}", f"{refusing.url[scheme]}/{status}")
+            assert (done.returncode, done.stdout) == (0, b"%d" % status), done.stderr
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_client_that_reads_the_answer_behind_its_upload(refusing, pki, scheme):
+    """HTTP/1.1: all of the body is taken off its hands before the connection closes."""
+    port = int(refusing.url[scheme].rsplit(":", 1)[1])
+    for _ in range(5):
+        connection = http.client.HTTPConnection("127.0.0.1", port) if scheme == "http" else \
+            http.client.HTTPSConnection("localhost", port, context=ssl.create_default_context(cafile=pki.path))
+        connection.request("POST", "/403", body=b"x" * (8 << 20))
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (403, b"enough")
+        connection.close()
+
+
 def test_curl_head_and_trailers(site, weir, backend, pki):
     assert b"200" in run("curl", "-sS", "--cacert", pki.path, "--http2", "-I", site.secure + "/x").stdout
     b = backend(lambda c: (c.request(), c.send(

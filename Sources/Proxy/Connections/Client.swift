@@ -157,8 +157,14 @@ extension Worker {
             break
         case .handshake:
             handshakeFailed(client, .tlsHandshakeTimeout)
-        case .idle, .linger:
+        case .idle:
             close(client)
+        case .linger:
+            if let leftMs = lingerLeftMs(client) {
+                setDeadline(client, .linger, afterMs: leftMs)
+            } else {
+                close(client)
+            }
         case .head:
             if client.pointee.state == .proxyHeader || client.pointee.input == nil {
                 // Not a byte of a request: nothing to answer.
@@ -183,19 +189,20 @@ extension Worker {
 
     // MARK: the end
 
+    /// What a client may go on sending behind its answer. Clients look at an answer between two writes, and some
+    /// only when all of their body is out: enough for what the buffers of a socket hold, and for a large form.
     private static let lingerMs: UInt64 = 2_000
-    private static let lingerBytesMax = 1 << 20
+    private static let lingerBytesMax = 16 << 20
 
-    /// Ends the connection so that the client can still read what was sent: when it may be sending,
-    /// closing at once would answer its bytes with a reset that can overtake our response
-    /// (RFC 9112 §9.6).
+    /// Ends the connection so that the client can still read what was sent: when it may be sending, closing at
+    /// once would answer its bytes with a reset that can overtake our response (RFC 9112 §9.6). A stream is no
+    /// different: many clients take RST_STREAM right behind the answer for the failure of both (RFC 9113 §8.1).
     func closeGracefully(_ client: ClientPointer) {
-        if client.pointee.transport.isStream {
-            lingerStream(client)
-            return
-        }
-        let maySend = client.pointee.mustLinger || client.pointee.input != nil || client.pointee.canRead
-        if !client.pointee.transport.isBlocked && !maySend {
+        let isAwaited =
+            client.pointee.transport.stream.map { $0.mayCarryMore }
+            ?? (client.pointee.transport.isBlocked || client.pointee.mustLinger || client.pointee.input != nil
+                || client.pointee.canRead)
+        if !isAwaited {
             close(client)
             return
         }
@@ -219,7 +226,12 @@ extension Worker {
 
     /// Throws away what the client still sends. False: wait.
     private func linger(_ client: ClientPointer) -> Bool {
+        var taken = 0
         while client.pointee.state == .lingering && client.pointee.canRead {
+            if taken >= Self.turnBytesMax {
+                goOnNextTurn(Token(kind: TokenKind.client, handle: client.pointee.handle))
+                break
+            }
             let received = client.pointee.transport.receiveUnread(input, Self.inputBytes, pool: &buffers)
             if received == -Int(EINTR) { continue }
             if received <= 0 {
@@ -227,10 +239,20 @@ extension Worker {
                 if received != -Int(EAGAIN) { close(client) }
                 break
             }
+            taken += received
             client.pointee.lingerBytes += received
             if client.pointee.lingerBytes > Self.lingerBytesMax { close(client) }
         }
         return false
+    }
+
+    /// How long a client is still waited for; nil: no longer. The time of a stream begins when its answer has
+    /// left: until then the client's windows may have held it up, which has a deadline of its own (`armSession`).
+    private func lingerLeftMs(_ client: ClientPointer) -> UInt64? {
+        guard let stream = client.pointee.transport.stream else { return nil }
+        let endMs =
+            (stream.pointee.session.pointee.session.endSentMs(stream.pointee.id) ?? nowMs) &+ Self.lingerMs
+        return endMs > nowMs ? endMs &- nowMs : nil
     }
 
     /// Ends a connection on which something failed. Where TLS failed, the client was sent the alert that says why,

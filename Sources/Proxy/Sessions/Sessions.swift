@@ -370,7 +370,6 @@ extension Worker {
             }
             takeEvents(record)
         }
-        if record.pointee.lingeringCount > 0 { endLingering(record) }
         if record.pointee.session.isFinished && !transport.pointee.isBlocked {
             closeCarrier(record)
             return
@@ -389,31 +388,6 @@ extension Worker {
                 goOnNextTurn(Token(kind: TokenKind.client, handle: client.pointee.handle))
             }
         }
-    }
-
-    /// Streams whose answer has left while the peer still sends are cut off now: nobody reads the rest.
-    private func endLingering(_ record: SessionPointer) {
-        var next = record.pointee.firstStream
-        while let stream = next {
-            next = stream.pointee.next
-            guard let client = stream.pointee.client, client.pointee.state == .lingering,
-                record.pointee.session.queuedBytes(stream.pointee.id) == 0
-            else { continue }
-            record.pointee.lingeringCount -= 1
-            close(client)
-        }
-    }
-
-    /// The end of an exchange whose client may still be sending.
-    func lingerStream(_ client: ClientPointer) {
-        guard let stream = client.pointee.transport.stream else { return }
-        if stream.pointee.ended || stream.pointee.isGone || !stream.pointee.endIsSubmitted {
-            close(client)
-            return
-        }
-        client.pointee.state = .lingering
-        stream.pointee.session.pointee.lingeringCount += 1
-        stream.pointee.session.mark()
     }
 
     /// One timer for the whole connection: idle without streams, or stuck when the peer gives no window.

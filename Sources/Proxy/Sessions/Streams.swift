@@ -64,8 +64,6 @@ struct SessionRecord {
     let upstream: UpstreamPointer?
     var firstStream: StreamPointer?
     var streamCount = 0
-    /// Streams whose answer is whole while the peer still sends.
-    var lingeringCount = 0
     /// Streams given to attempts that have not opened them yet.
     var streamsOpening = 0
     /// The peer has said how many streams it takes.
@@ -126,6 +124,9 @@ extension UnsafeMutablePointer<StreamEnd> {
 
     @inline(__always)
     var hasMore: Bool { pointee.inbox.count > 0 || pointee.ended || pointee.error != 0 }
+
+    /// Our direction is at its end and the peer's is not.
+    var mayCarryMore: Bool { pointee.endIsSubmitted && !pointee.ended && !pointee.isGone }
 
     // MARK: out
 
