@@ -8,7 +8,7 @@
 //   time (RFC 3339, UTC, microseconds) · id · listener · worker · client · client_port ·
 //   client_certificate_subject, …_san, …_fingerprint, …_serial (only with one) · protocol ·
 //   server_name (only for TCP) · method · scheme · host · target · status (0: none sent) · route · service · endpoint · attempts · reused ·
-//   phase and reason, side, errno, position, detail (only for failures) · bytes_in · bytes_out ·
+//   phase and reason, side, errno, position, detail, limit (only for failures) · bytes_in · bytes_out ·
 //   datagrams_in · datagrams_out (only for UDP) · total_us · first_byte_us · connect_us · queue_us · user_agent · referer
 // Bytes that are not UTF-8 are read as Latin-1, as RFC 9110 §5.5 has it for old field values: 0xE9
 // becomes \u00e9. Nothing is lost, and the line is always valid JSON.
@@ -113,6 +113,7 @@ struct AccessLogLine {
             if failure.errno > 0 { Self.number(",\"errno\":", UInt64(failure.errno), &w) }
             if failure.position >= 0 { Self.number(",\"position\":", UInt64(failure.position), &w) }
             if failure.detail != 0 { Self.number(",\"detail\":", UInt64(failure.detail), &w) }
+            if r.limit > 0 { Self.number(",\"limit\":", r.limit, &w) }
         }
         Self.number(",\"bytes_in\":", r.bytesIn, &w)
         Self.number(",\"bytes_out\":", r.bytesOut, &w)
@@ -185,6 +186,7 @@ struct AccessLogLine {
             if r.failure.errno > 0 { Self.number(" errno=", UInt64(r.failure.errno), &w) }
             if r.failure.position >= 0 { Self.number(" position=", UInt64(r.failure.position), &w) }
             if r.failure.detail != 0 { Self.number(" detail=", UInt64(r.failure.detail), &w) }
+            if r.limit > 0 { Self.number(" limit=", r.limit, &w) }
         }
         if r.id != .none {
             w.append(" id=")

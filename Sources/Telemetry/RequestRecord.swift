@@ -101,6 +101,8 @@ public struct RequestRecord: BitwiseCopyable {
     /// Status sent to the client; 0 when no response was sent.
     public var status: UInt16 = 0
     public var failure = Failure.none
+    /// The configured bound that the request's body went beyond, bytes; 0 when it did not.
+    public var limit: UInt64 = 0
     /// Endpoints tried, 0 when none was.
     public var attempts: UInt8 = 0
     /// The last attempt went over a pooled connection.

@@ -211,6 +211,7 @@ func line(_ record: RequestRecord, _ format: AccessLogFormat) -> [UInt8] {
             (record.bytesIn, record.bytesOut) = (.max, .max)
             record.failure = Failure(
                 .upstreamUnsolicitedUpgrade, phase: .handshake, errno: .max, position: .max, detail: .max)
+            record.limit = .max
             record.clientIP = IPAddress(high: .max, low: .max)
             record.id = RequestID(high: .max, low: .max)
             for format in AccessLogFormat.allCases {

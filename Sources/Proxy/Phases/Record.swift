@@ -135,6 +135,9 @@ extension Worker {
         record.bytesIn = exchange.pointee.bytesIn
         record.bytesOut = exchange.pointee.bytesOut
         record.failure = exchange.pointee.failure
+        if record.failure.reason == .requestBodyTooLarge {
+            record.limit = exchange.pointee.requestBody.countMax
+        }
         record.attempts = exchange.pointee.attempts
         record.connectionReused = exchange.pointee.usedReusedConnection
         record.clientIP = exchange.pointee.clientAddress
