@@ -66,6 +66,10 @@ extension Refusal {
             $0.member("section", section)
             if let position { $0.member("position", position) }
             $0.member("allow", allow) { $0.value($1) }
+            if let page {
+                $0.key("page")
+                page.write(&$0)
+            }
         }
     }
 }
@@ -100,6 +104,7 @@ extension RouteExplanation {
             }
             $0.member("request_changes", requestChanges) { $1.write(&$0) }
             $0.member("response_changes", responseChanges) { $1.write(&$0) }
+            $0.member("errors", pages) { $1.write(&$0) }
             $0.member("settings", settings) { $1.write(&$0) }
         }
     }
@@ -134,6 +139,17 @@ extension ServiceExplanation {
             $0.member("rewritten", isRewritten)
             $0.member("rewrite_line", rewriteLine)
             $0.member("settings", settings) { $1.write(&$0) }
+        }
+    }
+}
+
+extension PageExplanation {
+    fileprivate func write(_ json: inout JSONWriter) {
+        json.object {
+            $0.member("statuses", statuses)
+            $0.member("bodies", bodies) { $0.value($1) }
+            $0.member("of_endpoints", replacesAnswers)
+            $0.member("line", line)
         }
     }
 }

@@ -48,6 +48,7 @@ extension Explanation {
         if let position = refusal.position { why += ", byte \(position) of the head" }
         out += row("because", why)
         if !refusal.allow.isEmpty { out += row("allow", refusal.allow.joined(separator: ", ")) }
+        if let page = refusal.page { out += row("page", text(page)) }
         return out
     }
 
@@ -65,6 +66,7 @@ extension Explanation {
         }
         for change in route.requestChanges { out += row("request", text(change)) }
         for change in route.responseChanges { out += row("response", text(change)) }
+        for page in route.pages { out += row("error", text(page)) }
         out += text("settings", route.settings)
         if case .service(let service) = route.action { out += text("service", service.settings) }
         return out
@@ -87,6 +89,11 @@ extension Explanation {
         for next in service.next { return out + text(next) }
         let note = service.isRewritten ? "  (rewritten)" + place(service.rewriteLine) : ""
         return out + row("target", service.target + note)
+    }
+
+    private func text(_ page: PageExplanation) -> String {
+        let scope = page.replacesAnswers ? ", of endpoints too" : ""
+        return "\(page.statuses): \(page.bodies.joined(separator: ", "))\(scope)\(place(page.line))"
     }
 
     private func text(_ change: FieldChange) -> String {

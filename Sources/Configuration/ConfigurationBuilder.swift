@@ -44,6 +44,7 @@ struct ConfigurationBuilder {
             }
         }
         root["drain"]?.store(&result.drainMs)
+        result.errors = errorPages(root["errors"])
         return result
     }
 
@@ -118,6 +119,7 @@ struct ConfigurationBuilder {
         if let tls = node["tls"], case .map = tls.content {
             result.tls = listenerTLS(tls, isHTTP: result.protocol == .http)
         }
+        result.errors = errorPages(node["errors"])
         return result
     }
 
@@ -253,6 +255,7 @@ struct ConfigurationBuilder {
         result.compression = compression(node["compression"])
         node["grpc-web"]?.bool.map { result.grpcWeb = $0 }
         result.decompression = decompression(node["decompress-requests"])
+        result.errors = errorPages(node["errors"])
         result.refusesOtherUpgrades = node["other-upgrades"]?.text == "refuse"
         if let upgrades = node["upgrades"] { result.upgrades = upgrades.texts.map { $0.value.lowercased() } }
         return result

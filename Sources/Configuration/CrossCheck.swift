@@ -27,6 +27,7 @@ struct CrossCheck {
         services(&check)
         tls(&check)
         clientCertificates(&check)
+        errorPages(&check)
         let resolver = configuration.resolver
         if resolver.ttlMinMs > resolver.ttlMaxMs,
             let node = root["resolver"]?["ttl-min"] ?? root["resolver"]?["ttl-max"]
@@ -169,7 +170,7 @@ struct CrossCheck {
                     "a listener with protocol: \(`protocol`.rawValue) does not read requests")
             }
         }
-        refuse(node, ["min-body-rate", "http2", "paths", "underscores", "routes-defaults"], place)
+        refuse(node, ["min-body-rate", "http2", "paths", "underscores", "routes-defaults", "errors"], place)
         // With a PROXY header, a handshake or a ClientHello to wait for, there is a head after all.
         let waitsForHeader =
             `protocol` == .tcp

@@ -174,6 +174,7 @@ private struct SchemaWriter {
             case .applicationProtocol: "^[!-~]{1,255}$"
             case .serverNamePattern: "^([*]|([*][.])?[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*)$"
             case .fileMode: "^0?[0-7]{3}$"
+            case .errorStatus: "^([45][0-9]{2}|[45]xx)$"
             case .fingerprint: "^[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}$"
             default: nil
             }
@@ -188,7 +189,7 @@ private struct SchemaWriter {
                     )
                 )
             ]
-        case .free, .template, .fieldValue:
+        case .free, .template, .fieldValue, .body:
             // Any scalar is taken as it was written: `set: { X-Level: 3 }`.
             return [("type", Self.strings(["string", "number", "boolean"]))]
         case .name, .fieldName:

@@ -39,6 +39,7 @@ extension Language {
                 "headers", .section(headers),
                 "Changes of fields, in the order remove, replace, set, add.",
                 example: "headers:\n  request: { set: { X-Tenant: blue }, remove: [X-Debug] }"),
+            errors,
             Key(
                 "timeout", .section(routeTimeout), "Deadlines for the answer of an endpoint.",
                 example: "timeout: { head: 10s }"),
@@ -85,7 +86,7 @@ extension Language {
 
     /// Keys that say which requests a route takes and who answers them.
     private static let ownRouteKeys: Set<String> = [
-        "name", "listeners", "match", "service", "redirect", "respond", "rewrite",
+        "name", "listeners", "match", "service", "redirect", "respond", "rewrite", "errors",
     ]
 
     /// Keys that say something about requests to a service, and nothing about other answers.

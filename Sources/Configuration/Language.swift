@@ -33,6 +33,7 @@ enum Language {
                 example:
                     "routes-defaults:\n  timeout: { head: 10s }\n  headers: { response: { set: { X-Frame-Options: DENY } } }"
             ),
+            errors,
             Key(
                 "services", .map(.section(service), of: .name),
                 "Named pools of endpoints, or folders of files.",
@@ -120,6 +121,7 @@ enum Language {
                 "routes-defaults", .section(routeDefaults),
                 "What routes have on this listener unless they say otherwise; stands before the `routes-defaults` at the top level. HTTP only.",
                 example: "routes-defaults: { timeout: { head: 5s } }"),
+            errors,
             Key(
                 "udp", .section(listenerUDP), "How datagrams become sessions. UDP only.",
                 example: "udp: { responses: 1 }"),

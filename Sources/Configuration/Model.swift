@@ -71,6 +71,8 @@ public struct Configuration: Sendable, Equatable {
     public var forwarded = Forwarded()
     public var resolver = Resolver()
     public var accessLog: AccessLog?
+    /// What is sent in place of errors where neither listener nor route says.
+    public var errors: [ErrorPage] = []
     /// Where the admin API listens; nil when switched off.
     public var admin: Admin? = Admin()
     /// Deadline for accepted requests after SIGTERM; connections still open then are closed.
@@ -277,6 +279,8 @@ public struct Listener: Sendable, Equatable {
 
     /// What becomes of request fields with `_` in their names.
     public var underscores = Underscores.pass
+    /// What is sent in place of errors where the route does not say.
+    public var errors: [ErrorPage] = []
 
     public init(name: Text) { self.name = name }
 }
@@ -428,6 +432,8 @@ public struct Route: Sendable, Equatable {
     public var grpcWeb = false
     /// Nil: request bodies go as they come.
     public var decompression: Decompression?
+    /// What is sent in place of errors.
+    public var errors: [ErrorPage] = []
     /// Something in it is wrong and was left out: it says nothing about which requests it would take.
     public var isFaulty = false
 

@@ -27,6 +27,7 @@ extension Configuration {
             form.list("admin.hosts", admin.hosts)
             form.socketAccess(admin.socketAccess, "admin")
         }
+        form.errors(errors, "errors")
         for listener in listeners { form.listener(listener) }
         for route in routes { form.route(route) }
         for service in services { form.service(service) }
@@ -111,6 +112,7 @@ private struct Form {
             "head=\(Units.size(Int64(listener.limits.headBytes))) fields=\(listener.limits.fields) target=\(Units.size(Int64(listener.limits.targetBytes))) requests-per-connection=\(listener.limits.requestsPerConnection)"
         )
         if let bytes = listener.limits.bodyBytes { put("\(at) limits.body", Units.size(bytes)) }
+        errors(listener.errors, "\(at) errors")
     }
 
     mutating func socketAccess(_ access: SocketAccess, _ at: String) {
@@ -175,6 +177,7 @@ private struct Form {
         case .none: put("\(at) limits.body", "none")
         case .bytes(let bytes): put("\(at) limits.body", Units.size(bytes))
         }
+        errors(route.errors, "\(at) errors")
         guard case .service = route.action else { return }
         if route.refusesOtherUpgrades { put("\(at) other-upgrades", "refuse") }
         put(
@@ -193,6 +196,22 @@ private struct Form {
         if let compression = route.compression { put("\(at) compression", compression.text) }
         if route.grpcWeb { put("\(at) grpc-web", "true") }
         if let decompression = route.decompression { put("\(at) decompress-requests", decompression.text) }
+    }
+
+    mutating func errors(_ pages: [ErrorPage], _ at: String) {
+        for page in pages {
+            for body in page.bodies {
+                let content =
+                    switch body.content {
+                    case .text(let text): "respond \(JSONText.quoted(text.shown))"
+                    case .file(let file): "file \(file.shown)"
+                    }
+                put(
+                    "\(at) \(page.statuses.text)\(body.form.map { " \($0)" } ?? "")",
+                    content + (body.type.map { " as \(JSONText.quoted($0.shown))" } ?? "")
+                        + (page.replacesAnswers ? " of-endpoints" : ""))
+            }
+        }
     }
 
     mutating func files(_ files: ServedFiles, _ at: String) {

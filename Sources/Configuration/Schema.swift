@@ -43,6 +43,7 @@ enum TextRule: Sendable {
     case serverNamePattern, fingerprint
     case fileMode, account, hostName
     case fileCandidate, cookieDomain
+    case errorStatus, body
 
     /// How the syntax line of the manual writes it.
     var placeholder: String {
@@ -76,6 +77,8 @@ enum TextRule: Sendable {
         case .fileMode: "MODE"
         case .account: "ACCOUNT"
         case .hostName, .cookieDomain: "HOST"
+        case .errorStatus: "STATUS"
+        case .body: "TEMPLATE"
         }
     }
 }
@@ -206,6 +209,7 @@ extension TextRule {
         case .fieldName: "the name of a field"
         case .fileExtension: "an extension"
         case .serverNamePattern: "a server name"
+        case .errorStatus: "a status"
         default: "a name"
         }
     }
@@ -245,6 +249,8 @@ extension TextRule {
         case .account: "the name or number of a user or group"
         case .hostName: "a host name such as weir.example.com"
         case .cookieDomain: "a domain such as example.com, without a dot before it"
+        case .errorStatus: "a status from 400 to 599, or a class of them: 4xx or 5xx"
+        case .body: "a text, with {variables}"
         }
     }
 }

@@ -28,6 +28,15 @@ extension TextRule {
             }
             guard value.utf8.count <= 16_384 else { throw problem("the text is longer than 16 KiB") }
             if case .regex = self, value.isEmpty { throw problem("an empty regular expression") }
+        case .body:
+            guard !value.utf8.contains(0) else { throw problem("a NUL in the text") }
+            guard value.utf8.count <= 65_536 else {
+                throw ValueProblem(
+                    message: "the text is longer than 64 KiB", expectation: "expected less, or a file")
+            }
+        case .errorStatus:
+            guard ErrorPage.Statuses(value) == nil else { break }
+            throw problem("\(quoted) is not the status of an error", suggestion: Self.errorStatus(for: value))
         case .name:
             guard
                 (1...64).contains(value.utf8.count),
@@ -194,6 +203,14 @@ extension TextRule {
     private static func isHostName(_ text: String) -> Bool {
         (1...253).contains(text.utf8.count) && !text.hasPrefix(".")
             && text.utf8.allSatisfy { $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || "-._".utf8.contains($0) }
+    }
+
+    /// What was meant by "5XX", "50x", "5**" or "500-599".
+    private static func errorStatus(for text: String) -> String? {
+        guard let digit = text.first, "45".contains(digit) else { return nil }
+        let rest = text.dropFirst().lowercased()
+        let isClass = rest.allSatisfy { "0123456789x*-".contains($0) } && rest.contains { "x*-".contains($0) }
+        return isClass || rest.isEmpty ? "\(digit)xx" : nil
     }
 
     /// What nginx users write, in our words.

@@ -52,6 +52,7 @@ public struct Explainer: Sendable {
             addresses: listener.addresses.map(\.text.shown), outcome: .refused(Self.refusal(.internalLimit)))
         let parser = RequestParser(limits: SnapshotBuilder.headLimits(listener))
         var request = RequestHead()
+        var refusing: Route?
         withUnsafeTemporaryAllocation(of: Field.self, capacity: parser.limits.fieldsMax) { fields in
             head.withUnsafeBufferPointer { bytes in
                 guard let base = bytes.baseAddress, let table = fields.baseAddress else { return }
@@ -71,7 +72,7 @@ public struct Explainer: Sendable {
                         }
                         withUnsafePointer(to: request) { request in
                             let view = RequestView(bytes: start, head: request, fields: UnsafePointer(table))
-                            explain(view, peer, listener, &result)
+                            refusing = explain(view, peer, listener, &result)
                         }
                     }
                 case .incomplete:
@@ -87,12 +88,17 @@ public struct Explainer: Sendable {
                 }
             }
         }
+        if case .refused(var refusal) = result.outcome {
+            refusal.page = page(for: refusal.status, route: refusing, listener)
+            result.outcome = .refused(refusal)
+        }
         return result
     }
 
+    /// - Returns: the route that refuses, where one does.
     private func explain(
         _ view: RequestView, _ peer: IPAddress, _ listener: Listener, _ result: inout ListenerExplanation
-    ) {
+    ) -> Route? {
         let client = ClientAddress(
             peer: peer, request: view,
             trusted: configuration.trustedProxies.compactMap { AddressBlock($0.value) })
@@ -112,10 +118,10 @@ public struct Explainer: Sendable {
         guard router.match(view, scratch: RouteScratch(), into: &match) else {
             if isConnect {
                 result.outcome = .refused(Self.refusal(.connectNotAllowed, "no route allows CONNECT here"))
-                return
+                return nil
             }
             result.outcome = .refused(Self.unrouted(match, router, view))
-            return
+            return nil
         }
         let index = Int(indexes[Int(match.route)])
         let route = configuration.routes[index]
@@ -126,12 +132,35 @@ public struct Explainer: Sendable {
                     reason,
                     "route \"\(route.name.value)\" matches, but \(what) is not among its upgrades (\(route.upgrades.joined(separator: ", ")))"
                 ))
-            return
+            return route
         }
         let exchange = ExplainedExchange(
             view: view, match: match, router: router, client: client.address, route: route,
             compiled: compiled.routes[index], origin: client.origin(of: view, isSecure: listener.tls != nil))
-        result.outcome = .routed(explain(exchange))
+        var explained = explain(exchange)
+        explained.pages = pages(route, listener).map(PageExplanation.init)
+        result.outcome = .routed(explained)
+        return route
+    }
+
+    // MARK: errors
+
+    private func page(for status: UInt16, route: Route?, _ listener: Listener) -> PageExplanation? {
+        pages(route, listener).first { $0.statuses.contains(Int(status)) }.map(PageExplanation.init)
+    }
+
+    /// What is sent in place of errors, in the order in which it is looked for.
+    private func pages(_ route: Route?, _ listener: Listener) -> [ErrorPage] {
+        var pages: [ErrorPage] = []
+        for level in [route?.errors ?? [], listener.errors, configuration.errors] {
+            let exact = level.filter { if case .one = $0.statuses { true } else { false } }
+            let classes = level.filter { if case .all = $0.statuses { true } else { false } }
+            // Those of narrower places leave nothing to some of these.
+            pages += (exact + classes).filter { page in
+                !pages.contains { $0.statuses.contains(page.statuses) }
+            }
+        }
+        return pages
     }
 
     /// Why the data plane would not let this client change protocols, nil when it would, or is not asked to.
@@ -308,6 +337,21 @@ public struct Explainer: Sendable {
         case .malformed: "as far as trusted proxies tell: what stands before it cannot be read"
         case .tooManyHops: "the walk ended after \(ClientAddress.hopsMax) trusted proxies"
         }
+    }
+}
+
+extension PageExplanation {
+    fileprivate init(_ page: ErrorPage) {
+        self.init(
+            statuses: page.statuses.text,
+            bodies: page.bodies.map { body in
+                let content =
+                    switch body.content {
+                    case .text(let text): "\(text.shown.utf8.count) bytes"
+                    case .file(let path): path.shown
+                    }
+                return (body.form.map { "\($0): " } ?? "") + content
+            }, replacesAnswers: page.replacesAnswers, line: page.origin.line)
     }
 }
 

@@ -77,6 +77,19 @@ public struct Refusal: Sendable, Equatable {
     public var position: Int?
     /// Methods that would have matched, for 405.
     public var allow: [String] = []
+    /// What is sent instead of Weir's own text.
+    public var page: PageExplanation?
+}
+
+/// What is sent in place of an error.
+public struct PageExplanation: Sendable, Equatable {
+    /// "502" or "5xx".
+    public var statuses: String
+    /// Texts and files, each with the form it is for.
+    public var bodies: [String]
+    /// It also stands for answers of endpoints.
+    public var replacesAnswers: Bool
+    public var line: Int
 }
 
 /// Who the client is taken to be.
@@ -104,6 +117,8 @@ public struct RouteExplanation: Sendable, Equatable {
     public var requestChanges: [FieldChange] = []
     public var responseChanges: [FieldChange] = []
     public var settings: [SettingExplanation] = []
+    /// What is sent in place of errors, of which the first that has a status decides.
+    public var pages: [PageExplanation] = []
 
     public struct Capture: Sendable, Equatable {
         public var name: String

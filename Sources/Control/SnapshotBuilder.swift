@@ -29,6 +29,7 @@ public struct CompiledRoutes: Sendable {
         public var cookies: CookieRule?
         public var requestRules: FieldRules?
         public var responseRules: FieldRules?
+        public var errors: ErrorPlan?
     }
     public enum CompiledAction: Sendable {
         case service(String)
@@ -41,6 +42,8 @@ public struct CompiledRoutes: Sendable {
     /// Per HTTP listener its router, and for each of its rules the index of the route. Listeners with the
     /// same routes share one.
     private var routers: [String: (router: Router, indexes: [Int32])] = [:]
+    /// Per HTTP listener what is sent in place of errors, by its own word or that of the top level.
+    private(set) var errors: [String: ErrorPlan] = [:]
 
     /// Compiles all routes; every error of every route is reported.
     public static func compile(_ configuration: Configuration, file: String) -> (
@@ -49,10 +52,18 @@ public struct CompiledRoutes: Sendable {
         var errors: [ConfigurationError] = []
         var compiled = CompiledRoutes()
         var doubtful: Set<Int32> = []
+        let pages = ErrorPageCompiler(file: file)
         for (index, route) in configuration.routes.enumerated() {
             let before = errors.count
             compiled.routes.append(RouteCompiler(route: route, file: file).compile(&errors))
             if route.isFaulty || errors.count > before { doubtful.insert(Int32(index)) }
+            compiled.routes[index].errors = pages.compile(route.errors, &errors)
+        }
+        let top = pages.compile(configuration.errors, &errors)
+        for listener in configuration.listeners where listener.protocol == .http {
+            let own = pages.compile(listener.errors, &errors)
+            compiled.errors[listener.name.value] =
+                if let own, let top { ErrorPlan(own, before: top) } else { own ?? top }
         }
         for text in configuration.services.flatMap({ $0.files?.candidates ?? [] }) {
             _ = checked(text, file, &errors, FileCandidate.parse)
@@ -270,7 +281,7 @@ private struct RouteCompiler {
 }
 
 /// Parses a text, turning what is wrong with it into an error at its place.
-private func checked<Result>(
+func checked<Result>(
     _ text: Text, _ file: String, _ errors: inout [ConfigurationError],
     _ parse: (String) throws(PatternError) -> Result
 ) -> Result? {
@@ -441,7 +452,16 @@ struct SnapshotBuilder {
             },
             compression: compression, bridgesWeb: route.grpcWeb,
             decompression: route.decompression.map { DecoderLimits($0) },
+            errors: errors(route, compiled.errors, &objects),
             metrics: metrics.route(route.name.value, service: serviceName))
+    }
+
+    /// What a route says about errors, its fixed bodies coded where it compresses.
+    private func errors(
+        _ route: Route, _ plan: ErrorPlan?, _ objects: inout LongLivedObjects
+    ) -> ErrorPlan? {
+        guard let plan, let compression = route.compression else { return plan }
+        return plan.coded { objects.codedBodies(of: $0, compression) }
     }
 
     /// The service that answers where `files` has none.
@@ -492,6 +512,7 @@ struct SnapshotBuilder {
             helloTimeoutMs: UInt64(listener.timeout.helloMs),
             connectionsMax: (listener.limits.connections + workerCount - 1) / workerCount,
             requestsPerConnectionMax: UInt32(clamping: listener.limits.requestsPerConnection),
+            errors: compiled.errors[name],
             metrics: metrics.listener(name),
             unrouted: metrics.route("-", service: listener.service?.value ?? "-"))
     }

@@ -36,14 +36,13 @@ public struct AcceptedCodings: Equatable, Sendable, BitwiseCopyable {
         var cursor = 0
         guard let bytes = value.baseAddress else { return }
         while cursor < value.count {
-            if Self.isSpace(bytes[cursor]) || bytes[cursor] == UInt8(ascii: ",") {
+            if Weight.isSpace(bytes[cursor]) || bytes[cursor] == UInt8(ascii: ",") {
                 // Empty elements are allowed in what is received (RFC 9110 §5.6.1.2).
                 cursor += 1
                 continue
             }
             let start = cursor
-            while cursor < value.count, Self.isToken(bytes[cursor]) { cursor += 1 }
-            let nameCount = cursor - start
+            let nameCount = Weight.skipToken(bytes, value.count, &cursor)
             guard nameCount > 0, let weight = Self.weight(bytes, value.count, &cursor) else {
                 isMalformed = true
                 return
@@ -107,49 +106,18 @@ public struct AcceptedCodings: Equatable, Sendable, BitwiseCopyable {
 
     /// What follows a name up to the end of its element; nil when that is not well-formed.
     private static func weight(_ bytes: UnsafePointer<UInt8>, _ count: Int, _ cursor: inout Int) -> UInt16? {
-        skipSpace(bytes, count, &cursor)
-        if cursor == count || bytes[cursor] == UInt8(ascii: ",") { return 1000 }
+        Weight.skipSpace(bytes, count, &cursor)
+        if cursor == count || bytes[cursor] == UInt8(ascii: ",") { return Weight.full }
         guard bytes[cursor] == UInt8(ascii: ";") else { return nil }
         cursor += 1
-        skipSpace(bytes, count, &cursor)
-        guard cursor + 2 < count, asciiLowercased(bytes[cursor]) == UInt8(ascii: "q"),
-            bytes[cursor + 1] == UInt8(ascii: "="), bytes[cursor + 2] &- 48 < 2
+        Weight.skipSpace(bytes, count, &cursor)
+        guard cursor + 1 < count, asciiLowercased(bytes[cursor]) == UInt8(ascii: "q"),
+            bytes[cursor + 1] == UInt8(ascii: "=")
         else { return nil }
-        var weight = UInt16(bytes[cursor + 2] &- 48) * 1000
-        cursor += 3
-        if cursor < count, bytes[cursor] == UInt8(ascii: ".") {
-            cursor += 1
-            var unit: UInt16 = 100
-            while cursor < count, bytes[cursor] &- 48 < 10 {
-                guard unit > 0 else { return nil }
-                weight += unit * UInt16(bytes[cursor] &- 48)
-                unit /= 10
-                cursor += 1
-            }
-        }
-        skipSpace(bytes, count, &cursor)
-        guard weight <= 1000, cursor == count || bytes[cursor] == UInt8(ascii: ",") else { return nil }
+        cursor += 2
+        guard let weight = Weight.value(bytes, count, &cursor) else { return nil }
+        Weight.skipSpace(bytes, count, &cursor)
+        guard cursor == count || bytes[cursor] == UInt8(ascii: ",") else { return nil }
         return weight
-    }
-
-    private static func skipSpace(_ bytes: UnsafePointer<UInt8>, _ count: Int, _ cursor: inout Int) {
-        while cursor < count, isSpace(bytes[cursor]) { cursor += 1 }
-    }
-
-    private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
-
-    /// tchar of RFC 9110 §5.6.2.
-    private static func isToken(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
-            UInt8(ascii: "A")...UInt8(ascii: "Z"):
-            true
-        case UInt8(ascii: "!"), UInt8(ascii: "#"), UInt8(ascii: "$"), UInt8(ascii: "%"), UInt8(ascii: "&"),
-            UInt8(ascii: "'"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."),
-            UInt8(ascii: "^"), UInt8(ascii: "_"), UInt8(ascii: "`"), UInt8(ascii: "|"), UInt8(ascii: "~"):
-            true
-        default:
-            false
-        }
     }
 }

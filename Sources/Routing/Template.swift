@@ -15,6 +15,8 @@ public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case clientIP, clientPort, route, service, endpoint, timeISO
     case certificateVerified, certificateSubject, certificateIssuer, certificateSAN
     case certificateFingerprint, certificateSerial
+    /// In bodies that stand for an error.
+    case errorStatus, errorPhrase, errorReason
     /// With a name after the last dot.
     case header, queryParameter, cookie, capture, group
 
@@ -43,6 +45,9 @@ public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .certificateSAN: "client.certificate.san"
         case .certificateFingerprint: "client.certificate.fingerprint"
         case .certificateSerial: "client.certificate.serial"
+        case .errorStatus: "error.status"
+        case .errorPhrase: "error.phrase"
+        case .errorReason: "error.reason"
         case .header: "request.header."
         case .queryParameter: "query."
         case .cookie: "cookie."
@@ -69,6 +74,14 @@ public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
 
     var isNamed: Bool { text.hasSuffix(".") }
 
+    /// Known only where an answer stands for an error.
+    var isOfError: Bool {
+        switch self {
+        case .errorStatus, .errorPhrase, .errorReason: true
+        default: false
+        }
+    }
+
     /// A value of the client's certificate; nil for other variables.
     var certificatePart: CertificatePart? {
         switch self {
@@ -86,13 +99,39 @@ public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
 /// A parsed text. Immutable; rendered without allocation.
 public struct Template: Sendable {
     /// Where the text goes.
-    public enum Place: Sendable {
+    public enum Place: Sendable, Equatable {
         /// A field value.
         case text
         /// The target of a request: path, perhaps query.
         case target
         /// A URL a client follows.
         case url
+        /// The body of an answer to an error, in the language of its content type.
+        case body(Markup)
+
+        var isBody: Bool { if case .body = self { true } else { false } }
+
+        /// How values stand in it, where nothing else decides.
+        fileprivate var form: Form {
+            switch self {
+            case .body(.html): .html
+            case .body(.json): .json
+            case .text, .target, .url, .body(.text): .asItIs
+            }
+        }
+
+        /// Literal text that a URL could not hold is percent-encoded.
+        fileprivate var isURL: Bool {
+            switch self {
+            case .target, .url: true
+            case .text, .body: false
+            }
+        }
+    }
+
+    /// The language of a body: what values must not be able to be a part of.
+    public enum Markup: Sendable {
+        case text, html, json
     }
 
     /// How a value stands in the text.
@@ -102,6 +141,10 @@ public struct Template: Sendable {
         case escaped
         /// What no host name has is percent-encoded.
         case host
+        /// Text between tags, or of an attribute in quotes (TemplateMarkup.swift).
+        case html
+        /// Part of a string.
+        case json
     }
 
     struct Piece: Sendable, BitwiseCopyable {
@@ -130,6 +173,8 @@ public struct Template: Sendable {
     public let usesTime: Bool
     /// Whether a value of the client's certificate occurs: only then has it to be read.
     public let usesCertificate: Bool
+    /// The text itself, where there is no variable in it.
+    public var literal: [UInt8]? { pieces.contains { $0.variable != nil } ? nil : bytes }
     /// Names used as `{path.NAME}`, to be checked against the captures of the route.
     public var captureNames: [String] {
         pieces.filter { $0.variable == .capture }.map { piece in
@@ -169,7 +214,7 @@ public struct Template: Sendable {
             let byte = source[at]
             let next = at + 1 < source.count ? source[at + 1] : 0
             if byte == 0x7b || byte == 0x7d, next == byte {
-                bytes += place == .text ? [byte] : PathPattern.spelled(byte, in: place)
+                bytes += place.isURL ? PathPattern.spelled(byte, in: place) : [byte]
                 at += 2
             } else if byte == 0x7d {
                 throw PatternError(at: at, "expected '}}' for a brace that is text")
@@ -179,17 +224,19 @@ public struct Template: Sendable {
                 }
                 endLiteral()
                 let name = String(decoding: source[(at + 1)..<close], as: UTF8.self)
-                var piece = try variable(name, at: at + 1, &bytes, expression)
+                var piece = try variable(name, at: at + 1, &bytes, place, expression)
                 piece.position = at
-                if place != .text, piece.variable?.isData == true { piece.form = .escaped }
+                piece.form = place.isURL && piece.variable?.isData == true ? .escaped : place.form
                 pieces.append(piece)
                 literalStart = bytes.count
                 at = close + 1
                 literalPosition = at
-            } else if byte < 0x20 && byte != 0x09 || byte == 0x7f {
+            } else if byte < 0x20 && byte != 0x09 && !(place.isBody && (byte == 0x0a || byte == 0x0d))
+                || byte == 0x7f
+            {
                 throw PatternError(at: at, "expected no control characters")
             } else {
-                bytes += place == .text ? [byte] : PathPattern.spelled(byte, in: place)
+                bytes += place.isURL ? PathPattern.spelled(byte, in: place) : [byte]
                 at += 1
             }
         }
@@ -200,10 +247,14 @@ public struct Template: Sendable {
     }
 
     private static func variable(
-        _ text: String, at position: Int, _ bytes: inout [UInt8], _ expression: RegularExpression?
+        _ text: String, at position: Int, _ bytes: inout [UInt8], _ place: Place,
+        _ expression: RegularExpression?
     ) throws(PatternError) -> Piece {
         if text == TemplateVariable.queryOfRequest { return Piece(variable: .query, text: .empty) }
         for variable in TemplateVariable.allCases where !variable.isNamed && variable.text == text {
+            if variable.isOfError, !place.isBody {
+                throw PatternError(at: position, "'\(text)' is known under errors only")
+            }
             return Piece(variable: variable, text: .empty)
         }
         for variable in TemplateVariable.allCases where variable.isNamed && text.hasPrefix(variable.text) {
@@ -226,7 +277,9 @@ public struct Template: Sendable {
             let count = name.utf8.count
             return Piece(variable: variable, id: id, text: ByteRange(bytes.count - count, count))
         }
-        let known = TemplateVariable.allCases.filter { $0 != .group || expression != nil }.map {
+        let known = TemplateVariable.allCases.filter {
+            ($0 != .group || expression != nil) && (!$0.isOfError || place.isBody)
+        }.map {
             $0.isNamed ? $0.text + "NAME" : $0.text
         }
         let nearest = known.min { distance($0, text) < distance($1, text) } ?? ""

@@ -27,10 +27,27 @@ public struct TemplateContext {
 
     /// nil: the client showed none.
     public var certificate: UnsafePointer<CertificateView>?
+    /// nil: the text is for no error.
+    public var error: UnsafePointer<ErrorView>?
 
     public init(request: RequestView) {
         self.request = request
         origin = RequestOrigin(request.head.pointee, isSecure: false)
+    }
+}
+
+/// The error an answer stands for.
+public struct ErrorView {
+    public var status: UInt16
+    /// As in a status line: "Bad Gateway".
+    public var phrase: StaticString
+    /// As in logs and `Proxy-Status`.
+    public var reason: StaticString
+
+    public init(status: UInt16, phrase: StaticString, reason: StaticString) {
+        self.status = status
+        self.phrase = phrase
+        self.reason = reason
     }
 }
 
@@ -91,14 +108,15 @@ extension Template {
         case .port:
             let written = context.origin.writtenPort
             if written.isEmpty {
-                putPort(context.origin.impliedPort, &writer)
+                putNumber(context.origin.impliedPort, &writer)
                 return true
             }
             return put(written.bytes(in: request.bytes), form, &writer)
-        case .path: return putPath(request, &writer)
+        case .path: return putPath(request, form, &writer)
         case .query: return put(head.pointee.query.bytes(in: request.bytes), form, &writer)
-        case .markedQuery: return putQuery(head.pointee, request, &writer)
-        case .uri: return putPath(request, &writer) && putQuery(head.pointee, request, &writer)
+        case .markedQuery: return putQuery(head.pointee, request, form, &writer)
+        case .uri:
+            return putPath(request, form, &writer) && putQuery(head.pointee, request, form, &writer)
         case .scheme:
             writer.append(context.origin.scheme)
             return true
@@ -106,7 +124,7 @@ extension Template {
         case .clientIP: return put(context.clientIP, form, &writer)
         case .clientPort:
             // A decimal wants room for 20 digits in the writer; a port has at most five.
-            if context.clientPort > 0 { putPort(context.clientPort, &writer) }
+            if context.clientPort > 0 { putNumber(context.clientPort, &writer) }
             return true
         case .route: return put(context.route, form, &writer)
         case .service: return put(context.service, form, &writer)
@@ -121,6 +139,14 @@ extension Template {
                 return true
             }
             return put(certificate.pointee[part], form, &writer)
+        case .errorStatus:
+            if let error = context.error { putNumber(error.pointee.status, &writer) }
+            return true
+        case .errorPhrase, .errorReason:
+            if let error = context.error {
+                writer.append(variable == .errorPhrase ? error.pointee.phrase : error.pointee.reason)
+            }
+            return true
         case .group:
             guard let groups = context.groups else { return true }
             return put(groups.pointee[Int(piece.number)], form, &writer)
@@ -142,35 +168,38 @@ extension Template {
     private static var empty: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: nil, count: 0) }
 
     /// The path; "/" for an absolute-form target without one (RFC 9112 §3.2.2).
-    private static func putPath(_ request: RequestView, _ writer: inout ByteWriter) -> Bool {
+    private static func putPath(
+        _ request: RequestView, _ form: Form, _ writer: inout ByteWriter
+    ) -> Bool {
         let head = request.head
         if head.pointee.path.isEmpty, head.pointee.targetForm == .absolute {
             writer.append(0x2f)
             return true
         }
-        return put(head.pointee.path.bytes(in: request.bytes), .asItIs, &writer)
+        return put(head.pointee.path.bytes(in: request.bytes), form, &writer)
     }
 
-    private static func putPort(_ port: UInt16, _ writer: inout ByteWriter) {
+    /// A number greater than 0.
+    private static func putNumber(_ number: UInt16, _ writer: inout ByteWriter) {
         var divisor: UInt16 = 10_000
-        while divisor > port { divisor /= 10 }
+        while divisor > number { divisor /= 10 }
         while divisor > 0 {
-            writer.append(0x30 &+ UInt8(truncatingIfNeeded: port / divisor % 10))
+            writer.append(0x30 &+ UInt8(truncatingIfNeeded: number / divisor % 10))
             divisor /= 10
         }
     }
 
     private static func putQuery(
-        _ head: RequestHead, _ request: RequestView, _ writer: inout ByteWriter
+        _ head: RequestHead, _ request: RequestView, _ form: Form, _ writer: inout ByteWriter
     ) -> Bool {
         guard head.hasQuery else { return true }
         writer.append(0x3f)
-        return put(head.query.bytes(in: request.bytes), .asItIs, &writer)
+        return put(head.query.bytes(in: request.bytes), form, &writer)
     }
 
     /// One byte of a value, and how many bytes it is spelled with.
     @inline(__always)
-    private static func octet(
+    static func octet(
         _ value: UnsafeBufferPointer<UInt8>, _ at: Int, _ isEncoded: Bool
     ) -> (byte: UInt8, read: Int) {
         let byte = value[at]
@@ -202,6 +231,10 @@ extension Template {
             writer.append(value)
             return true
         }
+        if form == .html || form == .json {
+            putMarked(value, form, isEncoded: isEncoded, &writer)
+            return true
+        }
         // As a segment of a path it would not be data but a way.
         if form == .escaped, dots == count, count == 1 || count == 2 { return false }
         at = 0
@@ -222,7 +255,7 @@ extension Template {
 
     private static func stays(_ byte: UInt8, _ form: Form) -> Bool {
         switch form {
-        case .asItIs: return true
+        case .asItIs, .html, .json: return true
         case .host: return PathForm.isUnreserved(byte)
         case .escaped:
             if PathForm.isUnreserved(byte) { return true }

@@ -224,9 +224,10 @@ def test_nextcloud_push(cloud):
 @pytest.fixture
 def forge(weir, pki, tmp_path):
     (tmp_path / "repositories").mkdir()
+    (tmp_path / "502.html").write_text("<h1>Whoops</h1>")
     with GitLabLike(tmp_path / "repositories") as application, RegistryLike() as registry:
         site = Site(weir(recipe("gitlab-like", pki.site.pair, {
-            "127.0.0.1:8181": application.endpoint, "127.0.0.1:5000": registry.endpoint})),
+            "127.0.0.1:8181": application.endpoint, "127.0.0.1:5000": registry.endpoint}, tmp_path)),
             pki, "forge.example", "registry.example")
         site.application, site.registry, site.folder = application, registry, tmp_path
         yield site
@@ -285,6 +286,10 @@ def test_gitlab_registry(forge, tmp_path):
 
 def test_gitlab_deploys(forge):
     forge.application.stop()
-    status, fields, body = forge.ask("https://forge.example/group/project")
-    assert status == 502 and b"connect-refused" in body
+    # The forge's own page for people; for programs, and for git, something they can read.
+    status, fields, body = forge.ask("-H", "Accept: text/html", "https://forge.example/group/project")
+    assert (status, body) == (502, b"<h1>Whoops</h1>") and "connect-refused" in fields["proxy-status"][0]
+    _, fields, body = forge.ask("-H", "Accept: application/json", "https://forge.example/api/v4/projects/1")
+    assert json.loads(body) == {"message": "502 Bad Gateway", "request": fields["x-request-id"][0]}
+    assert forge.ask("https://forge.example/project.git/info/refs?service=git-upload-pack")[2].startswith(b"502 Bad")
     assert forge.ask("https://registry.example/v2/")[0] == 200, "the other service goes on"

@@ -25,7 +25,11 @@ import Testing
                     context.origin.isSecure = secure
                     context.clientIP = ip
                     context.clientPort = 50_708
-                    return template.render(into: &writer, context: context)
+                    let error = ErrorView(status: 502, phrase: "Bad Gateway", reason: "connect-refused")
+                    return withUnsafePointer(to: error) {
+                        if case .body = place { context.error = $0 }
+                        return template.render(into: &writer, context: context)
+                    }
                 }
             }
             let text = String(
@@ -150,6 +154,60 @@ import Testing
         #expect(throws: PatternError.self) { try run("a", "{match.1}", "") }
         #expect(throws: PatternError.self) { try run("a", "{match.n}", "") }
         #expect(throws: PatternError.self) { try Template.parse("{match.0}") }
+    }
+
+    /// What a client sends is text in a page, wherever it stands in a request.
+    @Test(arguments: [
+        ("{query.n}", "/?n=%3Cscript%3E", "&lt;script&gt;", "\\u003cscript\\u003e"),
+        ("{request.path}", "/<b>\"'&", "/&lt;b&gt;&quot;&#39;&amp;", "/\\u003cb\\u003e\\\"'\\u0026"),
+        ("{request.uri}", "/?<a>", "/?&lt;a&gt;", "/?\\u003ca\\u003e"),
+        ("{?query}", "/?\"", "?&quot;", "?\\\""), ("{query}", "/?\\<", "\\&lt;", "\\\\\\u003c"),
+        ("{path.id}", "/users/<i>/x", "&lt;i&gt;", "\\u003ci\\u003e"),
+        ("{request.header.x}", "/", "&lt;x y=&quot;&#39;&quot;&gt;", "\\u003cx y=\\\"'\\\"\\u003e"),
+        ("{cookie.c}", "/", "a&lt;b", "a\\u003cb"),
+        ("{request.host}", "/", "h.de", "h.de"),
+        // Tabs stay, other control characters take the value with them.
+        ("{query.n}", "/?n=a%09b", "a\tb", "a\\tb"), ("[{query.n}]", "/?n=%00%3Cb", "[]", "[]"),
+        // UTF-8, and what is none: a lone byte, an overlong "<", a surrogate, a cut sequence, beyond the last.
+        ("{query.n}", "/?n=%C3%A9%E2%82%AC%F0%9F%98%80", "é€😀", "é€😀"),
+        ("{query.n}", "/?n=%80a%C0%BC", "\u{fffd}a\u{fffd}\u{fffd}", "\u{fffd}a\u{fffd}\u{fffd}"),
+        (
+            "{query.n}", "/?n=%ED%A0%80%E2%82", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}",
+            "\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}"
+        ),
+        (
+            "{query.n}", "/?n=%E2%82%3Cb%F4%90%80%80",
+            "\u{fffd}\u{fffd}&lt;b\u{fffd}\u{fffd}\u{fffd}\u{fffd}",
+            "\u{fffd}\u{fffd}\\u003cb\u{fffd}\u{fffd}\u{fffd}\u{fffd}"
+        ),
+        (
+            "{error.status} {error.phrase}: {error.reason}", "/", "502 Bad Gateway: connect-refused",
+            "502 Bad Gateway: connect-refused"
+        ),
+    ])
+    func valuesInBodiesAreNoMarkup(template: String, target: String, html: String, json: String) throws {
+        let request = Request(target, [("x", "<x y=\"'\">"), ("cookie", "c=a<b")], host: "h.de")
+        #expect(try render(template, request, for: .body(.html)).text == html)
+        #expect(try render(template, request, for: .body(.json)).text == json)
+    }
+
+    @Test func bodiesHaveLinesAndMarkupOfTheirOwn() throws {
+        let text = "<h1>{error.status}</h1>\r\n\t<p style=\"a\">{{}}\n"
+        #expect(
+            try render(text, Request("/"), for: .body(.html)).text == "<h1>502</h1>\r\n\t<p style=\"a\">{}\n")
+        #expect(try render("{request.path}", Request("/<b>"), for: .body(.text)).text == "/<b>")
+        #expect(try Template.parse("a{{b}}\n", for: .body(.json)).literal == Array("a{b}\n".utf8))
+        #expect(try Template.parse("", for: .body(.json)).literal == [])
+        #expect(try Template.parse("{error.status}", for: .body(.json)).literal == nil)
+    }
+
+    @Test func errorsAreKnownInBodiesOnly() throws {
+        #expect(throws: PatternError(at: 1, "'error.reason' is known under errors only")) {
+            try Template.parse("{error.reason}")
+        }
+        #expect(throws: PatternError(at: 1, "unknown variable 'error.reson'; did you mean 'error.reason'?")) {
+            try Template.parse("{error.reson}", for: .body(.text))
+        }
     }
 
     @Test func valuesWithLineBreaksAreLeftOut() throws {

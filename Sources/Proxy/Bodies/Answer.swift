@@ -35,7 +35,7 @@ extension Worker {
     }
 
     /// The body in the coding the client wants most, with the fields that say so.
-    private func chosenBody(
+    func chosenBody(
         _ exchange: ExchangePointer, _ coded: CodedBodies, status: UInt16, type: StaticBytes,
         _ body: StaticBytes, _ writer: inout ByteWriter
     ) -> StaticBytes {
@@ -62,7 +62,6 @@ extension Worker {
         var writer = ByteWriter(output, capacity: outputBytes)
         beginAnswer(exchange, status, &writer)
         writeFailureFields(exchange, reason, &writer)
-        writer.append("content-type: text/plain; charset=utf-8\r\n")
         if reason == .methodNotAllowed { writeAllow(exchange, &writer) }
         if reason == .fileMethodNotAllowed { writer.append("allow: GET, HEAD, OPTIONS\r\n") }
         if reason == .requestCodingUnsupported {
@@ -71,7 +70,9 @@ extension Worker {
             writer.append("\r\n")
         }
         if status == 503 { writer.append("retry-after: 1\r\n") }
+        if let page = page(exchange, status), endAnswer(exchange, status, page, reason, &writer) { return }
 
+        writer.append("content-type: text/plain; charset=utf-8\r\n")
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 512) { room in
             guard let start = room.baseAddress else { return }
             var body = ByteWriter(start, capacity: room.count)
@@ -115,7 +116,12 @@ extension Worker {
         writer.append(reason.proxyStatus)
         writer.append("; details=\"")
         writer.append(reason.name)
-        writer.append("\"\r\nx-request-id: ")
+        writer.append("\"\r\n")
+        writeRequestID(exchange, &writer)
+    }
+
+    func writeRequestID(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
+        writer.append("x-request-id: ")
         appendID(exchange, &writer)
         writer.append("\r\n")
     }

@@ -262,7 +262,7 @@ extension Worker {
     /// Fills a template in for this exchange.
     func render(
         _ template: Template, _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter,
-        groups: UnsafePointer<MatchedGroups>? = nil
+        groups: UnsafePointer<MatchedGroups>? = nil, error: UnsafePointer<ErrorView>? = nil
     ) {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 128) { room in
             guard let start = room.baseAddress else { return }
@@ -281,6 +281,7 @@ extension Worker {
             }
             context.origin = exchange.pointee.origin
             context.groups = groups
+            context.error = error
             context.clientPort = exchange.pointee.client.pointee.peerPort
             if let route = exchange.route { context.route = route.name.bytes }
             if let service = exchange.service { context.service = service.name.bytes }

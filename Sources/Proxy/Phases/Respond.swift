@@ -166,7 +166,12 @@ extension Worker {
         _ head: ResponseHead
     ) {
         exchange.pointee.phase = .respond
-        if head.status >= 500, retryStatus(exchange, head.status) { return }
+        if head.status >= 400,
+            retryStatus(exchange, head.status)
+                || replaceAnswer(exchange, upstream, head, base, count - Int(head.byteCount))
+        {
+            return
+        }
         let client = exchange.pointee.client
         if exchange.pointee.upgrade == .asked && readsAsAgreement(head.status, client) {
             fail(exchange, Failure(.upstreamUpgradeDeclined, phase: .respond))
@@ -403,23 +408,26 @@ extension Worker {
         exchange.pointee.responseDone = true
         endAttempt(exchange, .none)
         if let upstream = exchange.pointee.upstream {
-            exchange.pointee.upstream = nil
-            // A connection that would have to be read once more to know is asked now.
-            if upstream.pointee.canRead && !upstream.pointee.peerEnded && upstream.pointee.transport.isQuiet()
-            {
-                upstream.pointee.canRead = false
-            }
-            clearDeadline(upstream)
-            release(
-                upstream,
-                reusable: exchange.pointee.response.allowsKeepAlive && exchange.pointee.requestSentWhole
-                    && exchange.pointee.upgrade != .open)
+            letGo(
+                exchange, upstream,
+                reusable: exchange.pointee.response.allowsKeepAlive && exchange.pointee.upgrade != .open)
         }
         if !exchange.pointee.client.pointee.transport.isBlocked {
             finish(exchange)
         } else {
             armDeadlines(exchange)
         }
+    }
+
+    /// The exchange needs its connection no more; another one may, where `reusable`.
+    func letGo(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, reusable: Bool) {
+        exchange.pointee.upstream = nil
+        // A connection that would have to be read once more to know is asked now.
+        if upstream.pointee.canRead && !upstream.pointee.peerEnded && upstream.pointee.transport.isQuiet() {
+            upstream.pointee.canRead = false
+        }
+        clearDeadline(upstream)
+        release(upstream, reusable: reusable && exchange.pointee.requestSentWhole)
     }
 
     /// Receives from an endpoint: bytes, 0 at the end (readErrno says how), -1 nothing now.

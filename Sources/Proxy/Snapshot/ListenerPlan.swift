@@ -53,6 +53,8 @@ public final class ListenerPlan: Sendable {
     /// Open client connections per worker.
     public let connectionsMax: Int
     public let requestsPerConnectionMax: UInt32
+    /// What is sent in place of errors where there is no route yet, or it does not say; nil: nothing is.
+    public let errors: ErrorPlan?
     public let metrics: ListenerMetrics
     /// Requests that found no route, and L4 connections.
     public let unrouted: RouteMetrics
@@ -65,8 +67,8 @@ public final class ListenerPlan: Sendable {
         bodyTimeoutMs: UInt64,
         writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64, bodyBytesMax: UInt64 = .max,
         helloTimeoutMs: UInt64 = 1_000,
-        connectionsMax: Int, requestsPerConnectionMax: UInt32, metrics: ListenerMetrics,
-        unrouted: RouteMetrics
+        connectionsMax: Int, requestsPerConnectionMax: UInt32, errors: ErrorPlan? = nil,
+        metrics: ListenerMetrics, unrouted: RouteMetrics
     ) {
         self.id = id
         self.name = StaticBytes(name)
@@ -90,6 +92,7 @@ public final class ListenerPlan: Sendable {
         self.helloTimeoutMs = helloTimeoutMs
         self.connectionsMax = connectionsMax
         self.requestsPerConnectionMax = requestsPerConnectionMax
+        self.errors = errors
         self.metrics = metrics
         self.unrouted = unrouted
     }

@@ -79,6 +79,8 @@ public final class RoutePlan: Sendable {
     public let compression: CompressionRule?
     /// Bounds of request bodies that are decoded; nil: they go as they come.
     public let decompression: DecoderLimits?
+    /// What is sent in place of errors, before what the listener says; nil: the listener says.
+    public let errors: ErrorPlan?
     public let metrics: RouteMetrics
 
     public init(
@@ -88,7 +90,7 @@ public final class RoutePlan: Sendable {
         upgradedIdleMs: UInt64, retry: RetryPolicy, bodyBytesMax: UInt64? = nil, holdBytes: Int,
         upgrades: [String], refusesOtherUpgrades: Bool = false,
         pings: PingPlan? = nil, compression: CompressionRule? = nil, bridgesWeb: Bool = false,
-        decompression: DecoderLimits? = nil, metrics: RouteMetrics
+        decompression: DecoderLimits? = nil, errors: ErrorPlan? = nil, metrics: RouteMetrics
     ) {
         counters = metrics.cells
         compresses = compression != nil
@@ -117,6 +119,7 @@ public final class RoutePlan: Sendable {
         self.compression = compression
         self.bridgesWeb = bridgesWeb
         self.decompression = decompression
+        self.errors = errors
         self.metrics = metrics
     }
 

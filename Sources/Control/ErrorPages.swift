@@ -1,0 +1,105 @@
+// What is sent in place of errors: from the configuration to a plan. Templates are parsed and files are read
+// here, once for every time the configuration is loaded.
+
+import Configuration
+import Files
+import HTTPModel
+import NamedFiles
+import Proxy
+import Routing
+
+/// Compiles the `errors` of one place; what is wrong with them is added to `errors`.
+struct ErrorPageCompiler {
+    let file: String
+    private let types = ContentTypes()
+
+    init(file: String) { self.file = file }
+
+    /// Nil where there are none.
+    func compile(_ pages: [ErrorPage], _ errors: inout [ConfigurationError]) -> ErrorPlan? {
+        if pages.isEmpty { return nil }
+        var exact: [UInt16: PagePlan] = [:]
+        var classes: [UInt16: PagePlan] = [:]
+        for page in pages {
+            let bodies = page.bodies.compactMap { body($0, &errors) }
+            if bodies.isEmpty { continue }
+            let plan = PagePlan(bodies: bodies, replacesAnswers: page.replacesAnswers)
+            switch page.statuses {
+            case .one(let status): exact[UInt16(status)] = plan
+            case .all(let digit): classes[UInt16(digit)] = plan
+            }
+        }
+        return ErrorPlan(exact: exact, classes: classes)
+    }
+
+    private func body(_ body: ErrorPage.Body, _ errors: inout [ConfigurationError]) -> PagePlan.Body? {
+        switch body.content {
+        case .text(let text):
+            let type = body.type?.value ?? (body.form ?? .text).contentType
+            let markup = Template.Markup(type: type)
+            let template = checked(Text(text.template, at: text.origin), file, &errors) {
+                text throws(PatternError) in try Template.parse(text, for: .body(markup))
+            }
+            guard let template else { return nil }
+            let content: PagePlan.Content =
+                template.literal.map { .fixed(StaticBytes($0), coded: nil) } ?? .template(template)
+            return PagePlan.Body(form: body.form, type: StaticBytes(type), content: content)
+        case .file(let path):
+            guard let type = body.form?.contentType ?? type(of: path, &errors),
+                let bytes = read(path, &errors)
+            else { return nil }
+            return PagePlan.Body(
+                form: body.form, type: StaticBytes(type), content: .fixed(StaticBytes(bytes), coded: nil))
+        }
+    }
+
+    private func type(of path: Text, _ errors: inout [ConfigurationError]) -> String? {
+        var name = path.value
+        if let type = name.withUTF8({ types.known($0).map { String(decoding: $0, as: UTF8.self) } }) {
+            return type
+        }
+        errors.append(
+            ConfigurationError(
+                "the name \(path.shown) does not say what type the file is of", at: path.origin, file: file,
+                expectation: "expected an extension such as .html, .json or .txt"))
+        return nil
+    }
+
+    private func read(_ path: Text, _ errors: inout [ConfigurationError]) -> [UInt8]? {
+        do throws(NamedFileError) {
+            return try NamedFile(reading: path.value, bytesMax: PagePlan.bytesMax).bytes
+        } catch {
+            errors.append(
+                ConfigurationError(
+                    "cannot read \(path.shown): it \(error)", at: path.origin, file: file,
+                    expectation: "expected a file of at most \(PagePlan.bytesMax >> 10) KiB"))
+            return nil
+        }
+    }
+}
+
+extension ContentForm {
+    /// What a text of this form is sent as.
+    fileprivate var contentType: String {
+        switch self {
+        case .text: "text/plain; charset=utf-8"
+        case .json: "application/json"
+        case .html: "text/html; charset=utf-8"
+        }
+    }
+}
+
+extension Template.Markup {
+    /// How values stand in a text of this content type.
+    fileprivate init(type: String) {
+        let bare = type.prefix { $0 != ";" && $0 != " " }.lowercased()
+        let subtype = bare.drop { $0 != "/" }.dropFirst()
+        if subtype == "html" || subtype == "xml" || subtype.hasSuffix("+xml") {
+            self = .html
+        } else if subtype == "json" || subtype.hasSuffix("+json") || subtype.hasSuffix("javascript") {
+            self = .json
+        } else {
+            self = .text
+        }
+    }
+}

@@ -1,0 +1,97 @@
+// What is sent in place of errors, compiled: by status, then by what the client takes.
+
+import HTTPModel
+import Routing
+
+/// The `errors` of one place of the configuration, or of several of which the first that knows a status
+/// decides. Immutable.
+public final class ErrorPlan: Sendable {
+    private struct Level: Sendable {
+        var exact: [UInt16: PagePlan] = [:]
+        /// By the first digit.
+        var classes: [UInt16: PagePlan] = [:]
+    }
+    private let levels: [Level]
+
+    /// - Parameter classes: by the first digit of their statuses.
+    public init(exact: [UInt16: PagePlan], classes: [UInt16: PagePlan]) {
+        levels = [Level(exact: exact, classes: classes)]
+    }
+
+    /// The plan of one place, and behind it that of a wider one.
+    public init(_ plan: ErrorPlan, before wider: ErrorPlan) { levels = plan.levels + wider.levels }
+
+    private init(levels: [Level]) { self.levels = levels }
+
+    /// What stands for this status; nil: nothing does.
+    public subscript(status: UInt16) -> PagePlan? {
+        for level in levels {
+            if let page = level.exact[status] ?? level.classes[status / 100] { return page }
+        }
+        return nil
+    }
+
+    /// The same plan with fixed bodies in the codings of a route.
+    public func coded(_ code: (StaticBytes) -> CodedBodies) -> ErrorPlan {
+        ErrorPlan(
+            levels: levels.map { level in
+                Level(
+                    exact: level.exact.mapValues { $0.coded(code) },
+                    classes: level.classes.mapValues { $0.coded(code) })
+            })
+    }
+}
+
+/// What is sent in place of one error.
+public struct PagePlan: Sendable {
+    public enum Content: Sendable {
+        case template(Template)
+        /// `coded` where the route compresses.
+        case fixed(StaticBytes, coded: CodedBodies?)
+    }
+    public struct Body: Sendable {
+        /// Whom it is for; nil: everybody.
+        public var form: ContentForm?
+        /// Content-Type.
+        public var type: StaticBytes
+        public var content: Content
+
+        public init(form: ContentForm?, type: StaticBytes, content: Content) {
+            self.form = form
+            self.type = type
+            self.content = content
+        }
+    }
+
+    /// Most bytes of a body.
+    public static let bytesMax = 256 << 10
+
+    /// In order of preference; at least one.
+    let bodies: [Body]
+    /// It also stands for answers of endpoints.
+    let replacesAnswers: Bool
+    /// Which body is sent depends on the client.
+    var isChosen: Bool { bodies.count > 1 }
+
+    /// - Parameter bodies: at least one, in the order of their forms.
+    public init(bodies: [Body], replacesAnswers: Bool) {
+        precondition(!bodies.isEmpty)
+        self.bodies = bodies
+        self.replacesAnswers = replacesAnswers
+    }
+
+    /// The body for a request; without one, that for clients that say nothing.
+    func body(for request: RequestView?) -> Body {
+        guard isChosen, let request else { return bodies[0] }
+        let form = AcceptedForms(of: request).choice { form in bodies.contains { $0.form == form } }
+        return bodies.first { $0.form == form } ?? bodies[0]
+    }
+
+    fileprivate func coded(_ code: (StaticBytes) -> CodedBodies) -> PagePlan {
+        PagePlan(
+            bodies: bodies.map { body in
+                guard case .fixed(let bytes, _) = body.content else { return body }
+                return Body(form: body.form, type: body.type, content: .fixed(bytes, coded: code(bytes)))
+            }, replacesAnswers: replacesAnswers)
+    }
+}
