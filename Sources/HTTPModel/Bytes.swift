@@ -22,7 +22,7 @@ public struct ByteRange: Equatable, Sendable, BitwiseCopyable {
         self.count = UInt32(truncatingIfNeeded: count)
     }
 
-    public static let empty = ByteRange(offset: 0, count: 0)
+    @inlinable public static var empty: ByteRange { ByteRange(offset: 0, count: 0) }
 
     @inlinable public var isEmpty: Bool { count == 0 }
     /// One past the last byte.

@@ -26,13 +26,13 @@ public enum Quirk: UInt8, CaseIterable, Sendable, BitwiseCopyable {
 /// A set of them.
 public struct Quirks: OptionSet, Sendable, BitwiseCopyable {
     public let rawValue: UInt8
-    public init(rawValue: UInt8) { self.rawValue = rawValue }
+    @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
     public init(_ quirk: Quirk) { rawValue = 1 << quirk.rawValue }
 
     /// Those in it, in order.
     public var list: [Quirk] { Quirk.allCases.filter { contains(Quirks($0)) } }
 
-    public static let paddedChunkSize = Quirks(.paddedChunkSize)
-    public static let duplicateLength = Quirks(.duplicateLength)
-    public static let teIdentity = Quirks(.teIdentity)
+    @inlinable public static var paddedChunkSize: Quirks { Quirks(rawValue: 1) }
+    @inlinable public static var duplicateLength: Quirks { Quirks(rawValue: 2) }
+    @inlinable public static var teIdentity: Quirks { Quirks(rawValue: 4) }
 }

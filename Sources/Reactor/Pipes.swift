@@ -39,7 +39,7 @@ public struct PipePool: ~Copyable {
     public static let capacityWanted: Int32 = 1 << 20
     private static let capacityMin: Int32 = 64 << 10
     private static let keptMax = 128
-    private var free: [Pipe] = []
+    @usableFromInline var free: [Pipe] = []
     /// The fewest there were in `free` since `closeUnused`: as many were not needed.
     private var freeLeast = 0
     /// Pipes handed out.
@@ -82,7 +82,7 @@ public struct PipePool: ~Copyable {
     }
 
     /// Pipes kept for reuse.
-    public var idleCount: Int { free.count }
+    @inlinable public var idleCount: Int { free.count }
 
     /// Closes those that nobody has needed since the last call: to be called now and then.
     public mutating func closeUnused() {

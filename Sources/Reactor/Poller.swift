@@ -34,13 +34,13 @@ public struct Readiness: OptionSet, Sendable, BitwiseCopyable {
     public let rawValue: UInt32
     @inlinable @inline(__always) public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    public static let readable = Readiness(rawValue: 0x001)
-    public static let writable = Readiness(rawValue: 0x004)
-    public static let error = Readiness(rawValue: 0x008)
+    @inlinable public static var readable: Readiness { Readiness(rawValue: 0x001) }
+    @inlinable public static var writable: Readiness { Readiness(rawValue: 0x004) }
+    @inlinable public static var error: Readiness { Readiness(rawValue: 0x008) }
     /// Both directions are closed.
-    public static let hangUp = Readiness(rawValue: 0x010)
+    @inlinable public static var hangUp: Readiness { Readiness(rawValue: 0x010) }
     /// The peer will send no more.
-    public static let readHangUp = Readiness(rawValue: 0x2000)
+    @inlinable public static var readHangUp: Readiness { Readiness(rawValue: 0x2000) }
 }
 
 /// An epoll instance with its event array. Owned by one thread.

@@ -15,7 +15,7 @@ public struct Handle: Sendable, BitwiseCopyable, Equatable {
         self.generation = generation
     }
 
-    public static let none = Handle(index: .max, generation: 0)
+    @inlinable public static var none: Handle { Handle(index: .max, generation: 0) }
 }
 
 /// Slots for elements of one plain-data type. Grows by chunks up to a bound; memory is kept for reuse.

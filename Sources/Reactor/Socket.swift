@@ -12,7 +12,7 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
     @inlinable @inline(__always)
     public init(fd: Int32) { self.fd = fd }
 
-    public static let none = Socket(fd: -1)
+    @inlinable public static var none: Socket { Socket(fd: -1) }
 
     // MARK: bytes
 

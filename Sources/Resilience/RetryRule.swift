@@ -20,12 +20,12 @@ public struct RetryConditions: OptionSet, Sendable, BitwiseCopyable {
     @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
 
     /// The connection could not be made: refused, unreachable, not in time.
-    public static let connect = RetryConditions(rawValue: 1)
+    @inlinable public static var connect: RetryConditions { RetryConditions(rawValue: 1) }
     /// The endpoint closed or reset the connection before a response.
-    public static let reset = RetryConditions(rawValue: 2)
+    @inlinable public static var reset: RetryConditions { RetryConditions(rawValue: 2) }
     /// The endpoint did not take the request or answer in time. `Failure` never retries this by itself
     /// (the endpoint may still be working on it); naming it in a policy allows it for idempotent requests.
-    public static let timeout = RetryConditions(rawValue: 4)
+    @inlinable public static var timeout: RetryConditions { RetryConditions(rawValue: 4) }
 }
 
 /// A set of statuses 500…599.
