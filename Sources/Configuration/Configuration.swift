@@ -83,7 +83,7 @@ extension Configuration {
                 .withPaths(from: surroundings, .section(Language.file))
             check.check(written, .section(Language.file), path: "")
             let effective = RouteDefaults(root: written).applied(
-                to: written.marking(faultyRoutes: check.faultyRoutes))
+                to: written.marking(faultyRoutes: check.faultyRoutes), &check)
             configuration = ConfigurationBuilder(root: effective).configuration()
             CrossCheck(configuration: configuration, root: effective, written: written).run(&check)
         } catch {

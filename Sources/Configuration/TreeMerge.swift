@@ -139,48 +139,95 @@ extension TextRule {
 struct RouteDefaults {
     static let key = "routes-defaults"
 
+    /// Most places of routes on listeners that differ, over all routes: a file of some kilobytes can stand for
+    /// any number of them.
+    static let placesMax = 100_000
+
+    /// HTTP listeners on which a route is the same.
+    private struct Kind {
+        /// What they have of their own; nil: nothing.
+        var defaults: Node?
+        var listeners: [Text]
+    }
+
     private let top: Node?
-    /// HTTP listeners in order, each with its own defaults.
-    private let listeners: [(name: String, defaults: Node?)]
+    /// In order, and last, even if there are none, those without defaults of their own.
+    private let kinds: [Kind]
+    /// The kinds that there are.
+    private let all: [Kind]
+    /// Places in `kinds` by the names of listeners.
+    private let kindOf: [String: Int]
 
     init(root: Node) {
         top = root[Self.key]
-        listeners = (root["listeners"]?.entries ?? []).filter {
-            ($0.value["protocol"]?.text ?? "http") == "http"
+        var kinds: [Kind] = []
+        var plain = Kind(defaults: nil, listeners: [])
+        for listener in root["listeners"]?.entries ?? []
+        where (listener.value["protocol"]?.text ?? "http") == "http" {
+            guard let defaults = listener.value[Self.key] else {
+                plain.listeners.append(listener.key)
+                continue
+            }
+            if let same = kinds.firstIndex(where: { $0.defaults?.content == defaults.content }) {
+                kinds[same].listeners.append(listener.key)
+            } else {
+                kinds.append(Kind(defaults: defaults, listeners: [listener.key]))
+            }
         }
-        .map { ($0.key.value, $0.value[Self.key]) }
+        kinds.append(plain)
+        var kindOf: [String: Int] = [:]
+        for (index, kind) in kinds.enumerated() {
+            for name in kind.listeners { kindOf[name.value] = index }
+        }
+        self.kinds = kinds
+        self.kindOf = kindOf
+        all = kinds.filter { !$0.listeners.isEmpty }
     }
 
     /// The tree with every route as it takes effect. A route on listeners with different defaults becomes
-    /// several, one for each kind of listener.
-    func applied(to root: Node) -> Node {
-        guard top != nil || listeners.contains(where: { $0.defaults != nil }),
-            case .map(var entries) = root.content,
+    /// several, one for each kind of listener. More of that than is sensible is reported, and not done.
+    func applied(to root: Node, _ check: inout SchemaCheck) -> Node {
+        guard top != nil || kinds.count > 1, case .map(var entries) = root.content,
             let place = entries.firstIndex(where: { $0.key.value == "routes" }),
             case .list(let routes) = entries[place].value.content
         else { return root }
-        entries[place].value.content = .list(routes.flatMap(effective))
+        var effective: [Node] = []
+        var places = 0
+        for route in routes {
+            let kinds = kinds(of: route)
+            places += kinds.count > 1 ? kinds.reduce(0) { $0 + $1.listeners.count } : 1
+            guard places <= Self.placesMax else {
+                check.report(
+                    "\(routes.count) routes on listeners with different routes-defaults are more than \(Self.placesMax) routes",
+                    entries[place].key.origin,
+                    "expected fewer: listeners with the same routes-defaults share routes, and listeners on a route says which it is for"
+                )
+                return root
+            }
+            effective += self.effective(route, kinds)
+        }
+        entries[place].value.content = .list(effective)
         return Node(content: .map(entries), origin: root.origin)
     }
 
-    private func effective(_ route: Node) -> [Node] {
-        guard case .map = route.content else { return [route] }
-        let wanted = route["listeners"]?.texts
-        let names = wanted.map { Set($0.map(\.value)) }
-        let own = listeners.filter { names?.contains($0.name) ?? true }
-        let special = own.filter { $0.defaults != nil }
-        if special.isEmpty { return [with([top], route)] }
-        // Names that lead nowhere stay with the rest, to be reported.
-        let rest =
-            wanted?.filter { name in !special.contains { $0.name == name.value } }
-            ?? own.filter { $0.defaults == nil }.map { Text($0.name, at: route.origin) }
-        if rest.isEmpty && special.count == 1 { return [with([top, special[0].defaults], route)] }
-        var result = special.map { listener in
-            let name = wanted?.first { $0.value == listener.name } ?? Text(listener.name, at: route.origin)
-            return with([top, listener.defaults], route.on([name]))
+    /// The kinds of listeners a route is on, with those of them that it is on.
+    private func kinds(of route: Node) -> [Kind] {
+        // As with hosts and paths, an empty list leaves nothing out.
+        guard let wanted = route["listeners"]?.texts, !wanted.isEmpty else { return all }
+        var listeners: [Int: [Text]] = [:]
+        for name in wanted {
+            // Names that lead nowhere stay with the rest, to be reported.
+            listeners[kindOf[name.value] ?? kinds.count - 1, default: []].append(name)
         }
-        if !rest.isEmpty { result.append(with([top], route.on(rest))) }
-        return result
+        return listeners.sorted { $0.key < $1.key }.map {
+            Kind(defaults: kinds[$0.key].defaults, listeners: $0.value)
+        }
+    }
+
+    private func effective(_ route: Node, _ kinds: [Kind]) -> [Node] {
+        guard case .map = route.content else { return [route] }
+        if kinds.count < 2 { return [with([top, kinds.first?.defaults], route)] }
+        return kinds.map { with([top, $0.defaults], route.on($0.listeners)) }
     }
 
     private func with(_ defaults: [Node?], _ route: Node) -> Node {

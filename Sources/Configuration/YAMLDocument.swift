@@ -10,14 +10,14 @@
 import CYAML
 
 /// A node of the tree, with where it was written.
-struct Node: Sendable {
-    enum Content: Sendable {
+struct Node: Sendable, Equatable {
+    enum Content: Sendable, Equatable {
         /// `plain` is false when the text was quoted or a block.
         case scalar(String, plain: Bool)
         case list([Node])
         case map([Entry])
     }
-    struct Entry: Sendable {
+    struct Entry: Sendable, Equatable {
         var key: Text
         var value: Node
     }

@@ -233,3 +233,47 @@ import Testing
         #expect(throws: Never.self) { try YAMLDocument(Array(large.dropLast()), surroundings) }
     }
 }
+
+@Suite struct BoundTests {
+    private func check(_ text: String) -> [ConfigurationError] {
+        Configuration.check(Array(text.utf8), file: "test.yaml").problems
+    }
+
+    @Test func warningsEndSomewhereAndTakeNoErrorsPlace() {
+        let unused = (0..<300).map { "  s\($0): { endpoints: [127.0.0.1:\(3000 + $0)] }\n" }.joined()
+        let listeners = "listeners: { web: { address: \":8080\" } }\n"
+        let right = "\(listeners)services:\n\(unused)routes: [{ name: a, respond: { status: 404 } }]\n"
+        let warnings = check(right)
+        #expect(warnings.count == SchemaCheck.problemsMax)
+        #expect(warnings.allSatisfy { $0.severity == .warning })
+        let wrong = "\(listeners)services:\n\(unused)routes: [{ name: a, service: missing }]\n"
+        let problems = check(wrong)
+        #expect(
+            problems.filter { $0.severity == .error }.map(\.message) == ["there is no service \"missing\""])
+    }
+
+    @Test func routesOnListenersThatDifferAreBounded() throws {
+        func file(routes: Int, listeners: Int, differ: Bool, named: Bool = false) -> String {
+            "listeners:\n"
+                + (0..<listeners).map {
+                    "  l\($0): { address: \":\($0 + 1024)\", routes-defaults: { timeout: { head: \(differ ? $0 + 1 : 1)s } } }\n"
+                }.joined() + "routes:\n"
+                + (0..<routes).map {
+                    "  - { name: r\($0), match: { path: /\($0) }, service: a\(named ? ", listeners: l\($0 % listeners)" : "") }\n"
+                }.joined() + "services: { a: { endpoints: [127.0.0.1:3000] } }\n"
+        }
+        let problems = check(file(routes: 1001, listeners: 100, differ: true))
+        #expect(
+            problems.map(\.message) == [
+                "1001 routes on listeners with different routes-defaults are more than 100000 routes"
+            ])
+        #expect(problems.first?.line == 102 && problems.first?.column == 1)
+        // Those that share their defaults share their routes, and a route on one listener stands once.
+        for text in [
+            file(routes: 1001, listeners: 100, differ: false),
+            file(routes: 1001, listeners: 100, differ: true, named: true),
+        ] {
+            #expect(try parsed(text).routes.count == 1001)
+        }
+    }
+}
