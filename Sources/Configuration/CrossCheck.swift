@@ -364,9 +364,14 @@ struct CrossCheck {
 
     /// gRPC needs HTTP/2 all the way: the bridge is between forms, not between versions.
     private func grpcWeb(_ route: Node, _ check: inout SchemaCheck) {
-        guard route["grpc-web"]?.bool == true, let name = route["service"]?.text,
-            let service = service(name), !service.speaksHTTP2
+        guard route["grpc-web"]?.bool == true, var name = route["service"]?.text,
+            var service = service(name)
         else { return }
+        // Calls are none for files: the service behind them gets them.
+        if case .service(let next)? = service.files?.otherwise, let other = self.service(next.value) {
+            (name, service) = (next.value, other)
+        }
+        if service.speaksHTTP2 { return }
         let origin = route.entries.first { $0.key.value == "grpc-web" }?.key.origin ?? route.origin
         check.report(
             "\"grpc-web\" needs a service that speaks HTTP/2, and \"\(name.clipped(64))\" does not", origin,

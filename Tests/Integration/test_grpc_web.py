@@ -710,3 +710,16 @@ def test_browser(weir, served, backend, tmp_path):
     assert got["missing"]["status"] == "5" and got["missing"]["messages"] == []
     assert got["text"]["messages"] == ["text"] and got["text"]["type"].startswith("application/grpc-web-text")
     assert got["textStream"]["messages"] == ["one", "two"] and "grpc-status: 8" in got["textStream"]["trailers"]
+
+
+@pytest.mark.parametrize("kind", [BINARY, TEXT])
+def test_calls_behind_files(weir, served, tmp_path, kind):
+    """Pages of a folder, and calls that no file answers: judged as requests to the service that gets them."""
+    (tmp_path / "index.html").write_text("page")
+    w = weir(proxy_to(served, route={**ON, "service": "site"}, service={"protocol": "h2"}, services={
+        "site": {"files": {"root": str(tmp_path), "try": ["{path}", "{path}/", {"service": "origin"}]}}}))
+    assert w.get("/").body == b"page"
+    answer = over_h1(w.listener(), "Unary", coded(message(b"hello"), kind), kind)
+    assert (answer.status, answer.messages, answer.trailers["grpc-status"]) == (200, [b"hello"], "0")
+    with Client(w.listener()) as c:
+        assert c.Unary(b"plain", timeout=10) == b"plain"

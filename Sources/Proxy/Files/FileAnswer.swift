@@ -30,18 +30,15 @@ extension Worker {
 
     /// Answers a request from the folder of its service. False: another service answers in its place.
     func answerFile(_ exchange: ExchangePointer) -> Bool {
-        guard let service = exchange.service, let plan = service.files, let view = view(exchange)
-        else { return true }
-        switch (exchange.pointee.request.method, plan.otherwise) {
-        case (.get, _), (.head, _):
-            break
-        case (_, .service):
-            return false
-        case (.options, _):
-            answerOptions(exchange)
-            return true
-        default:
-            fail(exchange, Failure(.fileMethodNotAllowed, phase: .lookup))
+        guard let service = exchange.service, let view = view(exchange) else { return true }
+        // The other service has it already (`route`).
+        guard let plan = service.files else { return false }
+        if !exchange.pointee.request.method.readsFiles {
+            if exchange.pointee.request.method == .options {
+                answerOptions(exchange)
+            } else {
+                fail(exchange, Failure(.fileMethodNotAllowed, phase: .lookup))
+            }
             return true
         }
         let tree = fileRoots[service.id].open(plan, nowMs: nowMs)

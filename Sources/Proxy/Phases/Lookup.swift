@@ -36,15 +36,6 @@ extension Worker {
         if exchange.pointee.request.method.countsHops && answeredAsLastHop(exchange) { return .finish }
         return .next
     }
-
-    /// The request goes to another service than the route names first, as if it were that one's from the start.
-    private func pass(_ exchange: ExchangePointer, to next: NextService) {
-        exchange.pointee.counters = next.counters[index]
-        exchange.pointee.serviceID = next.serviceID
-        exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef {
-            exchange.pointee.lentService = $0.lentServices[next.serviceID]
-        }
-    }
 }
 
 extension RequestView {

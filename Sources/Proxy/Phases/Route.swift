@@ -57,10 +57,27 @@ extension Worker {
         exchange.pointee.bridgesWeb = route.bridgesWeb
         exchange.pointee.decompresses = route.decompresses
         switch route.action {
+        case .files(_, let otherwise?) where !exchange.pointee.request.method.readsFiles:
+            // Judged as a request to the service that gets it, from its body on.
+            pass(exchange, to: otherwise)
         case .forward(let serviceID), .files(let serviceID, _):
             exchange.pointee.lentService = snapshot.lentServices[serviceID]
             exchange.pointee.serviceID = serviceID
         case .redirect, .respond, .close: break
         }
     }
+
+    /// The request goes to another service than the route names first, as if it were that one's from the start.
+    func pass(_ exchange: ExchangePointer, to next: NextService) {
+        exchange.pointee.counters = next.counters[index]
+        exchange.pointee.serviceID = next.serviceID
+        exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef {
+            exchange.pointee.lentService = $0.lentServices[next.serviceID]
+        }
+    }
+}
+
+extension Method {
+    /// Whether files can answer it.
+    var readsFiles: Bool { self == .get || self == .head }
 }
