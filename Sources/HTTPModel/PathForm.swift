@@ -110,13 +110,11 @@ public enum PathForm {
     public static func writeDeciding(
         _ path: UnsafePointer<UInt8>, _ count: Int, into out: UnsafeMutablePointer<UInt8>
     ) -> Int {
-        var at = 0
         var written = 0
-        while at < count {
-            let step = step(path, at, count)
+        _ = walk(path, count) { step, at in
             write(step, path, at, to: out + written)
             written &+= step.written
-            at &+= step.read
+            return true
         }
         return written
     }
@@ -125,11 +123,23 @@ public enum PathForm {
     public static func offset(
         of offset: Int, in path: UnsafePointer<UInt8>, _ count: Int
     ) -> Int {
-        var at = 0
         var written = 0
-        while at < count, written < offset {
-            let step = step(path, at, count)
+        return walk(path, count) { step, _ in
+            if written >= offset { return false }
             written &+= step.written
+            return true
+        }
+    }
+
+    /// Goes over a path character by character while `body` goes on; returns where it stopped.
+    @inline(__always)
+    private static func walk(
+        _ path: UnsafePointer<UInt8>, _ count: Int, _ body: (Step, Int) -> Bool
+    ) -> Int {
+        var at = 0
+        while at < count {
+            let step = step(path, at, count)
+            if !body(step, at) { break }
             at &+= step.read
         }
         return at
@@ -142,20 +152,17 @@ public enum PathForm {
     ) -> Int? {
         if prefix.isEmpty { return 0 }
         guard let start = path.baseAddress else { return nil }
-        var at = 0
         var matched = 0
         return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 4) { unit -> Int? in
             guard let unit = unit.baseAddress else { return nil }
-            while matched < prefix.count {
-                guard at < path.count else { return nil }
-                let step = step(start, at, path.count)
+            let end = walk(start, path.count) { step, at in
+                guard prefix.count &- matched >= step.written, matched < prefix.count else { return false }
                 write(step, start, at, to: unit)
-                guard prefix.count &- matched >= step.written else { return nil }
-                for i in 0..<step.written where unit[i] != prefix[matched &+ i] { return nil }
+                for i in 0..<step.written where unit[i] != prefix[matched &+ i] { return false }
                 matched &+= step.written
-                at &+= step.read
+                return true
             }
-            return at
+            return matched == prefix.count ? end : nil
         }
     }
 
