@@ -11,7 +11,7 @@ extension Route {
             "text/*", "application/json", "application/*+json", "application/javascript", "application/xml",
             "application/*+xml", "application/x-ndjson", "application/wasm", "image/svg+xml", "image/x-icon",
             "font/ttf", "font/otf", "application/vnd.ms-fontobject",
-        ]
+        ].map { Text($0) }
 
         /// In order of preference, without duplicates; at least one.
         public var encodings: [Encoding] = [.zstd, .br, .gzip]
@@ -73,7 +73,7 @@ extension ConfigurationBuilder {
         if let text = node["min-size"]?.text, let size = try? Values.size(text) {
             result.bytesMin = Int(size)
         }
-        if let types = node["types"] { result.types = types.elements.compactMap(\.text) }
+        if let types = node["types"] { result.types = types.texts }
         return result
     }
 
@@ -88,7 +88,7 @@ extension ConfigurationBuilder {
 extension Route.Compression {
     /// For the normal form and `weir explain`.
     public var text: String {
-        "encodings=\(encodings.map(\.rawValue).joined(separator: ",")) levels=gzip:\(gzipLevel),br:\(brLevel),zstd:\(zstdLevel) min-size=\(Units.size(Int64(bytesMin))) types=\(types == Self.standardTypes ? "default" : types.joined(separator: ","))"
+        "encodings=\(encodings.map(\.rawValue).joined(separator: ",")) levels=gzip:\(gzipLevel),br:\(brLevel),zstd:\(zstdLevel) min-size=\(Units.size(Int64(bytesMin))) types=\(types == Self.standardTypes ? "default" : types.map(\.shown).joined(separator: ","))"
     }
 }
 

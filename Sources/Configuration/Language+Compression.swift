@@ -16,7 +16,7 @@ extension Language {
                 "Responses known to be smaller (`Content-Length`) go as they are.", example: "min-size: 256B"),
             Key(
                 "types", .oneOrMany(.text(.mediaType)),
-                default: "[\(Route.Compression.standardTypes.joined(separator: ", "))]",
+                default: "[\(Route.Compression.standardTypes.map(\.value).joined(separator: ", "))]",
                 "Content types to compress: `type/subtype`, `type/*`, `type/*+suffix` or `*/*`. `text/event-stream` is compressed, event by event, only when it is named in full.",
                 example: "types: [text/*, application/json]"),
         ])

@@ -18,7 +18,7 @@ extension CompressionRule {
             order: CodingOrder(codings),
             levels: [
                 .gzip: compression.gzipLevel, .br: compression.brLevel, .zstd: compression.zstdLevel,
-            ], bytesMin: UInt64(compression.bytesMin), types: compression.types)
+            ], bytesMin: UInt64(compression.bytesMin), types: compression.types.map(\.value))
     }
 }
 

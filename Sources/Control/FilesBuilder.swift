@@ -35,7 +35,7 @@ extension FilesPlan {
 
     private static func candidates(_ files: ServedFiles) -> [FileCandidate] {
         // What cannot be parsed was reported when the routes were compiled.
-        files.candidates.compactMap { try? FileCandidate.parse($0.value) }
+        files.candidates.compactMap { try? FileCandidate.parse($0.template) }
             + (files.fallback == nil ? [] : [.page])
     }
 

@@ -66,7 +66,7 @@ public struct CompiledRoutes: Sendable {
                 if let own, let top { ErrorPlan(own, before: top) } else { own ?? top }
         }
         for text in configuration.services.flatMap({ $0.files?.candidates ?? [] }) {
-            _ = checked(text, file, &errors, FileCandidate.parse)
+            _ = checked(text.asTemplate, file, &errors, FileCandidate.parse)
         }
         var shared: [[Int32]: Router] = [:]
         for (listener, indexes) in indexes(configuration, leavingOut: doubtful) {
@@ -265,12 +265,11 @@ private struct RouteCompiler {
     /// Whether clients go where the field says.
     private static func isURL(_ name: Text) -> Bool { name.value.lowercased() == "location" }
 
-    /// A template: what references stand for is text in it, not variables.
     private func template(
         _ text: Text, _ errors: inout [ConfigurationError],
         _ parse: (String) throws(PatternError) -> Template
     ) -> Template? {
-        checked(Text(text.template, at: text.origin), &errors, parse)
+        checked(text.asTemplate, &errors, parse)
     }
 
     private func checked<Result>(
@@ -278,6 +277,11 @@ private struct RouteCompiler {
     ) -> Result? {
         Control.checked(text, file, &errors, parse)
     }
+}
+
+extension Text {
+    /// To be parsed as a template: what references stand for is text in it, not variables.
+    fileprivate var asTemplate: Text { Text(template, at: origin) }
 }
 
 /// Parses a text, turning what is wrong with it into an error at its place.

@@ -465,7 +465,7 @@ def test_reload_changes_the_root(weir, tmp_path):
         weir.reload(site(tmp_path / "one"))
         weir.reload(site(tmp_path / "two"))
         weir.get("/")
-    assert weir.descriptors() <= before + 2
+    eventually(lambda: weir.descriptors() <= before + 2, "folders of the past are closed")
 
 
 # what goes wrong
@@ -775,3 +775,12 @@ def test_redirects_like_nginx(served, nginx):
     ours, theirs = served.get("/docs?x=1"), wire.get(nginx, "/docs?x=1")
     assert ours.status == theirs.status == 301
     assert theirs.get("Location").endswith(ours.get("Location"))
+
+
+def test_references_in_candidates_are_text(weir, tmp_path):
+    """What a reference stands for is no variable, whatever braces it has."""
+    (tmp_path / "token").write_text("{path}")
+    (tmp_path / "www" / "{path}").mkdir(parents=True)
+    (tmp_path / "www" / "{path}" / "x.txt").write_text("found")
+    w = weir(site(tmp_path / "www", {"try": ["/${file:%s/token}{path}" % tmp_path, {"status": 404}]}))
+    assert w.get("/x.txt").body == b"found"

@@ -16,6 +16,8 @@ import Testing
         guard case .text(let parts) = try FileCandidate.parse("/a{path}{path}.html") else { throw Wrong() }
         #expect(parts.map(\.source) == ["/a", "", ".html"])
         guard case .text(let plain) = try FileCandidate.parse("/{path.id}") else { throw Wrong() }
+        guard case .text(let braces) = try FileCandidate.parse("/{{path}}{{{path}") else { throw Wrong() }
+        #expect(braces.map(\.source) == ["/{{path}}{{", ""])
         #expect(plain.map(\.source) == ["/{path.id}"])
     }
 

@@ -51,7 +51,8 @@ public enum FileCandidate: Sendable {
         var at = start
         while at < text.endIndex {
             if text[at...].hasPrefix(mark) { return at..<text.index(at, offsetBy: mark.count) }
-            at = text.index(after: at)
+            // A doubled brace is one of the text.
+            at = text.index(at, offsetBy: text[at...].hasPrefix("{{") ? 2 : 1)
         }
         return nil
     }
