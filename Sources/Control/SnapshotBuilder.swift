@@ -457,6 +457,8 @@ struct SnapshotBuilder {
             compression: compression, bridgesWeb: route.grpcWeb,
             decompression: route.decompression.map { DecoderLimits($0) },
             errors: errors(route, compiled.errors, &objects),
+            mayReplaceAnswers: compiled.errors?.replacesAnswers ?? false
+                || self.compiled.errors.values.contains(where: \.replacesAnswers),
             metrics: metrics.route(route.name.value, service: serviceName))
     }
 

@@ -84,9 +84,9 @@ extension Worker {
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ head: ResponseHead,
         _ base: UnsafeMutablePointer<UInt8>, _ behind: Int
     ) -> Bool {
-        guard let page = page(exchange, head.status), page.replacesAnswers, grpcKind(exchange) == nil else {
-            return false
-        }
+        guard exchange.pointee.lentRoute?({ $0.mayReplaceAnswers }) ?? false,
+            let page = page(exchange, head.status), page.replacesAnswers, grpcKind(exchange) == nil
+        else { return false }
         var writer = ByteWriter(output, capacity: outputBytes)
         beginAnswer(exchange, head.status, &writer)
         // Whose status it is (RFC 9209 §2.1.4).

@@ -12,6 +12,13 @@ public final class ErrorPlan: Sendable {
         var classes: [UInt16: PagePlan] = [:]
     }
     private let levels: [Level]
+    /// Some of them stand for answers of endpoints as well.
+    public var replacesAnswers: Bool {
+        levels.contains { level in
+            level.exact.values.contains(where: \.replacesAnswers)
+                || level.classes.values.contains(where: \.replacesAnswers)
+        }
+    }
 
     /// - Parameter classes: by the first digit of their statuses.
     public init(exact: [UInt16: PagePlan], classes: [UInt16: PagePlan]) {

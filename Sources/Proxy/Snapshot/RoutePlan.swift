@@ -81,6 +81,8 @@ public final class RoutePlan: Sendable {
     public let decompression: DecoderLimits?
     /// What is sent in place of errors, before what the listener says; nil: the listener says.
     public let errors: ErrorPlan?
+    /// Here, or on a listener, something stands for answers of endpoints: the rest is looked for then only.
+    let mayReplaceAnswers: Bool
     public let metrics: RouteMetrics
 
     public init(
@@ -90,7 +92,8 @@ public final class RoutePlan: Sendable {
         upgradedIdleMs: UInt64, retry: RetryPolicy, bodyBytesMax: UInt64? = nil, holdBytes: Int,
         upgrades: [String], refusesOtherUpgrades: Bool = false,
         pings: PingPlan? = nil, compression: CompressionRule? = nil, bridgesWeb: Bool = false,
-        decompression: DecoderLimits? = nil, errors: ErrorPlan? = nil, metrics: RouteMetrics
+        decompression: DecoderLimits? = nil, errors: ErrorPlan? = nil,
+        mayReplaceAnswers: Bool = false, metrics: RouteMetrics
     ) {
         counters = metrics.cells
         compresses = compression != nil
@@ -120,6 +123,7 @@ public final class RoutePlan: Sendable {
         self.bridgesWeb = bridgesWeb
         self.decompression = decompression
         self.errors = errors
+        self.mayReplaceAnswers = mayReplaceAnswers
         self.metrics = metrics
     }
 
