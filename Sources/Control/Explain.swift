@@ -125,7 +125,7 @@ public struct Explainer: Sendable {
         }
         let index = Int(indexes[Int(match.route)])
         let route = configuration.routes[index]
-        if let reason = Self.refusedUpgrade(view, route) {
+        if let reason = refusedUpgrade(view, route) {
             let what = isConnect ? "connect" : "this protocol"
             result.outcome = .refused(
                 Self.refusal(
@@ -164,10 +164,16 @@ public struct Explainer: Sendable {
     }
 
     /// Why the data plane would not let this client change protocols, nil when it would, or is not asked to.
-    private static func refusedUpgrade(_ view: RequestView, _ route: Route) -> Reason? {
+    private func refusedUpgrade(_ view: RequestView, _ route: Route) -> Reason? {
         let isService = if case .service = route.action { true } else { false }
         if view.head.pointee.method == .connect {
             return isService && route.upgrades.contains("connect") ? nil : .connectNotAllowed
+        }
+        // Files change no protocol: where there is one, it is the answer.
+        if case .service(let name) = route.action,
+            configuration.services.contains(where: { $0.name.value == name.value && $0.files != nil })
+        {
+            return nil
         }
         guard isService, route.refusesOtherUpgrades, view.head.pointee.wantsUpgrade, !view.asksForH2C else {
             return nil

@@ -142,7 +142,7 @@ def test_explain_where_a_file_is_looked_for(tmp_path):
     (root / "a.css").write_text("a")
     path = config_file(tmp_path, {
         "listeners": {"web": {"address": ":8080"}},
-        "routes": [{"name": "site", "service": "site"}],
+        "routes": [{"name": "site", "service": "site", "other-upgrades": "refuse"}],
         "services": {"app": {"endpoints": ["127.0.0.1:3000"]},
                      "site": {"files": {"root": str(root), "try": ["{path}", "{path}/", {"service": "app"}]}}}})
 
@@ -152,6 +152,7 @@ def test_explain_where_a_file_is_looked_for(tmp_path):
     found = service("/a.css?x")
     assert [(t["candidate"], t["text"]) for t in found["tried"]] == [("{path}", f"{root}/a.css")]
     assert found["next"] == []
+    assert service("/a.css", "-H", "Connection: upgrade", "-H", "Upgrade: spdy")["tried"], "a file changes no protocol"
     passed = service("/b.css?x")
     assert [t["candidate"] for t in passed["tried"]] == ["{path}", "{path}/", "none"]
     assert passed["next"][0]["name"] == "app" and passed["next"][0]["target"] == "/b.css?x"

@@ -96,6 +96,9 @@ extension Worker {
             rounds += 1
             let received = receive(client, into: sessionInput, Self.inputBytes)
             if received <= 0 { return false }
+            // The machine may have stood still since this turn began, while these bytes piled up: what time earns
+            // (FloodBudget) is theirs.
+            updateClock()
             feed(record, sessionInput, received)
         }
         return false
