@@ -144,13 +144,14 @@ def test_a_head_that_cannot_be_read(weir):
     """There is no request: what would be of it is empty, and the id is still there."""
     w = weir(proxy_to(closed_port(), listener={"errors": {"4xx": {"respond": {
         "html": "html", "text": "{error.status} {error.reason} [{request.path}{request.host}{query.a}{route}"
-                                "{request.header.accept}{?query}{path.x}{request.method}] {request.id} {client.ip}"}}}}))
+                                "{request.header.accept}{?query}{path.x}{request.method}] {request.id} {client.ip} "
+                                "{request.scheme}"}}}}))
     stream = w.connect()
     stream.send(b"GET / HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\nBad Field: x\r\n\r\n")
     response = stream.response()
     number = response.get("X-Request-Id")
     assert response.status == 400 and response.get("Connection") == "close"
-    assert response.body.decode() == f"400 request-malformed [] {number} 127.0.0.1"
+    assert response.body.decode() == f"400 request-malformed [] {number} 127.0.0.1 http"
     assert stream.ended()
     w.wait_reason("request-malformed")
 

@@ -264,7 +264,8 @@ def test_gitlab_git(forge):
     (work / "large").write_bytes(os.urandom(1_500_000))
     git("add", "large", cwd=work)
     git("commit", "-q", "-m", "large", cwd=work)
-    git("push", "-q", "origin", "HEAD:main", cwd=work)
+    # HTTP/1.1: over HTTP/2, git with curl 7.88 may ask for more of a pack that has ended, and waits for itself.
+    git("-c", "http.version=HTTP/1.1", "push", "-q", "origin", "HEAD:main", cwd=work)
     packs = [r for r in forge.application.requests if r.target.endswith("git-receive-pack") and r.method == "POST"]
     assert any(r.framing == "chunked" and len(r.body) > 1_000_000 for r in packs)
     git("clone", "-q", url, "again")

@@ -61,7 +61,8 @@ extension Worker {
                 if let view = view(exchange) {
                     render(template, exchange, view, &writer, error: error)
                 } else {
-                    // Nothing is known of a head that could not be read.
+                    // Nothing is known of a head that could not be read, but on what connection it came.
+                    exchange.pointee.origin.isSecure = exchange.pointee.client.pointee.transport.isEncrypted
                     withUnsafePointer(to: RequestHead()) { head in
                         let nothing = RequestView(
                             bytes: UnsafePointer(output), head: head, fields: UnsafePointer(fieldScratch))
