@@ -68,7 +68,8 @@ private enum Verdict {
 /// How many bytes of the input the library may be given now. 0 only at the end of the input or after a violation.
 func watchFrames(_ s: SessionPointer) -> Int {
     var at = s.pointee.inputWatched
-    if at == 0 { s.pointee.watch.mayClose = false }
+    // A frame whose payload goes on in this block has done nothing yet.
+    if at == 0, s.pointee.watch.skip == 0 { s.pointee.watch.mayClose = false }
     let count = s.pointee.inputCount
     while at < count {
         if s.pointee.watch.skip > 0 {

@@ -71,12 +71,25 @@ import Testing
         }
     }
 
-    @Test func afterItsOwnResetInABlockOfItsOwn() {
-        let peer = Peer.server()
-        peer.feed(Frame.headers(1, post, end: false) + Frame.reset(1))
-        _ = peer.output()
-        peer.events()
-        #expect(answer(peer, Frame.data(1, "x"), byteByByte: false) == [5])
+    // Wherever the block of input ends: in the head, in the frame that ends the stream, in the one behind it.
+    @Test func inTwoBlocks() {
+        let endings: [([UInt8], UInt32)] = [
+            (Frame.headers(1, post, end: false) + Frame.reset(1), 5),
+            (Frame.headers(1, post, end: false) + Frame.data(1, "abc", end: true), 1_005),
+            (Frame.headers(1, post), 1_005),
+        ]
+        for (ending, code) in endings {
+            for frame in [Frame.data(1, "x"), Frame.headers(1, get)] {
+                let bytes = ending + frame
+                for cut in 1..<bytes.count {
+                    let peer = Peer.server()
+                    let codes =
+                        answer(peer, Array(bytes[..<cut]), byteByByte: false)
+                        + answer(peer, Array(bytes[cut...]), byteByByte: false)
+                    #expect(codes == [code], "cut at \(cut) of \(bytes.count)")
+                }
+            }
+        }
     }
 
     @Test(arguments: [false, true])
