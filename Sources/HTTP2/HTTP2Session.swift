@@ -267,23 +267,43 @@ public struct HTTP2Session: BitwiseCopyable {
             || nghttp2_session_check_request_allowed(s.pointee.library) == 0
     }
 
-    /// Since when body bytes have waited for the peer's windows without any being sent; nil: none wait.
-    /// Meaningful when `output` has been drained to 0.
-    public var stalledSinceMs: UInt64? { s.pointee.queued > 0 ? s.pointee.progressMs : nil }
+    // MARK: Stalls
 
-    /// The same for one stream.
-    public func stalledSinceMs(_ stream: Int32) -> UInt64? {
-        guard let record = s.pointee.streams.find(stream), record.pointee.queue.count > 0 else { return nil }
-        return record.pointee.progressMs
+    // All but the first of these look at every stream: they are for timers.
+
+    /// Whether body bytes wait for the peer's windows. Meaningful when `output` has been drained to 0.
+    public var isWaiting: Bool { s.pointee.queued > 0 }
+
+    /// Since when none has left of the stream that has waited longest; nil: none waits.
+    public func waitingSinceMs() -> UInt64? {
+        var oldest: UInt64?
+        _ = s.pointee.streams.first {
+            if $0.pointee.queue.count > 0 { oldest = min(oldest ?? .max, $0.pointee.progressMs) }
+            return false
+        }
+        return oldest
     }
 
-    /// A stream on which bytes have waited since before `sinceMs` without any being sent; nil: none.
-    /// Looks at every stream: for timers.
-    public func firstStalled(before sinceMs: UInt64) -> Int32? {
+    /// A stream whose bytes the peer has given no window since `sinceMs` or longer; nil: none. One that waits while
+    /// others use up the connection, or its window, is none.
+    ///
+    /// - Parameter isDrained: all of the output has been taken, so that nothing but windows holds up what waits.
+    public func firstStalled(since sinceMs: UInt64, isDrained: Bool) -> Int32? {
         if s.pointee.queued == 0 { return nil }
-        return s.pointee.streams.first {
-            $0.pointee.queue.count > 0 && $0.pointee.progressMs < sinceMs
-                && !$0.pointee.flags.contains(.wasReset)
-        }?.pointee.id
+        return s.pointee.streams.first { isStalled($0, sinceMs, isDrained) }?.pointee.id
+    }
+
+    /// Whether that is so of every stream, the output being drained.
+    public func isStalled(since sinceMs: UInt64) -> Bool {
+        s.pointee.queued > 0
+            && s.pointee.streams.first {
+                $0.pointee.flags.isDisjoint(with: [.wasReset, .isClosed]) && !isStalled($0, sinceMs, true)
+            } == nil
+    }
+
+    private func isStalled(_ record: StreamPointer, _ sinceMs: UInt64, _ isDrained: Bool) -> Bool {
+        guard record.pointee.queue.count > 0, record.pointee.progressMs <= sinceMs else { return false }
+        return isDrained && s.pointee.progressMs <= sinceMs
+            || nghttp2_session_get_stream_remote_window_size(s.pointee.library, record.pointee.id) <= 0
     }
 }

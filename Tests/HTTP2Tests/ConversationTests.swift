@@ -338,7 +338,7 @@ final class Pair {
         let rest = pair.server.output()
         #expect(Written.parse(rest).map(\.type) == [3])
         pair.client.feed(Array(UnsafeBufferPointer(start: room, count: some)) + rest)
-        #expect(pair.server.session.stalledSinceMs == nil)
+        #expect(!pair.server.session.isWaiting)
     }
 
     @Test func pingAndItsAnswer() {

@@ -99,14 +99,14 @@ import Testing
         }
         #expect(total == 16 * 65_536 + 84 * 16_384)
         _ = peer.output()
-        #expect(peer.session.stalledSinceMs == 1_000_000)
+        #expect(peer.session.waitingSinceMs() == 1_000_000)
     }
 
     // RFC 9113 §10.5: a peer that opens streams and gives no window.
     @Test func stalls() throws {
         let peer = Peer.server(settings: [(4, 10)])
         peer.feed(Frame.headers(1, get) + Frame.headers(3, get))
-        #expect(peer.session.stalledSinceMs == nil)
+        #expect(!peer.session.isWaiting && peer.session.waitingSinceMs() == nil)
         peer.respond(1, 200, end: false)
         peer.respond(3, 200, end: false)
         peer.send(1, String(repeating: "a", count: 100))
@@ -115,19 +115,81 @@ import Testing
         peer.feed([])
         peer.send(3, String(repeating: "b", count: 5))
         _ = peer.output()
-        #expect(peer.session.stalledSinceMs(1) == 1_000_000)
-        #expect(peer.session.stalledSinceMs(3) == nil)
-        #expect(peer.session.firstStalled(before: 1_000_000) == nil)
-        #expect(peer.session.firstStalled(before: 1_000_001) == 1)
+        #expect(peer.session.isWaiting && peer.session.waitingSinceMs() == 1_000_000)
+        #expect(peer.session.firstStalled(since: 999_999, isDrained: true) == nil)
+        #expect(peer.session.firstStalled(since: 1_000_000, isDrained: true) == 1)
+        // Stream 3 waits for nothing.
+        #expect(!peer.session.isStalled(since: 1_000_000))
         peer.nowMs += 5_000
         peer.feed(Frame.window(1, 10))
         _ = peer.output()
-        #expect(peer.session.stalledSinceMs(1) == 1_010_000)
-        #expect(peer.session.firstStalled(before: 1_005_000) == nil)
+        #expect(peer.session.waitingSinceMs() == 1_010_000)
+        #expect(peer.session.firstStalled(since: 1_009_999, isDrained: true) == nil)
         peer.feed(Frame.window(1, 1_000))
         _ = peer.output()
-        #expect(peer.session.stalledSinceMs == nil)
-        #expect(peer.session.stalledSinceMs(1) == nil)
+        #expect(!peer.session.isWaiting && peer.session.waitingSinceMs() == nil)
+        #expect(peer.session.firstStalled(since: 2_000_000, isDrained: true) == nil)
+    }
+
+    // Of twenty streams one is read, bit by bit: the others stand still, and the connection does not.
+    @Test func streamsStandStillWhileAnotherMoves() throws {
+        let peer = Peer.server(settings: [(4, 0)])
+        let streams = Array(stride(from: 1, through: 41, by: 2)).map { Int32($0) }
+        for stream in streams {
+            peer.feed(Frame.headers(Int(stream), get))
+            peer.respond(stream, 200, end: false)
+            peer.send(stream, String(repeating: "a", count: 10_000))
+            peer.session.submitEnd(stream)
+        }
+        _ = peer.output()
+        for _ in 0..<10 {
+            peer.nowMs += 1_000
+            peer.feed(Frame.window(21, 100))
+            _ = peer.output()
+        }
+        let sinceMs = peer.nowMs - 5_000
+        #expect(!peer.session.isStalled(since: sinceMs))
+        var stalled: [Int32] = []
+        while let stream = peer.session.firstStalled(since: sinceMs, isDrained: false) {
+            stalled.append(stream)
+            peer.session.reset(stream, .enhanceYourCalm)
+        }
+        #expect(stalled.sorted() == streams.filter { $0 != 21 })
+        let resets = peer.frames()
+        #expect(resets.count == 20 && resets.allSatisfy { $0.type == 3 && $0.code == 11 })
+        peer.events()
+        #expect(peer.session.waitingSinceMs() == peer.nowMs)
+        #expect(peer.session.violation == .none && peer.session.streamsOpen == 1)
+        // Now that one stands still as well.
+        peer.nowMs += 5_000
+        #expect(peer.session.isStalled(since: peer.nowMs - 5_000))
+        peer.feed(Frame.window(21, 10_000))
+        #expect(peer.frames().contains { $0.stream == 21 && $0.flags & 1 == 1 })
+    }
+
+    // A stream that has a window, and waits because others use up the connection's, is not at fault.
+    @Test func windowOfTheConnection() throws {
+        let peer = Peer.server(settings: [(4, 1 << 20)])
+        peer.feed(
+            Frame.headers(1, get + [("priority", "u=0")]) + Frame.headers(3, get + [("priority", "u=7")]))
+        for stream in [1, 3] as [Int32] {
+            peer.respond(stream, 200, end: false)
+            peer.send(stream, String(repeating: "a", count: 65_536))
+        }
+        _ = peer.output()
+        peer.send(1, String(repeating: "a", count: 60_000))
+        for _ in 0..<10 {
+            peer.nowMs += 1_000
+            peer.feed(Frame.window(0, 1_000))
+            #expect(peer.frames().map(\.stream) == [1])
+        }
+        #expect(peer.session.waitingSinceMs() == 1_000_000)
+        #expect(peer.session.firstStalled(since: peer.nowMs - 5_000, isDrained: true) == nil)
+        // Nothing leaves any more: not the fault of windows as long as the connection itself takes nothing.
+        peer.nowMs += 5_000
+        #expect(peer.session.firstStalled(since: peer.nowMs - 5_000, isDrained: false) == nil)
+        #expect(peer.session.firstStalled(since: peer.nowMs - 5_000, isDrained: true) != nil)
+        #expect(peer.session.isStalled(since: peer.nowMs - 5_000))
     }
 
     // Any capacity from the least on yields the same bytes.

@@ -402,6 +402,73 @@ def test_window_stall(site):
     assert w.wait_reason("client-too-slow")
 
 
+@pytest.mark.parametrize("size", [10_000, 5_000_000], ids=["waits-whole", "waits-at-the-endpoint"])
+def test_streams_that_stand_still_beside_one_that_is_read(site, size):
+    """Each is reset in time and its memory given back; the connection, and what is read on it, goes on."""
+    w = site(fixed(answer(b"x" * size)), listener={"timeout": {"write": "1s"}})
+    with h2wire.connect(w.address, credit=False, window=1 << 24, INITIAL_WINDOW_SIZE=0) as s:
+        states = [s.request(f"/{n}") for n in range(21)]
+        read = states.pop(10)
+        given = 0
+        # Slower than the others' end takes, and never silent for as long.
+        while not all(state.over for state in states) or given < size // 2:
+            assert not s.goaway and not s.closed and not read.reset, "the connection goes on"
+            step = min(size // 200, size - given - 1)
+            given += step
+            if step:
+                s.give(read.number, step)
+            s.until(lambda: read.count >= given, "what there was a window for")
+            time.sleep(0.02)
+        assert {state.reset for state in states} == {"ENHANCE_YOUR_CALM"} and not any(state.ended for state in states)
+        s.give(read.number, size - given)
+        s.until(lambda: read.over, "the end of the one that is read")
+        assert read.ended and read.count == size and not s.violations
+        assert s.ping() and not s.goaway
+    if size > 1_000_000:
+        assert w.wait_reason("client-too-slow")
+
+
+def test_connection_on_which_all_stands_still(site):
+    """Answers that wait whole inside of Weir, none of them read: the connection ends."""
+    w = site(fixed(answer(b"x" * 10_000)), listener={"timeout": {"write": "500ms"}})
+    with h2wire.connect(w.address, INITIAL_WINDOW_SIZE=0) as s:
+        states = [s.request(f"/{n}") for n in range(20)]
+        s.until(lambda: s.goaway, "an end")
+        assert s.goaway[1] == "ENHANCE_YOUR_CALM"
+        assert {state.reset for state in states} <= {"ENHANCE_YOUR_CALM", None}
+        assert s.until_closed()
+
+
+@pytest.mark.parametrize("size", [100_000, 5_000_000])
+def test_client_that_never_reads(site, size):
+    """Windows wide open, and nothing taken off the socket: the connection ends, whatever has been answered."""
+    w = site(fixed(answer(b"x" * size)), listener={"timeout": {"write": "500ms"}})
+    with h2wire.connect(w.address, window=(1 << 31) - 1, INITIAL_WINDOW_SIZE=(1 << 31) - 1) as s:
+        for n in range(128):
+            s.request(f"/{n}")
+        w.wait_reason("client-too-slow")
+        eventually(lambda: w.metric("weir_listener_active_connections") == 0, "the connection ends")
+
+
+@pytest.mark.parametrize("how", ["windows", "socket"])
+def test_client_that_reads_slowly(site, how):
+    """For several times `timeout.write`, and never idle for as long: served to the end."""
+    size = 16_000_000
+    w = site(fixed(answer(b"x" * size)), listener={"timeout": {"write": "2s"}})
+    options = {"window": 1 << 30, "INITIAL_WINDOW_SIZE": 65_536 if how == "windows" else 1 << 24}
+    with h2wire.connect(w.address, credit=False, **options) as s:
+        states = [s.request(f"/{n}") for n in range(3)]
+        while not all(state.over for state in states):
+            assert s.step(), s.goaway
+            # Kernels open their windows by the megabyte: fast enough for that to be much less than the timeout.
+            time.sleep(0.002)
+            if how == "windows":
+                for state in states:
+                    if state.window < 32_768 and not state.over:
+                        s.give(state.number, 32_768)
+        assert all(state.ended and state.count == size for state in states) and not s.goaway and not s.violations
+
+
 def test_window_by_drops(site):
     """A byte of window at a time (CVE-2019-9511): ended, or as cheap as any slow reader."""
     w = site(fixed(answer(b"x" * 5_000_000)))

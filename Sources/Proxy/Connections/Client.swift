@@ -112,6 +112,7 @@ extension Worker {
                 return
             }
             if let exchange = client.pointee.exchange { touch(client, exchange) }
+            client.pointee.session?.pointee.takenMs = nowMs
             if client.pointee.transport.isBlocked { return }
         }
         guard let exchange = client.pointee.exchange else {
@@ -179,11 +180,19 @@ extension Worker {
         case .body:
             if let exchange = client.pointee.exchange { bodyDeadlinePassed(exchange) }
         case .write:
-            if let exchange = client.pointee.exchange {
-                end(exchange, Failure(.clientTooSlow, phase: .respond))
-            } else {
-                close(client)
-            }
+            giveUp(client)
+        }
+    }
+
+    /// The client does not take its response; on a stream the code says that the fault is its own.
+    func giveUp(_ client: ClientPointer) {
+        if let stream = client.pointee.transport.stream {
+            stream.pointee.session.pointee.session.reset(stream.pointee.id, .enhanceYourCalm)
+        }
+        if let exchange = client.pointee.exchange {
+            end(exchange, Failure(.clientTooSlow, phase: .respond))
+        } else {
+            close(client)
         }
     }
 

@@ -32,7 +32,7 @@ extension Worker {
             && !exchange.pointee.isLocal && !exchange.pointee.responseStarted && !exchange.pointee.streams
             && (exchange.pointee.isHolding || exchange.pointee.requestStarted)
             && !asksFirst
-        run(client, clientIsBlocked ? .write : owesBody ? .body : .none, exchange)
+        run(client, clientIsBlocked ? blockedDeadline(client) : owesBody ? .body : .none, exchange)
 
         guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy else { return }
         let wanted: UpstreamConnection.Deadline
@@ -50,9 +50,14 @@ extension Worker {
 
     /// After an upgrade silence is the only thing that ends an exchange, or a side that takes nothing.
     private func armUpgraded(_ exchange: ExchangePointer, _ client: ClientPointer) {
-        run(client, client.pointee.transport.isBlocked ? .write : .none, exchange)
+        run(client, client.pointee.transport.isBlocked ? blockedDeadline(client) : .none, exchange)
         guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy else { return }
         run(upstream, exchange.pointee.requestIsBlocked ? .write : .upgraded, exchange)
+    }
+
+    /// For a client that takes nothing. Whether that is the fault of a stream, its session knows (`endStalled`).
+    private func blockedDeadline(_ client: ClientPointer) -> ClientDeadline {
+        client.pointee.transport.isStream ? .none : .write
     }
 
     /// The client's turn is over: what follows does not depend on it.

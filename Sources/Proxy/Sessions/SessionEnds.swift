@@ -18,10 +18,63 @@ extension Worker {
     func sessionDeadlinePassed(_ client: ClientPointer, _ deadline: ClientDeadline) {
         guard let record = client.pointee.session else { return }
         if deadline == .write {
-            record.pointee.session.terminate(.enhanceYourCalm)
-            _ = record.pointee.transport.pointee.flush(pool: &buffers, nowMs: nowMs)
+            endStalled(client, record)
+        } else {
+            shutDown(record)
         }
-        shutDown(record)
+    }
+
+    /// Bytes wait for this client. The connection ends when it takes nothing at all, or nothing on any stream;
+    /// otherwise the streams end that stand still, and the others have their time from when they last moved.
+    private func endStalled(_ client: ClientPointer, _ record: SessionPointer) {
+        // What can leave since this turn began is not stalled.
+        flush(record)
+        guard client.pointee.state == .session, let timeoutMs = lentPlan(client)?({ $0.writeTimeoutMs })
+        else {
+            return
+        }
+        let sinceMs = nowMs &- timeoutMs
+        let session = record.pointee.session
+        let isBlocked = client.pointee.transport.isBlocked
+        if isBlocked && !isTaking(record, sinceMs) {
+            endUnread(client, record)
+            return
+        }
+        let isOver = !isBlocked && session.isStalled(since: sinceMs)
+        while let id = session.firstStalled(since: sinceMs, isDrained: !isBlocked) {
+            if let stream = StreamPointer(bitPattern: session.userData(id)),
+                let client = stream.pointee.client
+            {
+                giveUp(client)
+            } else {
+                session.reset(id, .enhanceYourCalm)
+            }
+        }
+        record.mark()
+        if isOver {
+            session.terminate(.enhanceYourCalm)
+            return
+        }
+        let dueMs = (session.waitingSinceMs() ?? nowMs) &+ timeoutMs
+        setDeadline(client, .write, afterMs: isBlocked || dueMs <= nowMs ? timeoutMs : dueMs &- nowMs)
+    }
+
+    /// Whether the peer has taken bytes meanwhile. The kernel says so only when much of its buffer is free again.
+    private func isTaking(_ record: SessionPointer, _ sinceMs: UInt64) -> Bool {
+        let untaken = record.pointee.transport.pointee.untaken
+        if record.pointee.takenMs <= sinceMs && untaken == record.pointee.untaken { return false }
+        record.pointee.untaken = untaken
+        return true
+    }
+
+    /// The client reads nothing: neither would it read why the connection ends.
+    private func endUnread(_ client: ClientPointer, _ record: SessionPointer) {
+        var next = record.pointee.firstStream
+        while let stream = next {
+            next = stream.pointee.next
+            if let client = stream.pointee.client { giveUp(client) }
+        }
+        close(client, reset: true)
     }
 
     /// Asks the client to open no more streams, and closes when those open are done. First step of two

@@ -359,7 +359,7 @@ extension Worker {
 
     private static let sessionOutputBytes = 128 << 10
 
-    private func flush(_ record: SessionPointer) {
+    func flush(_ record: SessionPointer) {
         if let upstream = record.pointee.upstream, upstream.pointee.state != .session { return }
         let transport = record.pointee.transport
         while !transport.pointee.isBlocked {
@@ -371,6 +371,7 @@ extension Worker {
                 carrierBroke(record)
                 return
             }
+            record.pointee.takenMs = nowMs
             takeEvents(record)
         }
         if record.pointee.session.isFinished && !transport.pointee.isBlocked {
@@ -397,7 +398,7 @@ extension Worker {
     private func armSession(_ client: ClientPointer, _ record: SessionPointer) {
         guard let plan = listenerPlan(client) else { return }
         let deadline: ClientDeadline
-        if client.pointee.transport.isBlocked || record.pointee.session.stalledSinceMs != nil {
+        if client.pointee.transport.isBlocked || record.pointee.session.isWaiting {
             deadline = .write
         } else if record.pointee.streamCount == 0 {
             deadline = .idle
@@ -406,7 +407,9 @@ extension Worker {
         }
         if client.pointee.deadline == deadline { return }
         switch deadline {
-        case .write: setDeadline(client, .write, afterMs: plan.writeTimeoutMs)
+        case .write:
+            record.pointee.untaken = client.pointee.transport.isBlocked ? client.pointee.transport.untaken : 0
+            setDeadline(client, .write, afterMs: plan.writeTimeoutMs)
         case .idle: setDeadline(client, .idle, afterMs: plan.idleTimeoutMs)
         default: clearDeadline(client)
         }
