@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import certs
 import h2wire
 import wire
 from backends import answer, serve
@@ -149,6 +150,31 @@ def test_redirect_and_fixed_response(weir, backend):
         assert response.status == 410
         if response.get("Connection", "").lower() == "close":
             stream = w.connect()
+
+
+def test_a_long_fixed_response(weir, tmp_path):
+    """Up to the MiB a body may have, whoever takes it, slowly too, and the connection goes on."""
+    ca = certs.CA(tmp_path)
+    body = "".join(f"{n:7}\n" for n in range(1 << 17))
+    w = weir({
+        "listeners": {"web": {"address": None}, "secure": {"address": None, "tls": {
+            "certificates": [ca.issue("a.example").pair]}}},
+        "routes": [{"name": "long", "match": {"path": "/*"}, "respond": {"body": body}}],
+        "services": {},
+    })
+    stream = w.connect()
+    for method in ["GET", "HEAD", "GET"]:
+        stream.send(wire.head_bytes(f"{method} / HTTP/1.1"))
+        response = stream.response(method)
+        assert response.status == 200 and response.get("Content-Length") == str(1 << 20)
+        assert response.body.decode() == ("" if method == "HEAD" else body)
+    stream.close()
+    for name, context in [("web", None), ("secure", ca.context())]:
+        with h2wire.connect(w.listener(name), tls=context) as session:
+            for method in ["GET", "HEAD", "GET"]:
+                got = session.fetch("/", method=method)
+                assert got.status == 200 and bytes(got.body).decode() == ("" if method == "HEAD" else body)
+    assert [r["bytes_out"] > 1 << 20 for r in w.wait_records(9)] == [True, False, True] * 3
 
 
 def test_redirect_keeps_what_its_template_names(weir):

@@ -133,16 +133,28 @@ extension Worker {
         return sendToClient(client, output, writer.count)
     }
 
-    /// Sends a response of our own in one go: the head in `output`, and its body. False: the client is gone.
+    /// Sends a response of our own: the head in `output`, and its body, in one go if there is room for both.
+    /// False: the client is gone.
     func sendWhole(
         _ exchange: ExchangePointer, _ writer: inout ByteWriter, body: UnsafeBufferPointer<UInt8>?
     ) -> Bool {
         let headBytes = writer.count
-        if let body { writer.append(body) }
         guard !writer.overflowed else {
             end(exchange, Failure(.internalLimit, phase: exchange.pointee.phase))
             return false
         }
+        if let body, body.count > outputBytes - headBytes, let start = body.baseAddress {
+            guard sendBeginning(exchange, headBytes: headBytes, headBytes, isWhole: false) else {
+                return false
+            }
+            exchange.pointee.bytesOut += UInt64(body.count)
+            // Sending only reads.
+            let bytes = UnsafeMutablePointer(mutating: start)
+            guard sendToClient(exchange.pointee.client, bytes, body.count) else { return false }
+            endBody(exchange)
+            return true
+        }
+        if let body { writer.append(body) }
         return sendBeginning(exchange, headBytes: headBytes, writer.count, isWhole: true)
     }
 
