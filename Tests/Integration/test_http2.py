@@ -181,6 +181,28 @@ def test_upload_and_download(weir, backend, size):
         assert not s.violations
 
 
+@pytest.mark.parametrize("rest", [b"", b"more"], ids=["end", "data"])
+def test_large_upload_is_complete_when_its_stream_is(weir, backend, rest):
+    """All of the content is here and goes on as it comes: what shows too late that it was more, reaches nobody whole (§8.1.1)."""
+    size = 300_000
+    b = backend()
+    w = weir(proxy_to(b))
+    with h2wire.connect(w.address) as s:
+        s.until(lambda: s.acks, "the first exchange of SETTINGS")
+        state = s.request(method="POST", fields=[("content-length", str(size))], end_stream=False)
+        s.send_body(state.number, b"x" * size, end_stream=False)
+        assert s.ping() and not state.over and not b.requests
+        s.send(h2wire.data(state.number, rest, end_stream=True))
+        s.until(lambda: state.over, "an outcome")
+        if rest:
+            assert state.reset == "PROTOCOL_ERROR" and state.head is None
+            eventually(lambda: b.partial, "the endpoint sees it cut")
+            assert not b.requests and w.wait_reason("request-malformed")
+        else:
+            assert state.status == 200 and b.requests[0].body == b"x" * size
+        assert s.fetch("/after").status == 200
+
+
 def test_padding_counts_against_the_windows(weir, backend):
     """Padding uses the window, and Weir gives it back, or a padding client would stall (§6.9.1)."""
     w = weir(proxy_to(backend()))

@@ -297,6 +297,19 @@ def test_head_alone_is_an_answer(weir, version, body):
                 assert state.reset is None and not s.violations
 
 
+@pytest.mark.parametrize("body", [b"", b"x" * 100, b"x" * 100_000], ids=len)
+def test_trailers_behind_a_body_of_known_length(weir, body):
+    """A length does not end a request: its stream does, and trailers may stand before that (§8.1)."""
+    with Origin() as origin:
+        w = weir(proxy_to(origin, service={"protocol": "h2"}))
+        with h2wire.connect(w.address) as s:
+            state = s.fetch(method="POST", fields=[("content-length", str(len(body)))], body=body,
+                            trailers=[("x-sum", "42")])
+            assert state.status == 200 and not s.violations
+        _, _, seen = origin.seen[0]
+        assert seen.body == body and dict(seen.trailers) == {"x-sum": "42"} and not origin.violations
+
+
 def test_client_that_leaves_resets_only_its_stream(weir):
     with Origin(answer=lambda session, number, state: None) as origin:
         w = weir(proxy_to(origin, service={"protocol": "h2"}, workers=1))

@@ -19,9 +19,29 @@ extension Worker {
         return true
     }
 
-    /// How the end of a request's body will be known. On a stream a length is checked by its session.
-    func bodyFraming(of head: RequestHead, _ client: ClientPointer) -> BodyFraming {
-        client.pointee.transport.isStream && head.framing == .chunked ? .untilClose : head.framing
+    /// Begins the body of a request. On a stream its length is checked by the session, and its end is the stream's.
+    func beginBody(_ exchange: ExchangePointer, _ head: RequestHead, _ client: ClientPointer) {
+        guard let stream = client.pointee.transport.stream else {
+            exchange.pointee.requestBody.begin(head.framing, length: head.contentLength)
+            return
+        }
+        exchange.pointee.requestBody.begin(
+            head.framing == .chunked ? .untilClose : head.framing, length: head.contentLength,
+            endsWithStream: !stream.pointee.ended)
+    }
+
+    /// Bytes of its body to be received at a time. The last byte of a stream's body waits for the stream's end, so that
+    /// what turns out to be longer than it said was complete for nobody (RFC 9113 §8.1.1).
+    @inline(__always)
+    func bodyBytesWanted(_ exchange: ExchangePointer, _ client: ClientPointer) -> Int {
+        guard exchange.pointee.requestBody.framing == .length else { return Self.inputBytes }
+        var wanted = exchange.pointee.requestBody.remaining
+        if exchange.pointee.requestBody.endsWithStream, wanted > 0,
+            client.pointee.transport.stream.map({ !$0.pointee.ended }) ?? false
+        {
+            wanted &-= 1
+        }
+        return Int(min(UInt64(Self.inputBytes), wanted))
     }
 
     /// Whether other exchanges of this client are under way on the same connection.

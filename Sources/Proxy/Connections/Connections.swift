@@ -89,6 +89,8 @@ struct BodyReader {
     var count: UInt64 = 0
     /// More of them than this are not taken.
     var countMax = UInt64.max
+    /// Not done before its stream is: one frame more may show that its length was wrong (RFC 9113 §8.1.1).
+    var endsWithStream = false
     var chunked = ChunkedDecoder()
     /// Follows WebSocket frames, so that we know where one of ours may stand.
     var frames: FrameFollower?
@@ -101,12 +103,13 @@ struct BodyReader {
 
     var hasTrailers: Bool { framing == .chunked ? chunked.hasTrailers : trailers != nil }
 
-    mutating func begin(_ framing: BodyFraming, length: UInt64) {
+    mutating func begin(_ framing: BodyFraming, length: UInt64, endsWithStream: Bool = false) {
         self.framing = framing
+        self.endsWithStream = endsWithStream
         remaining = length
         count = 0
         countMax = .max
-        isDone = framing == .none || (framing == .length && length == 0)
+        isDone = framing == .none || (framing == .length && length == 0 && !endsWithStream)
         if framing == .chunked { chunked = ChunkedDecoder() }
     }
 
@@ -116,7 +119,7 @@ struct BodyReader {
     mutating func took(_ byteCount: Int) {
         remaining -= UInt64(byteCount)
         count += UInt64(byteCount)
-        if remaining == 0 { isDone = true }
+        if remaining == 0 && !endsWithStream { isDone = true }
     }
 }
 

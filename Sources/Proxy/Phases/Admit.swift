@@ -73,7 +73,10 @@ extension Worker {
         let isLong =
             exchange.pointee.requestBody.framing == .length
             && exchange.pointee.requestBody.remaining > UInt64(route.holdBytes)
-        if isLong || route.holdBytes == 0 {
+        // No content at all holds nobody up, and may still turn out to be some (a stream that is not ended).
+        let isNone =
+            exchange.pointee.requestBody.framing == .length && exchange.pointee.requestBody.remaining == 0
+        if isLong || (route.holdBytes == 0 && !isNone) {
             exchange.pointee.isReplayable = false
             exchange.pointee.holdIsOver = true
             return .next

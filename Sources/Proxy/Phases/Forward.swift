@@ -340,10 +340,7 @@ extension Worker {
                     armDeadlines(exchange)
                     return
                 }
-                let wanted =
-                    exchange.pointee.requestBody.framing == .length
-                    ? Int(min(UInt64(Self.inputBytes), exchange.pointee.requestBody.remaining))
-                    : Self.inputBytes
+                let wanted = bodyBytesWanted(exchange, client)
                 // What was held back of a WebSocket stands before what follows.
                 let held = exchange.pointee.requestBody.pings.map { $0.pointee.sieve.heldBytes } ?? 0
                 var received = receive(client, into: input + held, wanted - held)

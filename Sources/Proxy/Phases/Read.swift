@@ -111,7 +111,7 @@ extension Worker {
         exchange.pointee.request = head
         exchange.pointee.origin = RequestOrigin(head, isSecure: client.pointee.transport.isEncrypted)
         exchange.pointee.bytesIn = UInt64(headBytes)
-        exchange.pointee.requestBody.begin(bodyFraming(of: head, client), length: head.contentLength)
+        beginBody(exchange, head, client)
 
         // What follows the head: the body, or the next request.
         if client.pointee.input != nil {
@@ -220,7 +220,7 @@ extension Worker {
         client.pointee.canRead = false
         if received == -Int(EAGAIN) || received == -Int(EINTR) { return -1 }
         if received == 0, let exchange = client.pointee.exchange,
-            exchange.pointee.requestBody.framing == .untilClose
+            exchange.pointee.requestBody.framing == .untilClose || exchange.pointee.requestBody.endsWithStream
         {
             // The end of the stream is the end of the body.
             exchange.pointee.requestBody.isDone = true
