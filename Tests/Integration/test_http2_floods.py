@@ -213,6 +213,8 @@ def test_honest_client_of_a_machine_that_stood_still(weir, backend, kind):
         pile = HONEST[kind](s)
         os.kill(w.pid, signal.SIGSTOP)
         try:
+            # It is stopped when all its threads have heard of it, and until then may still read.
+            eventually(lambda: "\nState:\tT" in open(f"/proc/{w.pid}/status").read(), "it stands still")
             assert s.send(pile)
             time.sleep(3 if kind == "calls" else 1)
         finally:
