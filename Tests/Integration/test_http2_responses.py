@@ -310,6 +310,30 @@ def test_trailers_behind_a_body_of_known_length(weir, body):
         assert seen.body == body and dict(seen.trailers) == {"x-sum": "42"} and not origin.violations
 
 
+@pytest.mark.parametrize("version", ["h1", "h2"])
+@pytest.mark.parametrize("rest", [b"", b"body"], ids=["end", "data"])
+def test_response_to_head_is_whole_when_its_stream_is(weir, version, rest):
+    """HEAD: the length of what is not sent, and then an end, or DATA that makes it malformed (§8.1.1)."""
+    def respond(session, number, state):
+        session.send(h2wire.headers(number, [(":status", "200"), ("content-length", "4")], False))
+        assert session.ping()
+        session.send(h2wire.data(number, rest, True))
+    with Origin(answer=respond) as origin:
+        w = weir(proxy_to(origin, service={"protocol": "h2"}))
+        if version == "h1":
+            response = w.get("/", method="HEAD")
+            status, length, reason = response.status, response.get("content-length"), response.get("proxy-status", "")
+        else:
+            with h2wire.connect(w.address) as s:
+                state = s.fetch(method="HEAD")
+                assert state.ended and not state.body and not s.violations
+                status, length, reason = state.status, state.get("content-length"), state.get("proxy-status", "")
+        if rest:
+            assert status == 502 and "upstream-malformed-head" in reason
+        else:
+            assert status == 200 and length == "4"
+
+
 def test_client_that_leaves_resets_only_its_stream(weir):
     with Origin(answer=lambda session, number, state: None) as origin:
         w = weir(proxy_to(origin, service={"protocol": "h2"}, workers=1))

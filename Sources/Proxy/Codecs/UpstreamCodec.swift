@@ -38,6 +38,17 @@ extension Worker {
         return stream.pointee.ended && stream.pointee.trailers == nil ? .none : .untilClose
     }
 
+    /// Bytes of its body to be received at a time. Of a length the last byte waits for the stream's end, so that no client
+    /// of HTTP/1.1 takes for complete what turns out to be longer (RFC 9113 §8.1.1).
+    @inline(__always)
+    func bodyBytesWanted(_ exchange: ExchangePointer, from upstream: UpstreamPointer) -> Int {
+        guard let stream = upstream.pointee.transport.stream, !stream.pointee.ended,
+            exchange.pointee.response.framing == .length
+        else { return Self.inputBytes }
+        let left = exchange.pointee.response.contentLength &- exchange.pointee.responseBody.count
+        return left == 0 ? Self.inputBytes : Int(min(UInt64(Self.inputBytes), left &- 1))
+    }
+
     /// Ends a request head with the framing of its body.
     func endRequestHead(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ view: RequestView,

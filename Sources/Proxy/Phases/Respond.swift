@@ -275,7 +275,7 @@ extension Worker {
 
     /// One block through our memory. False: stop.
     private func copyResponse(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) -> Bool {
-        let received = receive(upstream, into: input, Self.inputBytes)
+        let received = receive(upstream, into: input, bodyBytesWanted(exchange, from: upstream))
         if received < 0 { return true }
         if received == 0 {
             upstreamEnded(exchange, upstream)

@@ -35,6 +35,8 @@ struct StreamEnd {
     var isGone = false
     /// Trailer fields that came, as lines.
     var trailers: BufferPointer?
+    /// The head of a response without content, until it is certain that none comes (`keepHead`).
+    var head: BufferPointer?
     /// Our direction is ended, or will be once nothing waits.
     var endIsSubmitted = false
     var endIsDue = false
@@ -231,6 +233,8 @@ extension UnsafeMutablePointer<StreamEnd> {
         pointee.inbox.clear(pool: &pool)
         if let trailers = pointee.trailers { pool.give(trailers) }
         if let trailers = pointee.endTrailers { pool.give(trailers) }
+        if let head = pointee.head { pool.give(head) }
+        pointee.head = nil
         pointee.trailers = nil
         pointee.endTrailers = nil
         let session = pointee.session

@@ -288,11 +288,20 @@ extension Worker {
         switch event.kind {
         case .head:
             if event.endsStream { stream.pointee.ended = true }
-            takeHead(exchange, upstream, event)
+            if mayTurnOutMalformed(exchange, event) {
+                keepHead(stream, event)
+            } else {
+                takeHead(exchange, upstream, event.response, event.bytes, event.fields)
+            }
         case .data, .trailers, .end:
             take(stream, event)
             upstream.pointee.canRead = true
-            upstreamReadable(exchange, upstream)
+            if let kept = stream.pointee.head {
+                stream.pointee.head = nil
+                takeKeptHead(exchange, upstream, kept)
+            } else {
+                upstreamReadable(exchange, upstream)
+            }
         case .writable:
             upstreamReady(upstream, .writable)
         case .headRefused:
@@ -317,11 +326,47 @@ extension Worker {
         }
     }
 
-    private func takeHead(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ event: HTTP2Event) {
-        let count = min(Int(event.response.fieldCount), Self.fieldsMax)
-        fieldScratch.update(from: event.fields, count: count)
-        let base = UnsafeMutablePointer(mutating: event.bytes)
-        var head = event.response
+    /// Whether this head is all of a response while its stream goes on: DATA would make that malformed, when a client of
+    /// HTTP/1.1 has long taken it for complete (RFC 9113 §8.1.1).
+    private func mayTurnOutMalformed(_ exchange: ExchangePointer, _ event: HTTP2Event) -> Bool {
+        let head = event.response
+        if event.endsStream || head.isInterim { return false }
+        if exchange.pointee.upgrade == .asked && head.status >= 200 && head.status < 300 { return false }
+        return head.framing == .none || (head.framing == .length && head.contentLength == 0)
+    }
+
+    /// Keeps a head until the stream ends, as endpoints let it do in the next frame: the head, its fields, its bytes.
+    private func keepHead(_ stream: StreamPointer, _ event: HTTP2Event) {
+        let fieldBytes = Int(event.response.fieldCount) * MemoryLayout<Field>.stride
+        let headBytes = MemoryLayout<ResponseHead>.stride
+        let kept = buffers.take(headBytes + fieldBytes + event.count)
+        let start = UnsafeMutableRawPointer(kept.base)
+        start.storeBytes(of: event.response, as: ResponseHead.self)
+        (start + headBytes).copyMemory(from: event.fields, byteCount: fieldBytes)
+        (start + headBytes + fieldBytes).copyMemory(from: event.bytes, byteCount: event.count)
+        stream.pointee.head = kept
+    }
+
+    private func takeKeptHead(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ kept: BufferPointer)
+    {
+        let start = UnsafeRawPointer(kept.base)
+        let head = start.load(as: ResponseHead.self)
+        let fields = start + MemoryLayout<ResponseHead>.stride
+        let bytes = fields + Int(head.fieldCount) * MemoryLayout<Field>.stride
+        takeHead(
+            exchange, upstream, head, bytes.assumingMemoryBound(to: UInt8.self),
+            fields.assumingMemoryBound(to: Field.self))
+        buffers.give(kept)
+    }
+
+    private func takeHead(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ response: ResponseHead,
+        _ bytes: UnsafePointer<UInt8>, _ fields: UnsafePointer<Field>
+    ) {
+        let count = min(Int(response.fieldCount), Self.fieldsMax)
+        fieldScratch.update(from: fields, count: count)
+        let base = UnsafeMutablePointer(mutating: bytes)
+        var head = response
         head.fieldCount = Int32(count)
         if head.isInterim {
             _ = passInterim(exchange, base, head)
