@@ -20,12 +20,18 @@ struct FrameWatch: BitwiseCopyable {
     var heldCount = 0
     /// CONTINUATION frames since the last HEADERS.
     var continuations = 0
-    /// What the library has not decoded yet may close a stream.
-    var mayClose = false
+    /// Streams that what the library has not decoded yet may close: a bit each, shared by every 64th.
+    var mayClose: UInt64 = 0
+    /// Streams above this number begin in what has not been decoded.
+    var decodedHighest: Int32 = 0
 
     init(role: HTTP2Role) { skip = role == .server ? FrameWatch.prefaceBytes : 0 }
 
     private static var prefaceBytes: Int { 24 }
+
+    /// The bit of a stream in `mayClose`.
+    @inline(__always)
+    static func bit(_ stream: Int32) -> UInt64 { 1 &<< UInt64(truncatingIfNeeded: stream &>> 1) }
 }
 
 /// The header of a frame, and of PRIORITY what it depends on.
@@ -68,8 +74,11 @@ private enum Verdict {
 /// How many bytes of the input the library may be given now. 0 only at the end of the input or after a violation.
 func watchFrames(_ s: SessionPointer) -> Int {
     var at = s.pointee.inputWatched
-    // A frame whose payload goes on in this block has done nothing yet.
-    if at == 0, s.pointee.watch.skip == 0 { s.pointee.watch.mayClose = false }
+    if at == 0 {
+        // A frame whose payload goes on in this block has done nothing yet.
+        if s.pointee.watch.skip == 0 { s.pointee.watch.mayClose = 0 }
+        s.pointee.watch.decodedHighest = s.pointee.closed.highest
+    }
     let count = s.pointee.inputCount
     while at < count {
         if s.pointee.watch.skip > 0 {
@@ -129,7 +138,9 @@ private func judge(_ s: SessionPointer, _ frame: FrameHeader, isExact: Bool) -> 
     case FrameType.data:
         let verdict = judgeStream(s, frame, isExact: isExact)
         if case .pass = verdict {
-            if frame.flags & FrameFlag.endStream != 0 { s.pointee.watch.mayClose = true }
+            if frame.flags & FrameFlag.endStream != 0 {
+                s.pointee.watch.mayClose |= FrameWatch.bit(frame.stream)
+            }
             // A frame that holds only the length of its padding carries nothing either.
             let framing = frame.flags & FrameFlag.padded != 0 ? 1 : 0
             if frame.length > framing || frame.flags & FrameFlag.endStream != 0 { return .pass }
@@ -165,11 +176,12 @@ private func judge(_ s: SessionPointer, _ frame: FrameHeader, isExact: Bool) -> 
     case FrameType.priorityUpdate:
         return charge(s, .priorityFlood)
     case FrameType.resetStream:
-        s.pointee.watch.mayClose = true
+        s.pointee.watch.mayClose |= FrameWatch.bit(frame.stream)
         return .pass
     case FrameType.windowUpdate, FrameType.pushPromise:
         return .pass
     case FrameType.goaway:
+        s.pointee.watch.mayClose = .max
         return charge(s, .emptyFrameFlood)
     default:
         // Types nobody knows: whatever they hold, nothing comes of it.
@@ -187,13 +199,20 @@ private func judgeStream(_ s: SessionPointer, _ frame: FrameHeader, isExact: Boo
     let id = frame.stream
     // Streams are the client's, with odd numbers: there is no push.
     if id & 1 == 0 || id > s.pointee.goawayLastSent { return .pass }
+    let isHead = frame.type == FrameType.headers
+    let ends = isHead && frame.flags & FrameFlag.endStream != 0
     if id > s.pointee.closed.highest {
-        if frame.type == FrameType.headers, s.pointee.role == .server { _ = s.pointee.closed.open(id) }
+        if isHead, s.pointee.role == .server {
+            _ = s.pointee.closed.open(id)
+            if ends { s.pointee.watch.mayClose |= FrameWatch.bit(id) }
+        }
         return .pass
     }
-    if s.pointee.watch.mayClose, !isExact { return .unclear }
-    if let record = s.pointee.streams.find(id), !record.pointee.flags.contains(.isClosed) {
-        if frame.type == FrameType.headers { s.pointee.watch.mayClose = true }
+    if !isExact, s.pointee.watch.mayClose & FrameWatch.bit(id) != 0 { return .unclear }
+    // The newest stream may have its head in the same block.
+    let isNew = id > s.pointee.watch.decodedHighest && id == s.pointee.closed.highest
+    if s.pointee.streams.find(id).map({ !$0.pointee.flags.contains(.isClosed) }) ?? isNew {
+        if ends { s.pointee.watch.mayClose |= FrameWatch.bit(id) }
         return .pass
     }
     if !isExact { return .unclear }

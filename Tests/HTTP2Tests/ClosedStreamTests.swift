@@ -92,6 +92,35 @@ import Testing
         }
     }
 
+    // Many streams that end in one block, and one frame too many on one of them: on none of the others.
+    @Test func amongManyOthers() {
+        let streams = Array(stride(from: 1, through: 199, by: 2))
+        let uploads = streams.flatMap {
+            Frame.headers($0, post, end: false) + Frame.data($0, "abc", end: true)
+        }
+        let rest = Frame.headers(201, post, end: false)
+        for late in [1, 3, 127, 129, 199] {
+            let peer = Peer.server { $0.streamsMax = 200 }
+            #expect(answer(peer, uploads + rest + Frame.data(late, "x"), byteByByte: false) == [1_005])
+        }
+        let peer = Peer.server { $0.streamsMax = 200 }
+        let seen = peer.feed(uploads + rest + Frame.data(201, "x") + Frame.data(201, "y", end: true))
+        #expect(seen.filter { $0.kind == .data }.count == 102 && peer.session.violation == .none)
+    }
+
+    @Test func answersOfAnEndpointInOneBlock() {
+        for late in [1, 63, 129] {
+            let peer = Peer.client { $0.streamsMax = 200 }
+            let streams = (0..<66).compactMap { _ in peer.request() }.map { Int($0) }
+            #expect(streams.count == 66)
+            _ = peer.output()
+            let answers = streams.flatMap {
+                Frame.headers($0, [(":status", "200")], end: false) + Frame.data($0, "abc", end: true)
+            }
+            #expect(answer(peer, answers + Frame.data(late, "x"), byteByByte: false) == [1_005])
+        }
+    }
+
     @Test(arguments: [false, true])
     func lowerNumbers(byteByByte: Bool) {
         let bytes = Frame.headers(5, get) + Frame.headers(3, get)
