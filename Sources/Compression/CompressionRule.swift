@@ -78,7 +78,7 @@ public final class CompressionRule: Sendable {
             case .contentEncoding, .contentRange:
                 return .pass
             case .cacheControl:
-                if ListValue(field.value.bytes(in: base)).contains("no-transform") { return .pass }
+                if Self.isLeftAlone(by: field.value.bytes(in: base)) { return .pass }
             case .other:
                 if isDigestField(base + Int(field.nameOffset), Int(field.nameCount)) { return .pass }
             default:
@@ -112,10 +112,15 @@ public final class CompressionRule: Sendable {
         cacheControl: UnsafeBufferPointer<UInt8>? = nil
     ) -> CompressionDecision {
         guard Self.hasWholeContent(status), status != 304, byteCount >= bytesMin, types.match(type),
-            !(cacheControl.map { ListValue($0).contains("no-transform") } ?? false),
+            !(cacheControl.map(Self.isLeftAlone) ?? false),
             let accepted = accepted(by: request)
         else { return .pass }
         return CompressionDecision(coding: byteCount == 0 ? nil : accepted.choice(among: order))
+    }
+
+    /// Whether a Cache-Control forbids to change the content (RFC 9111 §5.2.1.6, §5.2.2.6).
+    public static func isLeftAlone(by cacheControl: UnsafeBufferPointer<UInt8>) -> Bool {
+        ListValue(cacheControl).contains("no-transform")
     }
 
     /// What a client takes; nil when it wants nothing transformed (RFC 9111 §5.2.1.6).
@@ -127,7 +132,7 @@ public final class CompressionRule: Sendable {
             case .acceptEncoding:
                 accepted.add(field.value.bytes(in: request.bytes))
             case .cacheControl:
-                if ListValue(field.value.bytes(in: request.bytes)).contains("no-transform") { return nil }
+                if Self.isLeftAlone(by: field.value.bytes(in: request.bytes)) { return nil }
             default:
                 break
             }

@@ -478,6 +478,7 @@ struct CrossCheck {
             for name in listener.serverNames { used.insert(name.service.value) }
         }
         for node in root["routes"]?.elements ?? [] { node["service"]?.text.map { _ = used.insert($0) } }
+        for page in configuration.servicePages { used.insert(page.name.value) }
         for (service, entry) in zip(configuration.services, root["services"]?.entries ?? []) {
             let name = service.name.value
             if entry.value["files"] != nil, entry.value["endpoints"] == nil {

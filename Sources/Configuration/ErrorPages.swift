@@ -1,4 +1,4 @@
-// What is sent in place of errors, in the model: which statuses, in which forms, from which text or file.
+// What is sent in place of errors, in the model: which statuses, in which forms, from which text, file or service.
 
 import HTTPModel
 
@@ -9,6 +9,18 @@ public struct ErrorPage: Sendable, Equatable {
         case one(Int)
         /// All of a class: 4 or 5.
         case all(of: Int)
+    }
+    public enum Source: Sendable, Equatable {
+        /// At least one; one only if it has no form.
+        case bodies([Body])
+        /// The service that is asked for the page.
+        case service(ServicePage)
+    }
+    public struct ServicePage: Sendable, Equatable {
+        public var name: Text
+        /// A template.
+        public var path = Text("/{error.status}.html")
+        public var timeoutMs: Int64 = 5_000
     }
     public enum Content: Sendable, Equatable {
         /// A template.
@@ -26,8 +38,7 @@ public struct ErrorPage: Sendable, Equatable {
 
     public var statuses: Statuses
     public var origin: Origin
-    /// At least one; one only if it has no form.
-    public var bodies: [Body]
+    public var source: Source
     /// Answers of endpoints are replaced, too.
     public var replacesAnswers: Bool
 }
@@ -74,12 +85,22 @@ extension ConfigurationBuilder {
     func errorPages(_ node: Node?) -> [ErrorPage] {
         (node?.entries ?? []).compactMap { entry in
             guard let statuses = ErrorPage.Statuses(entry.key.value) else { return nil }
-            let bodies = bodies(entry.value)
-            if bodies.isEmpty { return nil }
+            guard let source = source(entry.value) else { return nil }
             return ErrorPage(
-                statuses: statuses, origin: entry.key.origin, bodies: bodies,
+                statuses: statuses, origin: entry.key.origin, source: source,
                 replacesAnswers: entry.value["of-endpoints"]?.bool ?? false)
         }
+    }
+
+    private func source(_ node: Node) -> ErrorPage.Source? {
+        if let name = node["service"]?.asText {
+            var page = ErrorPage.ServicePage(name: name)
+            node["path"]?.asText.map { page.path = $0 }
+            node["timeout"]?.store(&page.timeoutMs)
+            return .service(page)
+        }
+        let bodies = bodies(node)
+        return bodies.isEmpty ? nil : .bodies(bodies)
     }
 
     private func bodies(_ node: Node) -> [ErrorPage.Body] {
@@ -93,6 +114,15 @@ extension ConfigurationBuilder {
                 return ErrorPage.Body(form: form, content: .text(text))
             }
             return node["file"]?["\(form)"]?.asText.map { ErrorPage.Body(form: form, content: .file($0)) }
+        }
+    }
+}
+
+extension Configuration {
+    /// Every page that a service is asked for, wherever it stands.
+    var servicePages: [ErrorPage.ServicePage] {
+        (errors + listeners.flatMap(\.errors) + routes.flatMap(\.errors)).compactMap {
+            if case .service(let page) = $0.source { page } else { nil }
         }
     }
 }
@@ -122,11 +152,12 @@ extension CrossCheck {
             let place = "errors.\(entry.key.value.clipped(8))"
             let respond = entry.value["respond"]
             let file = entry.value["file"]
-            if keys.allSatisfy({ $0.key.value == "of-endpoints" }) {
+            if ["respond", "file", "service"].allSatisfy({ entry.value[$0] == nil }) {
                 check.report(
-                    "one of respond, file is missing in \(place)", entry.value.origin,
-                    "expected respond: …, file: …, or both for different forms")
+                    "one of respond, file, service is missing in \(place)", entry.value.origin,
+                    "expected respond: …, file: …, both for different forms, or service: NAME")
             }
+            servicePage(entry.value, keys, place, &check)
             if let respond, case .map = respond.content { texts(respond, place, &check) }
             if let file, case .map(let files) = file.content, files.isEmpty {
                 check.report(
@@ -143,6 +174,34 @@ extension CrossCheck {
                     "\"\(form.key.value)\" is given twice in \(place)", form.key.origin,
                     "expected it under respond or under file")
             }
+        }
+    }
+
+    /// A service has the page alone, and what is said about the request for it needs one.
+    private func servicePage(
+        _ entry: Node, _ keys: [Node.Entry], _ place: String, _ check: inout SchemaCheck
+    ) {
+        guard let name = entry["service"]?.asText else {
+            for key in keys.map(\.key) where ["path", "timeout"].contains(key.value) {
+                check.report(
+                    "\"\(key.value)\" has no effect without \"service\"", key.origin,
+                    "expected service: NAME in \(place)")
+            }
+            return
+        }
+        for key in keys.map(\.key) where ["respond", "file"].contains(key.value) {
+            check.report(
+                "\"\(key.value)\" besides \"service\" in \(place)", key.origin,
+                "expected one of them: without an answer of the service the error is told in plain text")
+        }
+        if service(name.value) == nil {
+            dangling(name, "service", configuration.services.map(\.name.value), &check)
+        }
+        if let path = entry["path"]?.asText, !path.value.hasPrefix("/") {
+            check.report(
+                "\"\(path.shown.clipped(60))\" is not a path", path.origin,
+                "expected a template that begins with /",
+                suggestion: path.value.isEmpty || path.isSubstituted ? nil : "/\(path.value)")
         }
     }
 

@@ -200,16 +200,24 @@ private struct Form {
 
     mutating func errors(_ pages: [ErrorPage], _ at: String) {
         for page in pages {
-            for body in page.bodies {
-                let content =
-                    switch body.content {
-                    case .text(let text): "respond \(JSONText.quoted(text.shown))"
-                    case .file(let file): "file \(file.shown)"
-                    }
+            let scope = page.replacesAnswers ? " of-endpoints" : ""
+            switch page.source {
+            case .service(let asked):
                 put(
-                    "\(at) \(page.statuses.text)\(body.form.map { " \($0)" } ?? "")",
-                    content + (body.type.map { " as \(JSONText.quoted($0.shown))" } ?? "")
-                        + (page.replacesAnswers ? " of-endpoints" : ""))
+                    "\(at) \(page.statuses.text)",
+                    "service \(asked.name.shown) \(asked.path.shown) timeout=\(Units.duration(asked.timeoutMs))"
+                        + scope)
+            case .bodies(let bodies):
+                for body in bodies {
+                    let content =
+                        switch body.content {
+                        case .text(let text): "respond \(JSONText.quoted(text.shown))"
+                        case .file(let file): "file \(file.shown)"
+                        }
+                    put(
+                        "\(at) \(page.statuses.text)\(body.form.map { " \($0)" } ?? "")",
+                        content + (body.type.map { " as \(JSONText.quoted($0.shown))" } ?? "") + scope)
+                }
             }
         }
     }

@@ -21,9 +21,8 @@ struct ErrorPageCompiler {
         var exact: [UInt16: PagePlan] = [:]
         var classes: [UInt16: PagePlan] = [:]
         for page in pages {
-            let bodies = page.bodies.compactMap { body($0, &errors) }
-            if bodies.isEmpty { continue }
-            let plan = PagePlan(bodies: bodies, replacesAnswers: page.replacesAnswers)
+            guard let source = source(page.source, &errors) else { continue }
+            let plan = PagePlan(source, replacesAnswers: page.replacesAnswers)
             switch page.statuses {
             case .one(let status): exact[UInt16(status)] = plan
             case .all(let digit): classes[UInt16(digit)] = plan
@@ -32,7 +31,25 @@ struct ErrorPageCompiler {
         return ErrorPlan(exact: exact, classes: classes)
     }
 
-    private func body(_ body: ErrorPage.Body, _ errors: inout [ConfigurationError]) -> PagePlan.Body? {
+    private func source(
+        _ source: ErrorPage.Source, _ errors: inout [ConfigurationError]
+    ) -> PagePlan.Source? {
+        switch source {
+        case .service(let page):
+            let path = checked(Text(page.path.template, at: page.path.origin), file, &errors) {
+                text throws(PatternError) in try Template.parse(text, for: .page)
+            }
+            return path.map {
+                .service(
+                    ServicePage(service: page.name.value, path: $0, timeoutMs: UInt64(page.timeoutMs)))
+            }
+        case .bodies(let bodies):
+            let known = bodies.compactMap { body($0, &errors) }
+            return known.isEmpty ? nil : .bodies(PageBodies(known))
+        }
+    }
+
+    private func body(_ body: ErrorPage.Body, _ errors: inout [ConfigurationError]) -> PageBodies.Body? {
         switch body.content {
         case .text(let text):
             let type = body.type?.value ?? (body.form ?? .text).contentType
@@ -41,14 +58,14 @@ struct ErrorPageCompiler {
                 text throws(PatternError) in try Template.parse(text, for: .body(markup))
             }
             guard let template else { return nil }
-            let content: PagePlan.Content =
+            let content: PageBodies.Content =
                 template.literal.map { .fixed(StaticBytes($0), coded: nil) } ?? .template(template)
-            return PagePlan.Body(form: body.form, type: StaticBytes(type), content: content)
+            return PageBodies.Body(form: body.form, type: StaticBytes(type), content: content)
         case .file(let path):
             guard let type = body.form?.contentType ?? type(of: path, &errors),
                 let bytes = read(path, &errors)
             else { return nil }
-            return PagePlan.Body(
+            return PageBodies.Body(
                 form: body.form, type: StaticBytes(type), content: .fixed(StaticBytes(bytes), coded: nil))
         }
     }
@@ -67,12 +84,12 @@ struct ErrorPageCompiler {
 
     private func read(_ path: Text, _ errors: inout [ConfigurationError]) -> [UInt8]? {
         do throws(NamedFileError) {
-            return try NamedFile(reading: path.value, bytesMax: PagePlan.bytesMax).bytes
+            return try NamedFile(reading: path.value, bytesMax: PageBodies.bytesMax).bytes
         } catch {
             errors.append(
                 ConfigurationError(
                     "cannot read \(path.shown): it \(error)", at: path.origin, file: file,
-                    expectation: "expected a file of at most \(PagePlan.bytesMax >> 10) KiB"))
+                    expectation: "expected a file of at most \(PageBodies.bytesMax >> 10) KiB"))
             return nil
         }
     }

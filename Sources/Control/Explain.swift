@@ -350,14 +350,22 @@ extension PageExplanation {
     fileprivate init(_ page: ErrorPage) {
         self.init(
             statuses: page.statuses.text,
-            bodies: page.bodies.map { body in
+            bodies: Self.contents(page.source), replacesAnswers: page.replacesAnswers, line: page.origin.line)
+    }
+
+    private static func contents(_ source: ErrorPage.Source) -> [String] {
+        switch source {
+        case .service(let page): ["service \(page.name.shown) \(page.path.shown)"]
+        case .bodies(let bodies):
+            bodies.map { body in
                 let content =
                     switch body.content {
                     case .text(let text): "\(text.shown.utf8.count) bytes"
                     case .file(let path): path.shown
                     }
                 return (body.form.map { "\($0): " } ?? "") + content
-            }, replacesAnswers: page.replacesAnswers, line: page.origin.line)
+            }
+        }
     }
 }
 

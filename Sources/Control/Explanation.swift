@@ -85,7 +85,7 @@ public struct Refusal: Sendable, Equatable {
 public struct PageExplanation: Sendable, Equatable {
     /// "502" or "5xx".
     public var statuses: String
-    /// Texts and files, each with the form it is for.
+    /// Texts and files, each with the form it is for, or the service that is asked.
     public var bodies: [String]
     /// It also stands for answers of endpoints.
     public var replacesAnswers: Bool

@@ -456,18 +456,28 @@ struct SnapshotBuilder {
             },
             compression: compression, bridgesWeb: route.grpcWeb,
             decompression: route.decompression.map { DecoderLimits($0) },
-            errors: errors(route, compiled.errors, &objects),
+            errors: errors(compiled.errors, coded: route.compression, &objects),
             mayReplaceAnswers: compiled.errors?.replacesAnswers ?? false
                 || self.compiled.errors.values.contains(where: \.replacesAnswers),
             metrics: metrics.route(route.name.value, service: serviceName))
     }
 
-    /// What a route says about errors, its fixed bodies coded where it compresses.
+    /// What is said about errors, with the services it names, and its fixed bodies coded where a route compresses.
     private func errors(
-        _ route: Route, _ plan: ErrorPlan?, _ objects: inout LongLivedObjects
+        _ plan: ErrorPlan?, coded compression: Route.Compression?, _ objects: inout LongLivedObjects
     ) -> ErrorPlan? {
-        guard let plan, let compression = route.compression else { return plan }
-        return plan.coded { objects.codedBodies(of: $0, compression) }
+        plan?.mapPages { page in
+            var page = page
+            switch page.source {
+            case .bodies(let bodies):
+                guard let compression else { break }
+                page.source = .bodies(bodies.coded { objects.codedBodies(of: $0, compression) })
+            case .service(var asked):
+                asked.serviceID = objects.serviceID(asked.service)
+                page.source = .service(asked)
+            }
+            return page
+        }
     }
 
     /// The service that answers where `files` has none.
@@ -518,7 +528,7 @@ struct SnapshotBuilder {
             helloTimeoutMs: UInt64(listener.timeout.helloMs),
             connectionsMax: (listener.limits.connections + workerCount - 1) / workerCount,
             requestsPerConnectionMax: UInt32(clamping: listener.limits.requestsPerConnection),
-            errors: compiled.errors[name],
+            errors: errors(compiled.errors[name], coded: nil, &objects),
             metrics: metrics.listener(name),
             unrouted: metrics.route("-", service: listener.service?.value ?? "-"))
     }

@@ -15,7 +15,7 @@ public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case clientIP, clientPort, route, service, endpoint, timeISO
     case certificateVerified, certificateSubject, certificateIssuer, certificateSAN
     case certificateFingerprint, certificateSerial
-    /// In bodies that stand for an error.
+    /// In bodies that stand for an error, and in what is asked for one.
     case errorStatus, errorPhrase, errorReason
     /// With a name after the last dot.
     case header, queryParameter, cookie, capture, group
@@ -106,24 +106,28 @@ public struct Template: Sendable {
         case target
         /// A URL a client follows.
         case url
+        /// The target of the request for an error's page.
+        case page
         /// The body of an answer to an error, in the language of its content type.
         case body(Markup)
 
         var isBody: Bool { if case .body = self { true } else { false } }
+        /// There is an error to tell about.
+        fileprivate var isOfError: Bool { isBody || self == .page }
 
         /// How values stand in it, where nothing else decides.
         fileprivate var form: Form {
             switch self {
             case .body(.html): .html
             case .body(.json): .json
-            case .text, .target, .url, .body(.text): .asItIs
+            case .text, .target, .url, .page, .body(.text): .asItIs
             }
         }
 
         /// Literal text that a URL could not hold is percent-encoded.
         fileprivate var isURL: Bool {
             switch self {
-            case .target, .url: true
+            case .target, .url, .page: true
             case .text, .body: false
             }
         }
@@ -226,7 +230,9 @@ public struct Template: Sendable {
                 let name = String(decoding: source[(at + 1)..<close], as: UTF8.self)
                 var piece = try variable(name, at: at + 1, &bytes, place, expression)
                 piece.position = at
-                piece.form = place.isURL && piece.variable?.isData == true ? .escaped : place.form
+                // Phrases have spaces.
+                let isEscaped = piece.variable?.isData == true || piece.variable == .errorPhrase
+                piece.form = place.isURL && isEscaped ? .escaped : place.form
                 pieces.append(piece)
                 literalStart = bytes.count
                 at = close + 1
@@ -252,7 +258,7 @@ public struct Template: Sendable {
     ) throws(PatternError) -> Piece {
         if text == TemplateVariable.queryOfRequest { return Piece(variable: .query, text: .empty) }
         for variable in TemplateVariable.allCases where !variable.isNamed && variable.text == text {
-            if variable.isOfError, !place.isBody {
+            if variable.isOfError, !place.isOfError {
                 throw PatternError(at: position, "'\(text)' is known under errors only")
             }
             return Piece(variable: variable, text: .empty)
@@ -278,7 +284,7 @@ public struct Template: Sendable {
             return Piece(variable: variable, id: id, text: ByteRange(bytes.count - count, count))
         }
         let known = TemplateVariable.allCases.filter {
-            ($0 != .group || expression != nil) && (!$0.isOfError || place.isBody)
+            ($0 != .group || expression != nil) && (!$0.isOfError || place.isOfError)
         }.map {
             $0.isNamed ? $0.text + "NAME" : $0.text
         }

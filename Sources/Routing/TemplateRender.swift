@@ -143,10 +143,10 @@ extension Template {
             if let error = context.error { putNumber(error.pointee.status, &writer) }
             return true
         case .errorPhrase, .errorReason:
-            if let error = context.error {
-                writer.append(variable == .errorPhrase ? error.pointee.phrase : error.pointee.reason)
-            }
-            return true
+            guard let error = context.error?.pointee else { return true }
+            let text = variable == .errorPhrase ? error.phrase : error.reason
+            return put(
+                UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount), form, &writer)
         case .group:
             guard let groups = context.groups else { return true }
             return put(groups.pointee[Int(piece.number)], form, &writer)

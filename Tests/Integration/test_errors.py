@@ -7,11 +7,13 @@ import subprocess
 
 import pytest
 
+import certs
 import h2wire
 import wire
-from backends import answer, closed_port, fixed, serve
-from harness import BINARY, proxy_to
+from backends import answer, closed_port, fixed, once, serve
+from harness import BINARY, merge, proxy_to
 from test_http2_responses import Origin
+from test_tls_upstream import over_tls
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 HTML = "<!doctype html><title>{error.status}</title><h1>{error.phrase}</h1><p>{request.path} {request.id}\n"
@@ -356,6 +358,386 @@ def test_an_http2_endpoint(weir):
             assert (response.status, response.body) == (502, b"ours") and "X-Own" not in response
 
 
+# Pages that a service has
+
+PAGE = [("Content-Type", "text/html"), ("ETag", '"p"'), ("Last-Modified", "Sat, 28 Nov 2026 00:00:00 GMT"),
+        ("Accept-Ranges", "bytes"), ("Cache-Control", "max-age=600"), ("Expires", "Sat, 28 Nov 2026 00:10:00 GMT"),
+        ("Age", "3"), ("Set-Cookie", "s=1"), ("Proxy-Status", "other"), ("X-Request-Id", "theirs"), ("Allow", "GET"),
+        ("Retry-After", "600"), ("Link", "</a.css>; rel=preload"), ("Vary", "accept-language")]
+
+
+def shown(request):
+    """A page that says what was asked for it."""
+    body = f"page of {request.target}".encode()
+    head = answer(body, fields=PAGE)
+    return head.removesuffix(body) if request.method == "HEAD" else head
+
+
+def asks(name="pages", **more):
+    return {"service": name, **more}
+
+
+def with_pages(origin, pages, errors=None, service=None, **more):
+    """What `origin` fails in, `pages` has a page for; both may be lists of endpoints."""
+    endpoints = pages if isinstance(pages, list) else [pages]
+    return proxy_to(origin, services={
+        "pages": {"endpoints": [getattr(e, "endpoint", e) for e in endpoints], **(service or {})}},
+        errors=errors or {"5xx": asks()}, **more)
+
+
+class PageOrigin(Origin):
+    """The same page from an HTTP/2 service."""
+
+    def __init__(self):
+        super().__init__(answer=self.show)
+
+    def show(self, session, number, state):
+        fields = [(name.lower(), value) for name, value in PAGE]
+        body = f"page of {state.head.get(':path')}".encode()
+        is_head = state.head.get(":method") == "HEAD"
+        session.send(h2wire.headers(number, [(":status", "200"), ("content-length", str(len(body))), *fields], is_head))
+        if not is_head:
+            session.send(h2wire.data(number, body, True))
+
+
+@pytest.mark.parametrize("client", ["http1", "http2"])
+@pytest.mark.parametrize("service", ["http1", "http2"])
+def test_a_page_of_a_service(weir, backend, client, service):
+    """Status and fields are the error's, the rest is the page's; connections on both sides go on."""
+    with PageOrigin() as h2:
+        pages = h2 if service == "http2" else backend(serve(shown))
+        w = weir(with_pages(
+            closed_port(), pages, workers=1, service={"protocol": "h2"} if service == "http2" else None,
+            route={"headers": {"response": {"set": {"X-Rule": "ran"}, "remove": ["Link"]}}}))
+        session = h2wire.connect(w.address) if client == "http2" else w.connect()
+        for method in ["GET", "HEAD", "GET"]:
+            if client == "http2":
+                response = session.fetch("/a?b", method=method)
+            else:
+                session.send(wire.head_bytes(f"{method} /a?b HTTP/1.1"))
+                response = session.response(method)
+            assert response.status == 502
+            assert bytes(response.body) == (b"" if method == "HEAD" else b"page of /502.html")
+            assert response.get("content-length") == "17" and response.get("content-type") == "text/html"
+            assert response.get("proxy-status") == 'weir; error=connection_refused; details="connect-refused"'
+            assert response.get("x-request-id") not in (None, "theirs")
+            assert response.get("vary") == "accept-language" and response.get("x-rule") == "ran"
+            for name in ["etag", "last-modified", "accept-ranges", "cache-control", "expires", "age", "set-cookie",
+                         "allow", "retry-after", "link"]:
+                assert response.get(name) is None, name
+        session.close()
+        records = w.wait_records(3)
+        assert {(r["status"], r["reason"], r["service"]) for r in records} == {(502, "connect-refused", "origin")}
+        assert {r["endpoint"] for r in records} == {w.config["services"]["origin"]["endpoints"][0]}
+        assert w.metric("weir_requests_total", service="origin") == 3
+        if service == "http1":
+            assert {r.connection for r in pages.requests} == {0}, "kept"
+
+
+def test_what_the_service_is_asked_with(weir, backend):
+    """Who the client is to the application, and what it wants of another resource, is not told."""
+    pages = backend(serve(shown))
+    w = weir(with_pages(
+        closed_port(), pages, errors={"502": asks(path="/{error.status}/{error.reason}?{error.phrase}&{request.host}{request.path}")},
+        route={"headers": {"request": {"set": {"Authorization": "Basic secret"}}}}))
+    response = ask(w, "/a", "text/html", ("Accept-Language", "de"), ("Accept-Encoding", "gzip"), ("User-Agent", "u"),
+                   ("Cookie", "a=b"), ("Authorization", "Basic x"), ("If-None-Match", '"p"'), ("Range", "bytes=0-1"),
+                   ("If-Modified-Since", "Sat, 28 Nov 2026 00:00:00 GMT"), ("Content-Type", "text/plain"), ("X-Own", "1"),
+                   ("Via", "1.0 a"), method="POST", body=b"form")
+    assert (response.status, response.get("Connection")) == (502, None)
+    request = pages.requests[0]
+    assert (request.method, request.target) == ("GET", "/502/connect-refused?Bad%20Gateway&a.example/a")
+    assert sorted((name.lower(), value) for name, value in request.fields) == sorted([
+        ("host", "a.example"), ("accept", "text/html"), ("accept-language", "de"), ("accept-encoding", "gzip"),
+        ("user-agent", "u"), ("x-forwarded-for", "127.0.0.1"), ("x-forwarded-proto", "http"),
+        ("x-forwarded-host", "a.example"), ("via", "1.0 a, 1.1 weir")])
+    assert request.body == b""
+
+
+def plain(response, status, reason):
+    return response.status == status and reason.encode() in response.body and b"made by Weir" in response.body
+
+
+@pytest.mark.parametrize("what", [
+    "refused", "404", "500", "204", "206", "101", "closes", "malformed", "early", "loop"])
+def test_no_page_no_loop(weir, backend, what):
+    """Whatever the service does: one plain answer, for the error there was."""
+    replies = {
+        "404": answer(b"no page", "404 Not Found"), "500": answer(b"no page", "500 Internal Server Error"),
+        "204": wire.head_bytes("HTTP/1.1 204 No Content", [], None), "206": answer(b"part", "206 Partial Content"),
+        "101": wire.head_bytes("HTTP/1.1 101 Switching Protocols", [("Connection", "upgrade"), ("Upgrade", "x")], None),
+        "malformed": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx"}
+    if what == "refused":
+        pages = closed_port()
+    elif what == "closes":
+        pages = backend(lambda c: c.request() and None)
+    elif what == "early":
+        hints = wire.head_bytes("HTTP/1.1 103 Early Hints", [("Link", "</a>")], None)
+        pages = backend(fixed(hints + answer(b"no page", "404 Not Found")))
+    else:
+        pages = backend(fixed(replies.get(what, answer(b"", "502 Bad Gateway"))))
+    w = weir(with_pages(closed_port(), pages, errors={"4xx": asks(), "5xx": asks(**{"of-endpoints": True})},
+                        route={"retry": {"attempts": 1}}))
+    stream = w.connect()
+    for _ in range(2):
+        stream.send(wire.head_bytes("GET / HTTP/1.1"))
+        assert plain(stream.response(), 502, "connect-refused")
+    stream.close()
+    assert {(r["status"], r["reason"], r["attempts"]) for r in w.wait_records(2)} == {(502, "connect-refused", 1)}
+    if what in ("404", "500", "loop"):
+        assert len(pages.requests) == 2
+
+
+def test_another_endpoint_has_the_page(weir, backend):
+    """Connects are tried again, on a route and without one."""
+    pages = backend(serve(shown))
+    w = weir(with_pages(closed_port(), [closed_port(), pages], workers=1, errors={"4xx": asks(), "5xx": asks()},
+                        route={"match": {"path": "/a"}}, service={"balance": "round-robin"}))
+    for _ in range(2):
+        assert ask(w, "/a").body == b"page of /502.html"
+        response = ask(w, "/nowhere", None, ("Cookie", "a=b"))
+        assert (response.status, response.body) == (404, b"page of /404.html")
+        assert "route-not-found" in response.get("Proxy-Status")
+    record = w.wait_record(lambda r: r["status"] == 404)
+    assert record["reason"] == "route-not-found" and "service" not in record
+
+
+@pytest.mark.parametrize("client", ["http1", "http2"])
+def test_a_body_that_is_not_read_to_its_end(weir, backend, client):
+    """The page does not wait for it, and it is not mistaken for a request."""
+    pages = backend(serve(shown))
+    w = weir(with_pages(closed_port(), pages, route={"hold": "0B"}, workers=1))
+    if client == "http2":
+        with h2wire.connect(w.address) as session:
+            stream = session.request("/", method="POST", fields=[("content-length", "100000")], end_stream=False)
+            session.send_body(stream.number, b"x" * 1000, end_stream=False)
+            session.until(lambda: stream.ended, "the page")
+            assert (stream.status, bytes(stream.body)) == (502, b"page of /502.html")
+            session.send_body(stream.number, b"x" * 99_000)
+            assert session.fetch("/").status == 502, "the connection goes on"
+        return
+    for fields, body in [([("Content-Length", 10_000_000)], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+                         ([("Transfer-Encoding", "chunked")], b"5\r\nhello\r\n")]:
+        stream = w.connect()
+        stream.send(wire.head_bytes("POST / HTTP/1.1", fields) + body)
+        response = stream.response()
+        assert (response.status, response.body, response.get("Connection")) == (502, b"page of /502.html", "close")
+        stream.send(b"x" * 1000)
+        assert stream.rest() == b""
+    assert all(r.method == "GET" and r.body == b"" for r in pages.requests)
+
+
+def test_a_held_body_and_a_connection_that_goes_on(weir, backend):
+    pages = backend(serve(shown))
+    w = weir(with_pages(closed_port(), pages))
+    stream = w.connect()
+    for fields, body in [([("Content-Length", 5)], b"hello"),
+                         ([("Transfer-Encoding", "chunked")], b"5\r\nhello\r\n0\r\nX-T: a\r\n\r\n"), ([], b"")]:
+        stream.send(wire.head_bytes("PUT / HTTP/1.1", fields) + body)
+        response = stream.response()
+        assert (response.status, response.body, response.get("Connection")) == (502, b"page of /502.html", None)
+    stream.close()
+
+
+@pytest.mark.parametrize("deadline", ["head", "total"])
+def test_a_page_after_a_timeout(weir, backend, deadline):
+    """The deadlines of the route are over: the page has its own."""
+    pages = backend(serve(shown))
+    w = weir(with_pages(backend(lambda c: c.request() and c.wait_end()), pages,
+                        route={"timeout": {deadline: "100ms"}, "retry": {"attempts": 1}}))
+    response = ask(w)
+    assert (response.status, response.body) == (504, b"page of /504.html")
+    record = w.wait_records(1)[0]
+    assert record["reason"] == ("upstream-head-timeout" if deadline == "head" else "total-timeout")
+    assert (record["service"], record["attempts"]) == ("origin", 1)
+
+
+def test_a_service_that_hangs(weir, backend):
+    """The error is told when the page's own time is over, whatever the route's deadlines are."""
+    pages = backend(lambda c: c.request() and c.wait_end())
+    w = weir(with_pages(closed_port(), pages, errors={"502": asks(timeout="200ms")}))
+    stream = w.connect()
+    for _ in range(2):
+        stream.send(wire.head_bytes("GET / HTTP/1.1"))
+        assert plain(stream.response(), 502, "connect-refused")
+    stream.close()
+
+
+def test_a_connection_that_ended_before_the_page(weir, backend):
+    """The race of keep-alive is the service's own: the request for the page can be repeated, whatever the client's was."""
+    def script(c):
+        c.send(shown(c.request()))
+        c.request()
+
+    pages = backend(script)
+    w = weir(with_pages(closed_port(), pages, workers=1))
+    for _ in range(3):
+        response = ask(w, method="POST", body=b"form")
+        assert (response.status, response.body) == (502, b"page of /502.html")
+    assert [r.connection for r in pages.requests] == [0, 0, 1, 1, 2]
+
+
+def test_a_client_that_leaves(weir, backend):
+    """The page is waited for by nobody."""
+    pages = backend(lambda c: c.request() and c.wait_end())
+    w = weir(with_pages(closed_port(), pages, errors={"502": asks(timeout="1h")}))
+    stream = w.connect()
+    stream.send(wire.head_bytes("GET / HTTP/1.1"))
+    pages.wait_requests(1)
+    stream.close()
+    record = w.wait_records(1)[0]
+    assert (record["status"], record["reason"], record["service"]) == (0, "connect-refused", "origin")
+    wire.eventually(lambda: pages.connections[0].end, "the request for the page is given up")
+
+
+def test_a_page_over_tls(weir, backend, tmp_path):
+    ca = certs.CA(tmp_path)
+    pages = backend(over_tls(serve(shown), certs.server_context(ca.issue("127.0.0.1"))))
+    w = weir(with_pages(closed_port(), pages, workers=1, service={"tls": {"ca": ca.path}}))
+    for _ in range(2):
+        assert ask(w, method="POST", body=b"form").body == b"page of /502.html"
+    assert {r.connection for r in pages.requests} == {0}
+    other = weir(with_pages(closed_port(), pages, service={"tls": {"ca": ca.path, "server-name": "other.example"}}))
+    assert plain(ask(other), 502, "connect-refused")
+
+
+def test_a_page_that_stops_within(weir, backend):
+    """It has begun: it is cut, and nobody takes it for whole."""
+    w = weir(with_pages(closed_port(), backend(once(answer(b"x" * 100)[:-50])), errors={"502": asks()}))
+    stream = w.connect()
+    stream.send(wire.head_bytes("GET / HTTP/1.1"))
+    with pytest.raises(wire.Ended):
+        stream.response()
+    record = w.wait_records(1)[0]
+    assert (record["status"], record["reason"]) == (502, "connect-refused")
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close", "large", "dense"])
+def test_pages_of_every_framing(weir, backend, framing):
+    body = b"page" * (500_000 if framing == "large" else 50)
+    fields = {"chunked": [("Transfer-Encoding", "chunked")], "close": [("Connection", "close")],
+              "large": [("Content-Length", len(body))], "dense": []}[framing]
+    sent = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if framing == "chunked" else body
+    head = wire.head_bytes("HTTP/1.1 200 OK", fields, None)
+    if framing == "dense":
+        # Shorter than it is when it is written.
+        many = "".join(f"{number}:{number}\r\n" for number in range(190))
+        head = f"HTTP/1.1 200 \r\n{many}Content-Length:{len(body)}\r\n\r\n".encode()
+    w = weir(with_pages(closed_port(), backend(once(head + sent))))
+    response = ask(w)
+    assert (response.status, response.body) == (502, body)
+    if framing == "dense":
+        assert response.get("189") == "189" and response.get("X-Request-Id")
+
+
+def test_pages_are_compressed_as_other_responses(weir, backend):
+    def reply(request):
+        fields = [("Content-Type", "text/html")]
+        if "unchanged" in request.target:
+            fields.append(("Cache-Control", "no-transform"))
+        return answer(b"page " * 1000, fields=fields)
+
+    w = weir(with_pages(closed_port(), backend(serve(reply)), route={"compression": "on"},
+                        errors={"502": asks(path="/p{request.path}")}))
+    response = ask(w, "/a", None, ("Accept-Encoding", "gzip"))
+    assert response.get("Content-Encoding") == "gzip" and gzip.decompress(response.body) == b"page " * 1000
+    response = ask(w, "/unchanged", None, ("Accept-Encoding", "gzip"))
+    assert response.get("Content-Encoding") is None and response.body == b"page " * 1000
+
+
+def test_answers_of_endpoints_get_pages_of_services(weir, backend):
+    origin = backend(fixed(answer(b"theirs", "429 Too Many Requests", [("Retry-After", "7"), ("X-Own", "1")])))
+    pages = backend(serve(shown))
+    w = weir(with_pages(origin, pages, workers=1, errors={"4xx": asks(**{"of-endpoints": True})}))
+    stream = w.connect()
+    for _ in range(2):
+        stream.send(wire.head_bytes("POST / HTTP/1.1", [("Content-Length", 1)]) + b"x")
+        response = stream.response()
+        assert (response.status, response.body, response.get("Retry-After")) == (429, b"page of /429.html", "7")
+        assert response.get("Proxy-Status") == "weir; received-status=429" and "X-Own" not in response
+    stream.close()
+    assert {r.connection for r in origin.requests} == {0} and {r.connection for r in pages.requests} == {0}
+    record = w.wait_records(2)[0]
+    assert (record["status"], record["service"], record["endpoint"]) == (429, "origin", origin.endpoint)
+    assert "reason" not in record, "nothing failed"
+    assert w.metric("weir_endpoint_attempts_total", endpoint=pages.endpoint) == 2
+
+    pages.stop()
+    response = ask(w)
+    assert (response.status, response.body, response.get("Retry-After")) == (429, b"", "7")
+
+
+@pytest.mark.parametrize("client", ["http1", "http2"])
+def test_pages_of_a_folder(weir, tmp_path, client):
+    folder = tmp_path / "www"
+    folder.mkdir()
+    (folder / "502.html").write_text("<h1>down</h1>")
+    (folder / "404.html").write_text("<h1>nothing</h1>" * 20_000)
+    config = proxy_to(closed_port(), route={"match": {"path": "/a"}, "compression": "on"},
+                      errors={"502": asks("site"), "404": asks("site"), "405": asks("site")},
+                      routes=None, services={"site": {"files": {"root": str(folder), "cache": [
+                          {"path": "*", "control": "max-age=60"}]}}})
+    config["routes"] = [{"name": "a", "match": {"path": "/a"}, "service": "origin"},
+                        {"name": "b", "match": {"path": "/b", "method": "GET"}, "service": "origin", "compression": "on"}]
+    w = weir(config)
+
+    def fetch(target, method="GET", *fields):
+        if client == "http1":
+            return ask(w, target, None, *fields, method=method)
+        with h2wire.connect(w.address) as session:
+            return session.fetch(target, method=method, fields=[(name.lower(), value) for name, value in fields])
+
+    for method in ["GET", "HEAD", "POST"]:
+        response = fetch("/a", method, ("If-None-Match", "*"), ("Range", "bytes=0-1"))
+        assert (response.status, response.get("content-type")) == (502, "text/html; charset=utf-8")
+        assert bytes(response.body) == (b"" if method == "HEAD" else b"<h1>down</h1>")
+        assert response.get("content-length") == "13" and "connect-refused" in response.get("proxy-status")
+        for name in ["etag", "last-modified", "accept-ranges", "cache-control", "expires"]:
+            assert response.get(name) is None, name
+    response = fetch("/nowhere")
+    assert (response.status, bytes(response.body)) == (404, b"<h1>nothing</h1>" * 20_000)
+    response = fetch("/b", "DELETE")
+    assert response.status == 405 and b"method-not-allowed" in response.body, "there is no such file"
+    assert response.get("allow") == "GET, HEAD"
+    (folder / "502.html").write_text("<h1>down</h1>" * 1000)
+    response = fetch("/b", "GET", ("Accept-Encoding", "gzip"))
+    assert response.get("content-encoding") == "gzip" and response.get("vary") == "accept-encoding"
+    assert gzip.decompress(bytes(response.body)) == b"<h1>down</h1>" * 1000
+    record = w.wait_record(lambda r: r["status"] == 502)
+    assert (record["reason"], record["service"]) == ("connect-refused", "origin")
+
+
+def test_no_pages_where_there_is_no_request_for_one(weir, backend):
+    """Heads that cannot be read, tunnels, upgrades and gRPC calls."""
+    pages = backend(serve(shown))
+    w = weir(with_pages(closed_port(), pages, errors={"4xx": asks(), "5xx": asks()},
+                        route={"upgrades": ["websocket", "connect"]}))
+    stream = w.connect()
+    stream.send(b"GET / HTTP/1.1\r\nHost: a\r\nBad Field: x\r\n\r\n")
+    assert plain(stream.response(), 400, "request-malformed")
+    for head in [wire.head_bytes("CONNECT a.example:443 HTTP/1.1", host="a.example:443"),
+                 wire.head_bytes("GET / HTTP/1.1", [
+                     ("Connection", "upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+                     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")])]:
+        stream = w.connect()
+        stream.send(head)
+        response = stream.response()
+        assert response.status >= 400 and b"made by Weir" in response.body
+    response = ask(w, "/", None, ("Content-Type", "application/grpc-web"), method="POST")
+    assert response.get("grpc-status") == "14"
+    assert pages.requests == []
+
+
+def test_a_reload_changes_the_service(weir, backend):
+    first, second = backend(serve(shown)), backend(fixed(answer(b"second")))
+    w = weir(with_pages(closed_port(), first))
+    assert ask(w).body == b"page of /502.html"
+    w.reload(merge(w.config, {"services": {"pages": {"endpoints": [second.endpoint]}}}))
+    assert w.follows_newest() and ask(w).body == b"second"
+    w.reload(merge(w.config, {"errors": {"5xx": None}, "services": {"pages": None}}))
+    assert plain(ask(w), 502, "connect-refused")
+
+
 # What check and explain say
 
 def test_check_and_explain(tmp_path):
@@ -374,17 +756,21 @@ def test_check_and_explain(tmp_path):
         "  401: { file: big.html }\n"
         "  402: { file: weir.yaml2 }\n"
         "  403: { respond: { body: \"a {error.resaon} b\" } }\n"
-        "  404: { respond: { json: '{\"a\": 1}' } }\n"), "check")
+        "  404: { respond: { json: '{\"a\": 1}' } }\n"
+        "  405: { service: a, path: \"/{error.staus}\" }\n"), "check")
     assert result.returncode == 1
     for place, words in [("6:16", "does not exist"), ("7:16", "larger than 256 KiB"), ("8:16", "what type"),
-                         ("9:30", "did you mean 'error.reason'"), ("10:28", "unknown variable '\"a\": 1'")]:
+                         ("9:30", "did you mean 'error.reason'"), ("10:28", "unknown variable '\"a\": 1'"),
+                         ("11:30", "did you mean 'error.status'")]:
         assert re.search(rf":{place}: error: .*{re.escape(words)}", result.stderr + result.stdout), (place, result)
 
-    text = head + routes + "errors:\n  4xx: { respond: { text: a, html: b } }\n  502: { file: %s }\n" % (tmp_path / "p.html")
+    text = head + routes + "errors:\n  4xx: { respond: { text: a, html: b } }\n  502: { file: %s }\n  504: { service: a, path: /e }\n" % (
+        tmp_path / "p.html")
     (tmp_path / "p.html").write_text("x")
     told = run(text, "explain", "GET", "/nowhere")
     assert re.search(rf"page +4xx: text: 1 bytes, html: 1 bytes +\S+:6\n", told.stdout), told
     told = run(text, "explain", "GET", "/a/b")
     assert re.search(rf"error +502: \S+p.html +\S+:7\n", told.stdout), told
+    assert re.search(rf"error +504: service a /e +\S+:8\n", told.stdout), told
     told = json.loads(run(text, "explain", "--format", "json", "POST", "/a/b").stdout)
     assert told["listeners"][0]["refused"]["page"]["statuses"] == "4xx"

@@ -27,7 +27,10 @@ import Testing
                     context.clientPort = 50_708
                     let error = ErrorView(status: 502, phrase: "Bad Gateway", reason: "connect-refused")
                     return withUnsafePointer(to: error) {
-                        if case .body = place { context.error = $0 }
+                        switch place {
+                        case .body, .page: context.error = $0
+                        case .text, .target, .url: break
+                        }
                         return template.render(into: &writer, context: context)
                     }
                 }
@@ -201,7 +204,16 @@ import Testing
         #expect(try Template.parse("{error.status}", for: .body(.json)).literal == nil)
     }
 
-    @Test func errorsAreKnownInBodiesOnly() throws {
+    @Test func targetsOfPagesKnowErrorsAndAreURLs() throws {
+        let request = Request("/a?b=c%20d", [("x", "e/f g")], host: "h.de")
+        #expect(
+            try render(
+                "/{error.status} {error.phrase}/{request.header.x}{request.path}?{query.b}", request,
+                for: .page
+            ).text == "/502%20Bad%20Gateway/e%2Ff%20g/a?c%20d")
+    }
+
+    @Test func errorsAreKnownWhereThereIsOne() throws {
         #expect(throws: PatternError(at: 1, "'error.reason' is known under errors only")) {
             try Template.parse("{error.reason}")
         }

@@ -61,6 +61,7 @@ extension Worker {
         let status = failure.status
         var writer = ByteWriter(output, capacity: outputBytes)
         beginAnswer(exchange, status, &writer)
+        let fields = writer.count
         writeFailureFields(exchange, reason, &writer)
         if reason == .methodNotAllowed { writeAllow(exchange, &writer) }
         if reason == .fileMethodNotAllowed { writer.append("allow: GET, HEAD, OPTIONS\r\n") }
@@ -70,8 +71,24 @@ extension Worker {
             writer.append("\r\n")
         }
         if status == 503 { writer.append("retry-after: 1\r\n") }
-        if let page = page(exchange, status), endAnswer(exchange, status, page, reason, &writer) { return }
+        if let page = page(exchange, status),
+            endAnswer(exchange, status, page, reason, from: fields, &writer)
+        {
+            return
+        }
+        endAnswer(exchange, status, inWordsOf: failure, &writer)
+    }
 
+    /// Ends the answer to an error with what there is to say about it; nothing where an endpoint's own answer is
+    /// replaced, and it failed in nothing.
+    func endAnswer(
+        _ exchange: ExchangePointer, _ status: UInt16, inWordsOf failure: Failure, _ writer: inout ByteWriter
+    ) {
+        let reason = failure.reason
+        if reason == .none {
+            endAnswer(exchange, status, nil, &writer)
+            return
+        }
         writer.append("content-type: text/plain; charset=utf-8\r\n")
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 512) { room in
             guard let start = room.baseAddress else { return }

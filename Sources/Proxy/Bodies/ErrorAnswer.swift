@@ -16,23 +16,31 @@ extension Worker {
         exchange.route?.errors?[status] ?? exchange.pointee.listener.errors?[status]
     }
 
-    /// Ends an answer, whose fields stand in `writer` up to the type of its body, with a page. False: the text
-    /// does not fit where a body may stand, and nothing was written.
+    /// Ends an answer, whose fields stand in `writer` up to the type of its body, with a page, or has a service
+    /// do it. False: the text does not fit where a body may stand, or the service cannot be asked, and nothing
+    /// was written.
+    ///
+    /// - Parameter start: where the fields of the error begin.
     func endAnswer(
-        _ exchange: ExchangePointer, _ status: UInt16, _ page: PagePlan, _ reason: Reason,
+        _ exchange: ExchangePointer, _ status: UInt16, _ page: PagePlan, _ reason: Reason, from start: Int,
         _ writer: inout ByteWriter
     ) -> Bool {
-        let body = page.body(for: view(exchange))
+        let bodies: PageBodies
+        switch page.source {
+        case .service(let page): return fetchPage(exchange, page, status, reason, from: start, &writer)
+        case .bodies(let own): bodies = own
+        }
+        let body = bodies.body(for: view(exchange))
         switch body.content {
         case .fixed(let bytes, let coded):
-            writeType(body, of: page, &writer)
+            writeType(body, of: bodies, &writer)
             let sent =
                 coded.map { chosenBody(exchange, $0, status: status, type: body.type, bytes, &writer) }
                 ?? bytes
             endAnswer(exchange, status, sent.bytes, &writer)
         case .template(let template):
             guard let rendered = rendered(template, exchange, status, reason) else { return false }
-            writeType(body, of: page, &writer)
+            writeType(body, of: bodies, &writer)
             endAnswer(
                 exchange, status, UnsafeBufferPointer(start: rendered.readable, count: rendered.count),
                 &writer)
@@ -41,11 +49,11 @@ extension Worker {
         return true
     }
 
-    private func writeType(_ body: PagePlan.Body, of page: PagePlan, _ writer: inout ByteWriter) {
+    private func writeType(_ body: PageBodies.Body, of bodies: PageBodies, _ writer: inout ByteWriter) {
         writer.append("content-type: ")
         writer.append(body.type.bytes)
         writer.append("\r\n")
-        if page.isChosen { writer.append("vary: accept\r\n") }
+        if bodies.isChosen { writer.append("vary: accept\r\n") }
     }
 
     /// The text with its variables filled in; the caller gives the buffer back. Nil: it is too long.
@@ -55,7 +63,7 @@ extension Worker {
         let error = ErrorView(status: status, phrase: reasonPhrase(status), reason: reason.name)
         return withUnsafePointer(to: error) { error in
             // Few texts are longer than what the pool keeps.
-            for capacity in [64 << 10, PagePlan.bytesMax] {
+            for capacity in [64 << 10, PageBodies.bytesMax] {
                 let buffer = buffers.take(capacity)
                 var writer = ByteWriter(buffer.base, capacity: capacity)
                 if let view = view(exchange) {
@@ -90,6 +98,7 @@ extension Worker {
         else { return false }
         var writer = ByteWriter(output, capacity: outputBytes)
         beginAnswer(exchange, head.status, &writer)
+        let fields = writer.count
         // Whose status it is (RFC 9209 §2.1.4).
         writer.append("proxy-status: weir; received-status=")
         writer.append(decimal: UInt64(head.status))
@@ -100,8 +109,8 @@ extension Worker {
         }
         if head.status == 426 { writeUpgradeOffer(exchange, head, base, &writer) }
         discardAnswer(exchange, upstream, head, behind)
-        if !endAnswer(exchange, head.status, page, .none, &writer) {
-            endAnswer(exchange, head.status, nil, &writer)
+        if !endAnswer(exchange, head.status, page, .none, from: fields, &writer) {
+            endAnswer(exchange, head.status, inWordsOf: .none, &writer)
         }
         return true
     }
@@ -119,7 +128,7 @@ extension Worker {
     }
 
     /// The attempt is over, and what is left of its answer is not read: a connection that has more to say ends.
-    private func discardAnswer(
+    func discardAnswer(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ head: ResponseHead, _ behind: Int
     ) {
         endAttempt(exchange, .none)

@@ -17,11 +17,13 @@ extension Worker {
     // MARK: to the endpoint
 
     /// Writes request line, host and fields; what belongs to the body's framing and to the connection
-    /// follows in `endRequestHead`. Nil: there is no route.
+    /// follows in `endRequestHead`. Nil: there is neither a route nor a page to ask for.
     func writeRequestHead(
         _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
     ) -> WrittenRequest? {
-        guard let route = exchange.pointee.lentRoute else { return nil }
+        guard let route = exchange.pointee.lentRoute else {
+            return exchange.pointee.pageFetch.map { writeRequestHead(exchange, for: $0, view, &writer) }
+        }
         return route { writeRequestHead(exchange, $0, view, &writer) }
     }
 
@@ -82,6 +84,36 @@ extension Worker {
         }
         writeForwarding(exchange, view, forwarding, &writer)
         if let rules { apply(rules, from: written.fieldsStart, exchange, view, &writer) }
+        return written
+    }
+
+    /// The same for the page of an error. No rule of the route runs: what it adds is for the application.
+    private func writeRequestHead(
+        _ exchange: ExchangePointer, for fetch: BufferPointer, _ view: RequestView,
+        _ writer: inout ByteWriter
+    ) -> WrittenRequest {
+        let request = view.head.pointee
+        let method = request.method.name
+        var written = WrittenRequest()
+        written.start = writer.count
+        written.methodCount = method.utf8CodeUnitCount
+        writer.append(method)
+        writer.append(0x20)
+        written.targetStart = writer.count
+        writer.append(fetch.target)
+        written.targetCount = writer.count - written.targetStart
+        writer.append(" HTTP/1.1\r\nhost: ")
+        written.hostStart = writer.count
+        writer.append(request.authority.bytes(in: view.bytes))
+        written.hostCount = writer.count - written.hostStart
+        writer.append("\r\n")
+        written.fieldsStart = writer.count
+        for i in 0..<Int(request.fieldCount)
+        where !view.fields[i].isHopByHop && PageFields.isAskedWith(view.fields[i], view.bytes) {
+            writer.appendField(view.fields[i], view.bytes)
+        }
+        let forwarding = exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { $0.forwarding }
+        writeForwarding(exchange, view, forwarding, &writer)
         return written
     }
 

@@ -62,7 +62,7 @@ public enum UpstreamTarget {
 
     /// What became of a target that a template or an expression wrote; nil: a path, which keeps the request's
     /// query.
-    private static func judge(from start: Int, _ writer: ByteWriter) -> Outcome? {
+    static func judge(from start: Int, _ writer: ByteWriter) -> Outcome? {
         let count = writer.count - start
         let mark = memchr(writer.base + start, 0x3f, count)
         let pathCount = mark.map { $0 - UnsafeMutableRawPointer(writer.base + start) } ?? count

@@ -214,12 +214,17 @@ struct Exchange {
 
     // The response
     var response = ResponseHead()
+    /// From this status on, what an endpoint says is looked at before it goes to the client: errors, and all
+    /// that is said to a request for a page.
+    var judgedStatusMin: UInt16 = 400
     var status: UInt16 = 0
     var responseStarted = false
     var responseDone = false
     /// Our side re-chunks.
     var clientChunked = false
     var isLocal = false
+    /// Set once a page is asked for in place of an error (FetchedPage).
+    var pageFetch: BufferPointer?
     var upgrade = Upgrade.none
     /// A WebSocket's sides were told that we go away.
     var clientKnowsWeGo = false

@@ -134,6 +134,46 @@ extension Worker {
         return text.utf8Start
     }
 
+    // MARK: pages of errors
+
+    /// Ends an answer to an error, whose fields stand in `writer` up to the type of its body, with a file. False:
+    /// there is none to be had, and nothing was written.
+    func answerFile(
+        _ exchange: ExchangePointer, from plan: FilesPlan, _ serviceID: Int, _ view: RequestView,
+        _ target: UnsafeBufferPointer<UInt8>, _ status: UInt16, _ writer: inout ByteWriter
+    ) -> Bool {
+        let tree = fileRoots[serviceID].open(plan, nowMs: nowMs)
+        guard tree.fd >= 0 else { return false }
+        let search = FileSearch(
+            plan, tree, path: UnsafeBufferPointer(rebasing: target.prefix { $0 != UInt8(ascii: "?") }),
+            redirects: false, name: input + Self.nameOffset, text: input + Self.textOffset)
+        guard
+            case .found(let file, let count) = search.run(render: { template, writer in
+                render(template, exchange, view, &writer)
+            })
+        else { return false }
+        let found = variant(tree, plan, view, file, search.name, count)
+        withUnsafeTemporaryAllocation(of: ByteSpan.self, capacity: 1) { spans in
+            guard let span = spans.baseAddress else { return }
+            span.initialize(to: ByteSpan(first: 0, count: found.file.size))
+            let response = FileResponse(
+                file: found.file, type: plan.rules.types.type(found.path), spans: span,
+                spanCount: found.file.size == 0 ? 0 : 1, boundary: 0)
+            let compression = compressFile(exchange, plan.rules, view, found, status, response.type)
+            // No validators, ranges or caching: they would be those of the file, not of the error.
+            writeVary(plan.rules, status, compression, &writer)
+            writeContent(
+                response, found.file.size, found.coding ?? compression.coding, isRanged: false, status,
+                &writer)
+            if compression.coding != nil {
+                beginCodedFile(exchange, response, &writer)
+            } else {
+                beginFileBody(exchange, response, &writer)
+            }
+        }
+        return true
+    }
+
     // MARK: answers without a file
 
     /// Relative references within a page need the slash. The path is the client's own, before rewriting.

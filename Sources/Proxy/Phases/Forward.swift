@@ -461,7 +461,9 @@ extension Worker {
         let isReused = exchange.pointee.upstream?.pointee.isReused ?? false
         endAttempt(exchange, failure.reason)
         dropUpstream(exchange)
-        guard let route = exchange.route, let service = exchange.service else {
+        // A page is asked for without a route.
+        let retry = exchange.route?.retry ?? (exchange.pointee.pageFetch == nil ? nil : PageFetch.retry)
+        guard let retry, let service = exchange.service else {
             fail(exchange, failure)
             return
         }
@@ -471,7 +473,7 @@ extension Worker {
             isIdempotent: exchange.pointee.request.method.isIdempotent, sent: sent,
             isReplayable: exchange.pointee.isReplayable, isReusedConnection: isReused,
             attempt: Int(exchange.pointee.attempts))
-        let decision = route.retry.decide(
+        let decision = retry.decide(
             failure: failure, facts, at: nowMs, budget: &serviceStates[service.id].budget, using: &random)
         switch decision {
         case .no(.budgetSpent):

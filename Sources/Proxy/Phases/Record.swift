@@ -21,6 +21,10 @@ extension Worker {
             if !endBridged(exchange, failure) { end(exchange, failure) }
             return
         }
+        if let fetch = exchange.pointee.pageFetch {
+            giveUpPage(exchange, fetch)
+            return
+        }
         exchange.pointee.failure = failure
         answer(exchange, failure: failure)
     }
@@ -60,6 +64,7 @@ extension Worker {
     }
 
     private func closeExchange(_ exchange: ExchangePointer) {
+        if let fetch = exchange.pointee.pageFetch { endFetch(exchange, fetch) }
         record(exchange)
         exchange.pointee.isOver = true
         let client = exchange.pointee.client

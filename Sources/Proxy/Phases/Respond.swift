@@ -152,7 +152,8 @@ extension Worker {
         }
         // A client of HTTP/1.0 knows none of them. All others are passed on, a 100 nobody asked for too: it
         // would be ours to keep only if we had asked for it, and an expectation is always the client's.
-        if exchange.pointee.request.version < .http11 { return true }
+        // What precedes a page says nothing about the error.
+        if exchange.pointee.request.version < .http11 || exchange.pointee.pageFetch != nil { return true }
         var writer = ByteWriter(output, capacity: outputBytes)
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
         writeFields(of: head, base, &writer)
@@ -166,10 +167,7 @@ extension Worker {
         _ head: ResponseHead
     ) {
         exchange.pointee.phase = .respond
-        if head.status >= 400,
-            retryStatus(exchange, head.status)
-                || replaceAnswer(exchange, upstream, head, base, count - Int(head.byteCount))
-        {
+        if head.status >= exchange.pointee.judgedStatusMin, judge(exchange, upstream, base, count, head) {
             return
         }
         let client = exchange.pointee.client
@@ -214,6 +212,19 @@ extension Worker {
         if sendResponse(exchange, upstream, &writer, base + headBytes, count - headBytes) {
             pumpResponseBody(exchange)
         }
+    }
+
+    /// Whether something else than this answer goes to the client.
+    private func judge(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
+        _ count: Int, _ head: ResponseHead
+    ) -> Bool {
+        if let fetch = exchange.pointee.pageFetch {
+            takePage(exchange, upstream, head, base, count, fetch)
+            return true
+        }
+        return retryStatus(exchange, head.status)
+            || replaceAnswer(exchange, upstream, head, base, count - Int(head.byteCount))
     }
 
     /// Whether the route wants this status tried elsewhere, and that is under way.

@@ -1,4 +1,4 @@
-// What is sent in place of errors, compiled: by status, then by what the client takes.
+// What is sent in place of errors, compiled: by status, then by what the client takes, or by whom it is asked for.
 
 import HTTPModel
 import Routing
@@ -38,19 +38,35 @@ public final class ErrorPlan: Sendable {
         return nil
     }
 
-    /// The same plan with fixed bodies in the codings of a route.
-    public func coded(_ code: (StaticBytes) -> CodedBodies) -> ErrorPlan {
+    /// The same plan with other pages.
+    public func mapPages(_ change: (PagePlan) -> PagePlan) -> ErrorPlan {
         ErrorPlan(
             levels: levels.map { level in
-                Level(
-                    exact: level.exact.mapValues { $0.coded(code) },
-                    classes: level.classes.mapValues { $0.coded(code) })
+                Level(exact: level.exact.mapValues(change), classes: level.classes.mapValues(change))
             })
     }
 }
 
 /// What is sent in place of one error.
 public struct PagePlan: Sendable {
+    public enum Source: Sendable {
+        case bodies(PageBodies)
+        /// Another service has it.
+        case service(ServicePage)
+    }
+
+    public var source: Source
+    /// It also stands for answers of endpoints.
+    let replacesAnswers: Bool
+
+    public init(_ source: Source, replacesAnswers: Bool) {
+        self.source = source
+        self.replacesAnswers = replacesAnswers
+    }
+}
+
+/// A page that is known, in its forms.
+public struct PageBodies: Sendable {
     public enum Content: Sendable {
         case template(Template)
         /// `coded` where the route compresses.
@@ -74,17 +90,14 @@ public struct PagePlan: Sendable {
     public static let bytesMax = 256 << 10
 
     /// In order of preference; at least one.
-    let bodies: [Body]
-    /// It also stands for answers of endpoints.
-    let replacesAnswers: Bool
+    private let bodies: [Body]
     /// Which body is sent depends on the client.
     var isChosen: Bool { bodies.count > 1 }
 
     /// - Parameter bodies: at least one, in the order of their forms.
-    public init(bodies: [Body], replacesAnswers: Bool) {
+    public init(_ bodies: [Body]) {
         precondition(!bodies.isEmpty)
         self.bodies = bodies
-        self.replacesAnswers = replacesAnswers
     }
 
     /// The body for a request; without one, that for clients that say nothing.
@@ -94,11 +107,28 @@ public struct PagePlan: Sendable {
         return bodies.first { $0.form == form } ?? bodies[0]
     }
 
-    fileprivate func coded(_ code: (StaticBytes) -> CodedBodies) -> PagePlan {
-        PagePlan(
-            bodies: bodies.map { body in
+    /// The same with fixed bodies in the codings of a route.
+    public func coded(_ code: (StaticBytes) -> CodedBodies) -> PageBodies {
+        PageBodies(
+            bodies.map { body in
                 guard case .fixed(let bytes, _) = body.content else { return body }
                 return Body(form: body.form, type: body.type, content: .fixed(bytes, coded: code(bytes)))
-            }, replacesAnswers: replacesAnswers)
+            })
+    }
+}
+
+/// A page that a service is asked for.
+public struct ServicePage: Sendable {
+    public let service: String
+    /// Known from when a snapshot is built.
+    public var serviceID = -1
+    let path: Template
+    /// Longest wait for the head of its response, all attempts together, and longest pause within it.
+    let timeoutMs: UInt64
+
+    public init(service: String, path: Template, timeoutMs: UInt64) {
+        self.service = service
+        self.path = path
+        self.timeoutMs = timeoutMs
     }
 }
