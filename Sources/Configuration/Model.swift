@@ -17,6 +17,9 @@ public struct Origin: Sendable, Hashable {
     public var column: Int
     /// Length in characters of the text to underline.
     public var length: Int
+    /// Of a literal block text (`|`), which begins in the line below: the column its lines begin in. 0: the text
+    /// stands where the origin points.
+    var blockColumn = 0
     /// What was written there, if the text was made from references.
     var substitution: Substitution?
 
@@ -24,6 +27,26 @@ public struct Origin: Sendable, Hashable {
         self.line = line
         self.column = column
         self.length = length
+    }
+
+    /// The place of something within the text that stands here.
+    ///
+    /// - Parameter position: bytes from the beginning of the text.
+    public func place(at position: Int, in text: String) -> Origin {
+        var place = self
+        if blockColumn > 0 {
+            let before = text.utf8.prefix(position)
+            place.line += 1 + before.count { $0 == 0x0a }
+            // Characters of the line up to there: bytes that continue none.
+            let column = before.reversed().prefix { $0 != 0x0a }.count { $0 & 0xc0 != 0x80 }
+            place.column = blockColumn + column
+            place.blockColumn = 0
+            place.length = 1
+        } else {
+            place.column += position
+            place.length = max(1, length - position)
+        }
+        return place
     }
 
     /// The value was not written in a file.

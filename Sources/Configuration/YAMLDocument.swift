@@ -126,6 +126,9 @@ private struct YAMLReader {
     private var references: References?
     private var anchors: [String: (node: Node, count: Int)] = [:]
     private var nodes = 0
+    private var bytes = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+    /// A line, from 0, and where it begins in `bytes`.
+    private var lineStart = (line: 0, offset: 0)
 
     init(references: References?) { self.references = references }
 
@@ -149,6 +152,7 @@ private struct YAMLReader {
             throw Problem(message: "out of memory", origin: .none)
         }
         defer { yaml_parser_delete(parser) }
+        self.bytes = bytes
         yaml_parser_set_input_string(parser, bytes.baseAddress, bytes.count)
         yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING)
         while true {
@@ -298,7 +302,25 @@ private struct YAMLReader {
         }
     }
 
-    private func next(_ parser: UnsafeMutablePointer<yaml_parser_t>) throws(Problem) -> Event {
+    /// The column, from 1, in which the lines of a block text begin whose mark (`|`) stands in this line.
+    private mutating func blockColumn(_ line: Int) -> Int {
+        var (at, offset) = lineStart
+        if at > line + 1 { (at, offset) = (0, 0) }
+        var column = 0
+        while offset < bytes.count {
+            let end = bytes[offset...].firstIndex(of: 0x0a) ?? bytes.count
+            if at == line { lineStart = (at, offset) }
+            if at > line, let first = bytes[offset..<end].firstIndex(where: { $0 != 0x20 && $0 != 0x0d }) {
+                column = first - offset + 1
+                break
+            }
+            offset = end + 1
+            at += 1
+        }
+        return column
+    }
+
+    private mutating func next(_ parser: UnsafeMutablePointer<yaml_parser_t>) throws(Problem) -> Event {
         var raw = yaml_event_t()
         guard yaml_parser_parse(parser, &raw) == 1 else {
             let mark = parser.pointee.problem_mark
@@ -327,6 +349,7 @@ private struct YAMLReader {
             if start.line == end.line, end.column > start.column {
                 origin.length = Int(end.column) - Int(start.column)
             }
+            if scalar.style == YAML_LITERAL_SCALAR_STYLE { origin.blockColumn = blockColumn(Int(start.line)) }
             let value = String(
                 decoding: UnsafeBufferPointer(start: scalar.value, count: scalar.length), as: UTF8.self)
             return Event(

@@ -292,16 +292,15 @@ func checked<Result>(
     do throws(PatternError) {
         return try parse(text.value)
     } catch {
-        var origin = text.origin
+        let origin = text.origin
         if text.isSubstituted {
             errors.append(
                 ConfigurationError(
                     "what \"\(text.shown)\" stands for cannot stand here", at: origin, file: file))
             return nil
         }
-        origin.column += error.position
-        origin.length = max(1, origin.length - error.position)
-        errors.append(ConfigurationError(error.message, at: origin, file: file))
+        let place = origin.place(at: error.position, in: text.value)
+        errors.append(ConfigurationError(error.message, at: place, file: file))
         return nil
     }
 }

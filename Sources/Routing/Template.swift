@@ -283,6 +283,12 @@ public struct Template: Sendable {
             let count = name.utf8.count
             return Piece(variable: variable, id: id, text: ByteRange(bytes.count - count, count))
         }
+        // Style sheets and JSON have braces of their own.
+        if text.isEmpty || !text.utf8.allSatisfy({ isTokenByte($0) || $0 == UInt8(ascii: "?") }) {
+            throw PatternError(
+                at: position - 1,
+                "expected the name of a variable behind '{'; a brace that is text is written twice: '{{', '}}'")
+        }
         let known = TemplateVariable.allCases.filter {
             ($0 != .group || expression != nil) && (!$0.isOfError || place.isOfError)
         }.map {

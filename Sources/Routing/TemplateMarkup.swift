@@ -1,7 +1,8 @@
 // Values in bodies: whatever a client sends is text in a page, never markup, and never the end of a string.
 //
 //   HTML    & < > " '            as character references: right between tags and in quoted attributes
-//   JSON    " \ < > & and tabs   as escapes (RFC 8259 §7); "<" too, for readers who take JSON for HTML
+//   JSON    " \ < > & and tabs   as escapes (RFC 8259 §7); "<" too, for readers who take JSON for HTML; and ' ` $
+//                                for JavaScript, whose strings have other marks, and variables of their own
 //
 // Both are UTF-8. Bytes that are none (RFC 3629 §3) are written as U+FFFD, so that no reader finds another
 // character where they meet ours.
@@ -48,6 +49,9 @@ extension Template {
         case UInt8(ascii: "<"): writer.append("\\u003c")
         case UInt8(ascii: ">"): writer.append("\\u003e")
         case UInt8(ascii: "&"): writer.append("\\u0026")
+        case UInt8(ascii: "'"): writer.append("\\u0027")
+        case UInt8(ascii: "`"): writer.append("\\u0060")
+        case UInt8(ascii: "$"): writer.append("\\u0024")
         default: writer.append(byte)
         }
     }

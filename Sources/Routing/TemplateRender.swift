@@ -61,7 +61,9 @@ extension Template {
         var isClean = true
         let start = writer.count
         var i = 0
-        while i < pieces.count {
+        // What does not fit any more need not be looked up: a text of many variables and a long value is no work for
+        // more than the room it is given.
+        while i < pieces.count, !writer.overflowed {
             let piece = pieces[i]
             i &+= 1
             guard let variable = piece.variable else {

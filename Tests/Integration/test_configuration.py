@@ -179,6 +179,41 @@ def test_many_routes_take_time_by_their_number(tmp_path, shape):
     assert spent < 12
 
 
+def test_what_is_wrong_in_a_block_text_has_its_place(tmp_path):
+    """The line it stands in, not that of the mark; and braces of style sheets and JSON are told from variables."""
+    path = tmp_path / "weir.yaml"
+    path.write_text("""listeners: { web: { address: ":18080" } }
+errors:
+  404:
+    respond:
+      html: |
+        <!doctype html>
+        <p>\u00e4 {request.paht}</p>
+      json: '{"error": {error.status}}'
+  5xx:
+      respond:
+        body: |
+
+          <style>p { color: red }</style>
+routes:
+  - name: a
+    service: s
+    headers:
+      response:
+        set:
+          X-A: |-
+            a } b
+services: { s: { endpoints: ["127.0.0.1:9"] } }
+""")
+    said = check(path).stderr
+    for place, words in [
+        ("7:15", "unknown variable 'request.paht'"), ("8:13", "written twice: '{{'"),
+        ("13:20", "written twice: '{{'"), ("21:15", "expected '}}' for a brace that is text"),
+    ]:
+        assert re.search(rf"weir.yaml:{place}: error: .*{re.escape(words)}", said), said
+    assert said.count("error:") == 4
+
+
 def test_bytes_that_are_no_text_have_a_place(tmp_path):
     text = 'listeners:\n  web: { address: ":18080" }\nroutes: [{ name: a, respond: {} }]\n'
     for content, place, said in [

@@ -162,11 +162,12 @@ import Testing
     /// What a client sends is text in a page, wherever it stands in a request.
     @Test(arguments: [
         ("{query.n}", "/?n=%3Cscript%3E", "&lt;script&gt;", "\\u003cscript\\u003e"),
-        ("{request.path}", "/<b>\"'&", "/&lt;b&gt;&quot;&#39;&amp;", "/\\u003cb\\u003e\\\"'\\u0026"),
+        ("{request.path}", "/<b>\"'&", "/&lt;b&gt;&quot;&#39;&amp;", "/\\u003cb\\u003e\\\"\\u0027\\u0026"),
+        ("{query.j}", "/?j=%27%60$%7b1}", "&#39;`${1}", "\\u0027\\u0060\\u0024{1}"),
         ("{request.uri}", "/?<a>", "/?&lt;a&gt;", "/?\\u003ca\\u003e"),
         ("{?query}", "/?\"", "?&quot;", "?\\\""), ("{query}", "/?\\<", "\\&lt;", "\\\\\\u003c"),
         ("{path.id}", "/users/<i>/x", "&lt;i&gt;", "\\u003ci\\u003e"),
-        ("{request.header.x}", "/", "&lt;x y=&quot;&#39;&quot;&gt;", "\\u003cx y=\\\"'\\\"\\u003e"),
+        ("{request.header.x}", "/", "&lt;x y=&quot;&#39;&quot;&gt;", "\\u003cx y=\\\"\\u0027\\\"\\u003e"),
         ("{cookie.c}", "/", "a&lt;b", "a\\u003cb"),
         ("{request.host}", "/", "h.de", "h.de"),
         // Tabs stay, other control characters take the value with them.
