@@ -212,6 +212,11 @@ extension CrossCheck {
                 "\(place).respond has no text", respond.origin,
                 "expected body, or at least one of: html, json, text")
         }
+        if let type = respond["type"]?.asText, !type.value.contains("/") {
+            check.report(
+                "\(place).respond.type is \"\(type.shown.clipped(60))\"", type.origin,
+                "expected a content type such as text/html; charset=utf-8")
+        }
         if respond["body"] != nil, let form = forms.first {
             check.report(
                 "\"\(form.key.value)\" besides \"body\"", form.key.origin,

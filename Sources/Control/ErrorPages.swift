@@ -8,16 +8,36 @@ import NamedFiles
 import Proxy
 import Routing
 
-/// Compiles the `errors` of one place; what is wrong with them is added to `errors`.
-struct ErrorPageCompiler {
+/// Compiles the `errors` of each place; what is wrong with them is added to `errors`.
+///
+/// Routes that are multiplied (one for each kind of listener) have the same pages, and pages of many places the same
+/// file: each is compiled or read once, and one copy serves all.
+final class ErrorPageCompiler {
     let file: String
     private let types = ContentTypes()
+    /// By where the first page of a place stands.
+    private var plans: [Place: [(pages: [ErrorPage], plan: ErrorPlan?)]] = [:]
+    /// By path: what could be read.
+    private var files: [String: StaticBytes] = [:]
+
+    private struct Place: Hashable {
+        let line: Int
+        let column: Int
+    }
 
     init(file: String) { self.file = file }
 
     /// Nil where there are none.
     func compile(_ pages: [ErrorPage], _ errors: inout [ConfigurationError]) -> ErrorPlan? {
-        if pages.isEmpty { return nil }
+        guard let first = pages.first else { return nil }
+        let place = Place(line: first.origin.line, column: first.origin.column)
+        if let known = plans[place]?.first(where: { $0.pages == pages }) { return known.plan }
+        let plan = plan(pages, &errors)
+        plans[place, default: []].append((pages, plan))
+        return plan
+    }
+
+    private func plan(_ pages: [ErrorPage], _ errors: inout [ConfigurationError]) -> ErrorPlan {
         var exact: [UInt16: PagePlan] = [:]
         var classes: [UInt16: PagePlan] = [:]
         for page in pages {
@@ -63,10 +83,10 @@ struct ErrorPageCompiler {
             return PageBodies.Body(form: body.form, type: StaticBytes(type), content: content)
         case .file(let path):
             guard let type = body.form?.contentType ?? type(of: path, &errors),
-                let bytes = read(path, &errors)
+                let bytes = files[path.value] ?? read(path, &errors)
             else { return nil }
             return PageBodies.Body(
-                form: body.form, type: StaticBytes(type), content: .fixed(StaticBytes(bytes), coded: nil))
+                form: body.form, type: StaticBytes(type), content: .fixed(bytes, coded: nil))
         }
     }
 
@@ -82,9 +102,11 @@ struct ErrorPageCompiler {
         return nil
     }
 
-    private func read(_ path: Text, _ errors: inout [ConfigurationError]) -> [UInt8]? {
+    private func read(_ path: Text, _ errors: inout [ConfigurationError]) -> StaticBytes? {
         do throws(NamedFileError) {
-            return try NamedFile(reading: path.value, bytesMax: PageBodies.bytesMax).bytes
+            let bytes = StaticBytes(try NamedFile(reading: path.value, bytesMax: PageBodies.bytesMax).bytes)
+            files[path.value] = bytes
+            return bytes
         } catch {
             errors.append(
                 ConfigurationError(
@@ -109,7 +131,8 @@ extension ContentForm {
 extension Template.Markup {
     /// How values stand in a text of this content type.
     fileprivate init(type: String) {
-        let bare = type.prefix { $0 != ";" && $0 != " " }.lowercased()
+        // Parameters may stand behind blanks and tabs (RFC 9110 §8.3.1).
+        let bare = type.prefix { $0 != ";" && $0 != " " && $0 != "\t" }.lowercased()
         let subtype = bare.drop { $0 != "/" }.dropFirst()
         if subtype == "html" || subtype == "xml" || subtype.hasSuffix("+xml") {
             self = .html

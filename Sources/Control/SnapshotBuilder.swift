@@ -44,6 +44,8 @@ public struct CompiledRoutes: Sendable {
     private var routers: [String: (router: Router, indexes: [Int32])] = [:]
     /// Per HTTP listener what is sent in place of errors, by its own word or that of the top level.
     private(set) var errors: [String: ErrorPlan] = [:]
+    /// One of them stands for answers of endpoints, too.
+    private(set) var listenersReplaceAnswers = false
 
     /// Compiles all routes; every error of every route is reported.
     public static func compile(_ configuration: Configuration, file: String) -> (
@@ -65,6 +67,7 @@ public struct CompiledRoutes: Sendable {
             compiled.errors[listener.name.value] =
                 if let own, let top { ErrorPlan(own, before: top) } else { own ?? top }
         }
+        compiled.listenersReplaceAnswers = compiled.errors.values.contains(where: \.replacesAnswers)
         for text in configuration.services.flatMap({ $0.files?.candidates ?? [] }) {
             _ = checked(text.asTemplate, file, &errors, FileCandidate.parse)
         }
@@ -457,7 +460,7 @@ struct SnapshotBuilder {
             decompression: route.decompression.map { DecoderLimits($0) },
             errors: errors(compiled.errors, coded: route.compression, &objects),
             mayReplaceAnswers: compiled.errors?.replacesAnswers ?? false
-                || self.compiled.errors.values.contains(where: \.replacesAnswers),
+                || self.compiled.listenersReplaceAnswers,
             metrics: metrics.route(route.name.value, service: serviceName))
     }
 

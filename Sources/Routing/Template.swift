@@ -287,7 +287,8 @@ public struct Template: Sendable {
         if text.isEmpty || !text.utf8.allSatisfy({ isTokenByte($0) || $0 == UInt8(ascii: "?") }) {
             throw PatternError(
                 at: position - 1,
-                "expected the name of a variable behind '{'; a brace that is text is written twice: '{{', '}}'")
+                "expected the name of a variable behind '{'; a brace that is text is written twice: '{{', '}}'"
+            )
         }
         let known = TemplateVariable.allCases.filter {
             ($0 != .group || expression != nil) && (!$0.isOfError || place.isOfError)

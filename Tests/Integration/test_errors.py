@@ -192,6 +192,25 @@ def test_a_text_that_becomes_too_long_gives_way(weir):
     assert response.status == 502 and b"This response was made by Weir" in response.body
 
 
+def test_a_long_value_is_not_written_for_ever(weir):
+    """What a client sends is looked at as often as there is room for it, not as often as the text wants it: this took
+    minutes of the worker."""
+    w = weir(proxy_to(closed_port(), workers=1, listener={"limits": {"head": "64KiB"}}, errors={
+        "502": {"respond": {"html": "{request.header.x}" * 3_500}}}))
+    response = ask(w, "/", None, ("X", "<" * 60_000))
+    assert response.status == 502 and b"This response was made by Weir" in response.body
+
+
+@pytest.mark.parametrize("type", ["text/javascript", "text/javascript\t;charset=utf-8"])
+def test_strings_of_javascript(weir, type):
+    w = weir(proxy_to(closed_port(), errors={"502": {"respond": {
+        "body": "a = '{query.q}'; b = `{query.q}`; c = \"{query.q}\"", "type": type}}}))
+    response = ask(w, "/?q=%27%22%60;alert(1)//$%7balert(2)%7d%5c")
+    assert response.get("Content-Type") == type
+    text = "\\u0027\\\"\\u0060;alert(1)//\\u0024{alert(2)}\\\\"
+    assert response.body.decode() == f"a = '{text}'; b = `{text}`; c = \"{text}\""
+
+
 def test_grpc_calls_are_answered_in_their_own_way(weir):
     w = weir(proxy_to(closed_port(), service={"protocol": "h2"}, errors={
         "5xx": says("page", **{"of-endpoints": True})}))
@@ -267,6 +286,18 @@ def test_what_the_status_needs_is_kept(weir, backend, status, kept):
     response = ask(w)
     assert response.body == b"ours" and response.get(kept[0]) == kept[1]
     assert not [name for name, _ in everything if name in response and name != kept[0]]
+
+
+@pytest.mark.parametrize("body, kept", [
+    (b"2\r\nok\r\n0\r\n\r\n", True), (b"0\r\nX-Trailer: a\r\n\r\n", True), (b"2\r\nok\r\n0\r\n", False),
+    (b"2\r\nok\r\n0\r\n\r\nHTTP/1.1 ", False), (b"2\r\nokay\r\n0\r\n\r\n", False)],
+    ids=["whole", "trailers", "unfinished", "more", "malformed"])
+def test_an_answer_that_came_whole_keeps_its_connection(weir, backend, body, kept):
+    origin = backend(serve(
+        lambda request: wire.head_bytes("HTTP/1.1 404 Not Found", [("Transfer-Encoding", "chunked")], None) + body))
+    w = weir(proxy_to(origin, workers=1, errors={"404": says("ours", **{"of-endpoints": True})}))
+    assert [ask(w).body for _ in range(3)] == [b"ours"] * 3
+    assert len(set(request.connection for request in origin.requests)) == (1 if kept else 3)
 
 
 @pytest.mark.parametrize("ending", ["length", "chunked", "close"])
@@ -760,7 +791,7 @@ def test_check_and_explain(tmp_path):
         "  405: { service: a, path: \"/{error.staus}\" }\n"), "check")
     assert result.returncode == 1
     for place, words in [("6:16", "does not exist"), ("7:16", "larger than 256 KiB"), ("8:16", "what type"),
-                         ("9:30", "did you mean 'error.reason'"), ("10:28", "unknown variable '\"a\": 1'"),
+                         ("9:30", "did you mean 'error.reason'"), ("10:27", "written twice: '{{'"),
                          ("11:30", "did you mean 'error.status'")]:
         assert re.search(rf":{place}: error: .*{re.escape(words)}", result.stderr + result.stdout), (place, result)
 

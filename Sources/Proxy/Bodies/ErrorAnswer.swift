@@ -108,7 +108,7 @@ extension Worker {
             writer.appendField(fieldScratch[i], base)
         }
         if head.status == 426 { writeUpgradeOffer(exchange, head, base, &writer) }
-        discardAnswer(exchange, upstream, head, behind)
+        discardAnswer(exchange, upstream, head, base, behind)
         if !endAnswer(exchange, head.status, page, .none, from: fields, &writer) {
             endAnswer(exchange, head.status, inWordsOf: .none, &writer)
         }
@@ -129,16 +129,34 @@ extension Worker {
 
     /// The attempt is over, and what is left of its answer is not read: a connection that has more to say ends.
     func discardAnswer(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ head: ResponseHead, _ behind: Int
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ head: ResponseHead,
+        _ base: UnsafeMutablePointer<UInt8>, _ behind: Int
     ) {
+        let isWhole = Self.isWhole(head, base + Int(head.byteCount), behind)
         endAttempt(exchange, .none)
         if let buffer = upstream.pointee.input {
             buffers.give(buffer)
             upstream.pointee.input = nil
         }
-        let isWhole =
-            head.framing == .none && behind == 0
-            || head.framing == .length && head.contentLength == UInt64(behind)
         letGo(exchange, upstream, reusable: isWhole && head.allowsKeepAlive)
+    }
+
+    /// Whether the body of a response is what came with its head, all of it and nothing else.
+    private static func isWhole(_ head: ResponseHead, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        switch head.framing {
+        case .none: return count == 0
+        case .length: return head.contentLength == UInt64(count)
+        case .chunked:
+            var decoder = ChunkedDecoder()
+            var at = 0
+            while true {
+                switch decoder.next(bytes, count: count, at: &at) {
+                case .data: continue
+                case .end: return at == count
+                default: return false
+                }
+            }
+        default: return false
+        }
     }
 }

@@ -209,7 +209,7 @@ extension Worker {
     ) {
         let behind = count - Int(head.byteCount)
         guard head.status == 200 else {
-            discardAnswer(exchange, upstream, head, behind)
+            discardAnswer(exchange, upstream, head, base, behind)
             giveUpPage(exchange, fetch)
             return
         }
