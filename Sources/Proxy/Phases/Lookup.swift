@@ -16,10 +16,10 @@ extension Worker {
         case .forward:
             return prepareForward(exchange)
         case .files(_, let otherwise):
-            if !answerFile(exchange), let otherwise {
-                pass(exchange, to: otherwise)
-                return prepareForward(exchange)
-            }
+            if answerFile(exchange) { return .finish }
+            // Requests that no file answers have been passed on by `route`.
+            if exchange.service?.files != nil, let otherwise { pass(exchange, to: otherwise) }
+            return prepareForward(exchange)
         case .redirect(let template, let status):
             answer(exchange, status: status, location: template, contentType: nil, body: nil, coded: nil)
         case .respond(let status, let contentType, let body, let coded):
