@@ -10,8 +10,10 @@
 //
 // For Location (RFC 9110 §10.2.2), Content-Location (§8.7) and the URL in Refresh. References are taken apart
 // as RFC 3986 §3 has it; one that is not well-formed, holds a name of a user, or is of another scheme stays byte
-// for byte, and so do query and fragment of every one.
+// for byte, and so do query and fragment of every one. A reference is turned whole or not at all: half of one
+// would lead nowhere.
 
+import Glibc
 import HTTPModel
 
 /// Where a request came from and where it went, as far as references tell. Valid for one call.
@@ -48,18 +50,35 @@ public struct Passage {
         self.endpointPort = endpointPort
     }
 
-    /// Whether a URL with this authority leads to where the request went.
-    fileprivate func leadsHere(_ url: Authority, isSecure: Bool) -> Bool {
-        if authority.isEmpty { return false }
-        let implied: UInt16 = isSecure ? 443 : 80
-        func isWritten(_ text: Bytes) -> Bool {
-            guard let other = Authority(text) else { return false }
-            return equal(url.host, other.host) && (url.port ?? implied) == (other.port ?? implied)
-        }
-        if isWritten(sentHost) || isWritten(authority) { return true }
-        guard (url.port ?? implied) == endpointPort else { return false }
-        return equal(url.name, endpointName) || equal(url.name, endpointAddress)
+    /// Whether a URL has the client's own authority.
+    fileprivate func isClients(_ url: Authority, isSecure: Bool) -> Bool {
+        Self.agree(url, isSecure: isSecure, authority, isSecure: self.isSecure)
     }
+
+    /// Whether a URL has the authority that the endpoint was asked with, or its own address.
+    fileprivate func isEndpoints(_ url: Authority, isSecure: Bool) -> Bool {
+        // The Host may be the client's, or one for how the endpoint is spoken to.
+        if Self.agree(url, isSecure: isSecure, sentHost, isSecure: self.isSecure)
+            || Self.agree(url, isSecure: isSecure, sentHost, isSecure: endpointIsSecure)
+        {
+            return true
+        }
+        return (url.port ?? Self.defaultPort(isSecure)) == endpointPort
+            && (equalHosts(url.name, endpointName) || equalHosts(url.name, endpointAddress))
+    }
+
+    /// Whether the authority of a URL is the one in a text, which stood with another scheme perhaps: an endpoint
+    /// puts its own idea of the scheme before it, so the default ports of both are one.
+    private static func agree(
+        _ url: Authority, isSecure: Bool, _ text: Bytes, isSecure textIsSecure: Bool
+    ) -> Bool {
+        guard let other = Authority(text), equalHosts(url.name, other.name) else { return false }
+        let (port, otherPort) = (defaultPort(isSecure), defaultPort(textIsSecure))
+        return (url.port ?? port) == (other.port ?? otherPort)
+            || (url.port ?? port) == port && (other.port ?? otherPort) == otherPort
+    }
+
+    private static func defaultPort(_ isSecure: Bool) -> UInt16 { isSecure ? 443 : 80 }
 }
 
 /// How references of a route's endpoints are turned back. Immutable.
@@ -67,7 +86,7 @@ public struct LocationRule: Sendable {
     /// A field of responses that holds a reference.
     public enum Field: Sendable {
         case reference
-        /// Seconds, and the URL behind "url=".
+        /// Seconds, and a URL.
         case refresh
     }
 
@@ -103,16 +122,23 @@ public struct LocationRule: Sendable {
     private func write(
         _ reference: UnsafeBufferPointer<UInt8>, _ passage: Passage, _ writer: inout ByteWriter
     ) {
-        guard let parts = Reference(reference) else {
-            writer.append(reference)
-            return
-        }
+        let mark = writer.count
+        if turn(reference, passage, &writer) { return }
+        writer.drop(writer.count - mark)
+        writer.append(reference)
+    }
+
+    /// Writes a reference turned back. False: it stays, whatever has been written of it.
+    private func turn(
+        _ reference: UnsafeBufferPointer<UInt8>, _ passage: Passage, _ writer: inout ByteWriter
+    ) -> Bool {
+        guard let parts = Reference(reference) else { return false }
         if let authority = parts.authority {
             let isSecure = parts.isSecure ?? passage.endpointIsSecure
-            guard passage.leadsHere(authority, isSecure: isSecure) else {
-                writer.append(reference)
-                return
-            }
+            let isClients = passage.isClients(authority, isSecure: isSecure)
+            guard !passage.authority.isEmpty,
+                isClients || passage.isEndpoints(authority, isSecure: isSecure)
+            else { return false }
             switch parts.isSecure {
             case nil:
                 writer.append("//")
@@ -121,46 +147,50 @@ public struct LocationRule: Sendable {
                 writer.append(passage.isSecure ? "https://" : "http://")
                 writer.append(passage.authority)
             default:
-                // Neither how the client came nor how Weir did: a change of scheme that is meant.
+                // Neither how the client came nor how Weir did: a change of scheme that is meant, if it is the
+                // client's own name, and else an address that is not known to lead here.
+                guard isClients else { return false }
                 writer.append(UnsafeBufferPointer(rebasing: reference[..<parts.path.lowerBound]))
             }
         }
         let path = UnsafeBufferPointer(rebasing: reference[parts.path])
+        let mark = writer.count
         if path.first == 0x2f || parts.authority != nil {
-            writePath(path, &writer)
+            guard writePath(path, &writer) else { return false }
         } else if path.isEmpty {
             // The document itself, whatever its path is (RFC 3986 §4.4).
         } else {
-            writeRelative(path, passage, &writer)
+            guard writeRelative(path, passage, &writer) else { return false }
         }
+        if parts.authority == nil { Self.keepPath(from: mark, &writer) }
         writer.append(UnsafeBufferPointer(rebasing: reference[parts.path.upperBound...]))
+        return true
     }
 
-    /// Writes the client's path for an endpoint's; an empty one is the root.
-    private func writePath(_ path: UnsafeBufferPointer<UInt8>, _ writer: inout ByteWriter) {
+    /// Writes the client's path for an endpoint's; an empty one is the root. False: not everybody would read it
+    /// alike.
+    private func writePath(_ path: UnsafeBufferPointer<UInt8>, _ writer: inout ByteWriter) -> Bool {
         guard let prefix, let start = path.baseAddress else {
             writer.append(path)
-            return
+            return true
         }
         if path.isEmpty || PathForm.hasDotSegment(start, path.count) {
             let mark = writer.count
             if path.isEmpty { writer.append("/") } else { writer.append(path) }
-            if turnWritten(from: mark, prefix, &writer) { return }
-            writer.drop(writer.count - mark)
-            writer.append(path)
-        } else if !prefix.writeOutward(path, &writer) {
-            writer.append(path)
+            return turnWritten(from: mark, prefix, &writer)
         }
+        if !prefix.writeOutward(path, &writer) { writer.append(path) }
+        return true
     }
 
     /// Writes the client's path for one that is relative to the endpoint's (RFC 3986 §5.2.3). Clients would
-    /// resolve it against theirs, which has other segments.
+    /// resolve it against theirs, which has other segments. False: not everybody would read it alike.
     private func writeRelative(
         _ path: UnsafeBufferPointer<UInt8>, _ passage: Passage, _ writer: inout ByteWriter
-    ) {
+    ) -> Bool {
         guard let prefix else {
             writer.append(path)
-            return
+            return true
         }
         let mark = writer.count
         prefix.writeInward(passage.path, &writer)
@@ -168,9 +198,7 @@ public struct LocationRule: Sendable {
         while last > mark, writer.base[last - 1] != 0x2f { last -= 1 }
         writer.drop(writer.count - last)
         writer.append(path)
-        if turnWritten(from: mark, prefix, &writer) { return }
-        writer.drop(writer.count - mark)
-        writer.append(path)
+        return turnWritten(from: mark, prefix, &writer)
     }
 
     /// Resolves the dot segments of a path that stands in `writer` from `mark` on (RFC 3986 §5.2.4), and turns it
@@ -181,18 +209,29 @@ public struct LocationRule: Sendable {
         let count = PathForm.write(start, writer.count - mark, into: start)
         writer.drop(writer.count - mark - count)
         if PathForm.hasDotSegment(start, count) { return false }
-        guard prefix.writeOutward(UnsafeBufferPointer(start: start, count: count), &writer) else {
-            // Written so it would name a host.
-            return count < 2 || start[1] != 0x2f
-        }
-        if writer.overflowed { return true }
+        guard prefix.writeOutward(UnsafeBufferPointer(start: start, count: count), &writer),
+            !writer.overflowed
+        else { return true }
         start.update(from: start + count, count: writer.count - mark - count)
         writer.drop(count)
         return true
     }
 
-    /// Where the URL stands in a Refresh, as browsers read it: behind the seconds and "url=", perhaps in quotes.
-    /// Empty, at the end: there is none.
+    /// Keeps a path that stands in `writer` from `mark` on a path: with two slashes at its start, and no authority
+    /// before it, it would name a host (RFC 3986 §4.2).
+    private static func keepPath(from mark: Int, _ writer: inout ByteWriter) {
+        let start = writer.base + mark
+        let count = writer.count - mark
+        guard count > 1, start[0] == 0x2f, start[1] == 0x2f else { return }
+        writer.append("/.")
+        if writer.overflowed { return }
+        (start + 2).update(from: start, count: count)
+        start[1] = UInt8(ascii: ".")
+    }
+
+    /// Where the URL stands in a Refresh, as browsers read it (HTML §4.2.5.3, the shared declarative refresh
+    /// steps): behind the seconds and a separator, perhaps with "url=" before it, perhaps in quotes. Empty, at the
+    /// end: there is none.
     private static func refreshed(_ value: UnsafeBufferPointer<UInt8>) -> Range<Int> {
         let none = value.count..<value.count
         func skip(_ at: Int, _ isSkipped: (UInt8) -> Bool) -> Int {
@@ -201,22 +240,30 @@ public struct LocationRule: Sendable {
             return at
         }
         func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
-        var at = skip(skip(skip(0, isBlank)) { $0 &- 48 < 10 || $0 == UInt8(ascii: ".") }, isBlank)
-        guard at < value.count, value[at] == UInt8(ascii: ";") || value[at] == UInt8(ascii: ",") else {
+        let seconds = skip(0, isBlank)
+        let separator = skip(seconds) { $0 &- 48 < 10 || $0 == UInt8(ascii: ".") }
+        var at = skip(separator, isBlank)
+        guard separator > seconds, at < value.count else { return none }
+        if value[at] == UInt8(ascii: ";") || value[at] == UInt8(ascii: ",") {
+            at = skip(at + 1, isBlank)
+        } else if at == separator {
             return none
         }
-        at = skip(at + 1, isBlank)
-        guard let base = value.baseAddress, value.count - at > 3, equals(base + at, 3, lowercase: "url")
-        else {
-            return none
+        if let base = value.baseAddress, value.count - at > 3, equals(base + at, 3, lowercase: "url") {
+            // Without the sign these letters are the URL's own.
+            let sign = skip(at + 3, isBlank)
+            if sign < value.count, value[sign] == UInt8(ascii: "=") { at = skip(sign + 1, isBlank) }
         }
-        at = skip(at + 3, isBlank)
-        guard at < value.count, value[at] == UInt8(ascii: "=") else { return none }
-        at = skip(at + 1, isBlank)
-        guard at < value.count else { return none }
-        let quote = value[at]
-        guard quote == UInt8(ascii: "\"") || quote == UInt8(ascii: "'") else { return at..<value.count }
-        return at + 1..<skip(at + 1) { $0 != quote }
+        var end = value.count
+        if at < end, value[at] == UInt8(ascii: "\"") || value[at] == UInt8(ascii: "'") {
+            let quote = value[at]
+            at += 1
+            end = skip(at) { $0 != quote }
+        }
+        // Blanks around a URL are no part of it.
+        at = min(skip(at, isBlank), end)
+        while end > at, isBlank(value[end - 1]) { end -= 1 }
+        return at..<end
     }
 }
 
@@ -302,7 +349,28 @@ private struct Reference {
     }
 }
 
-private func equal(_ a: UnsafeBufferPointer<UInt8>, _ b: UnsafeBufferPointer<UInt8>) -> Bool {
-    guard let one = a.baseAddress, let two = b.baseAddress else { return false }
-    return equalIgnoringASCIICase(one, a.count, two, b.count)
+/// Whether two hosts without brackets are one: names in any case, with or without the dot of the root
+/// (RFC 1034 §3.1), addresses of IPv6 in any spelling (RFC 4291 §2.2).
+private func equalHosts(_ a: UnsafeBufferPointer<UInt8>, _ b: UnsafeBufferPointer<UInt8>) -> Bool {
+    func bare(_ host: UnsafeBufferPointer<UInt8>) -> UnsafeBufferPointer<UInt8> {
+        host.last == UInt8(ascii: ".") ? UnsafeBufferPointer(rebasing: host.dropLast()) : host
+    }
+    let (a, b) = (bare(a), bare(b))
+    guard !a.isEmpty, let one = a.baseAddress, let two = b.baseAddress else { return false }
+    if equalIgnoringASCIICase(one, a.count, two, b.count) { return true }
+    guard let first = addressOfIPv6(a), let second = addressOfIPv6(b) else { return false }
+    return first == second
+}
+
+/// The 128 bits of an IPv6 address; nil: it is none.
+private func addressOfIPv6(_ text: UnsafeBufferPointer<UInt8>) -> SIMD2<UInt64>? {
+    guard text.contains(UInt8(ascii: ":")), text.count < Int(INET6_ADDRSTRLEN), !text.contains(0) else {
+        return nil
+    }
+    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(INET6_ADDRSTRLEN)) { room in
+        for (index, byte) in text.enumerated() { room[index] = CChar(bitPattern: byte) }
+        room[text.count] = 0
+        var bits = SIMD2<UInt64>()
+        return inet_pton(AF_INET6, room.baseAddress, &bits) == 1 ? bits : nil
+    }
 }

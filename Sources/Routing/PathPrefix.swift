@@ -61,13 +61,15 @@ public final class PathPrefix: Sendable {
     /// Writes the client's path for an endpoint's. False: it has no counterpart, and nothing is written.
     public func writeOutward(_ path: UnsafeBufferPointer<UInt8>, _ writer: inout ByteWriter) -> Bool {
         guard let rest = Self.rest(of: path, after: inner.bytes) else { return false }
-        // As a reference a path with two slashes at its start would name a host (RFC 3986 §4.2).
-        if outer.count == 0, rest.count > 1, rest[0] == 0x2f, rest[1] == 0x2f { writer.append("/.") }
         writer.append(outer.bytes)
         writer.append(rest)
         if rest.isEmpty, outer.count == 0 || from.bytes.last == 0x2f { writer.append("/") }
         return true
     }
+
+    /// Whether what it writes outward can be the path of a cookie: a semicolon would end the attribute
+    /// (RFC 6265 §5.2), and what stands behind it would be attributes of its own.
+    var fitsCookies: Bool { !outer.bytes.contains(UInt8(ascii: ";")) }
 
     /// The same for the path of a cookie: "/shop" is all below it too, "/shop/" would not be "/shop" itself
     /// (RFC 6265 §5.1.4).
