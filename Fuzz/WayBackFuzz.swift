@@ -64,6 +64,11 @@ public func fuzz(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     let other = Array("https://other.example/".utf8) + value
     require(turn(other, rule, .reference, isSecure: true) == other, "another host was changed")
     _ = turn(value, rule, .refresh, isSecure: true)
+    let own = Array("http://10.0.0.5:3000/".utf8) + value
+    let ownTurned = turn(own, rule, .reference, isSecure: true)
+    require(
+        ownTurned == own || ownTurned.starts(with: "https://shop.example:8443/".utf8), "half of it was turned"
+    )
 
     let pair = value.prefix { $0 != UInt8(ascii: ";") }
     func cookie(_ rule: CookieRule, _ value: [UInt8]) -> [UInt8] {
@@ -75,6 +80,11 @@ public func fuzz(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         path: prefix, domain: choice & 64 == 0 ? .remove : .replace(texts[3], with: texts[0]),
         secure: choice & 32 == 0, sameSite: nil, httpOnly: false)
     require(cookie(moved, value).starts(with: pair), "another pair")
+    let crossing = CookieRule(
+        path: nil, domain: nil, secure: nil, sameSite: CookieRule.SameSite.none, httpOnly: false)
+    require(
+        String(decoding: cookie(crossing, value), as: UTF8.self).lowercased().contains("secure"),
+        "SameSite=None without Secure")
     let ofHost = Array("__Host-a=b; Secure;".utf8) + value
     require(cookie(moved, ofHost) == ofHost, "a cookie of a host was changed")
     return 0

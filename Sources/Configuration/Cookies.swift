@@ -48,6 +48,14 @@ extension CrossCheck {
                 )
             }
         }
+        if let prefix = route["rewrite"]?["prefix"], route["cookies"]?["path"]?.text == "rewrite" {
+            for value in [prefix["from"], prefix["to"]] {
+                guard let value, let text = value.text, text.contains(";") else { continue }
+                check.report(
+                    "cookies: { path: rewrite } cannot exchange \"\(text.clipped(60))\": the path of a cookie ends at \";\"",
+                    value.origin, "expected cookies: { path: { from: …, to: … } } with the folders above")
+            }
+        }
         if let cookies = route["cookies"], cookies["same-site"]?.text == "none",
             cookies["secure"]?.text == "off"
         {

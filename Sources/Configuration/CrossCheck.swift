@@ -265,7 +265,7 @@ struct CrossCheck {
         }
     }
 
-    func withoutEffect(
+    private func withoutEffect(
         _ key: String, of node: Node, _ why: String, _ expectation: String, _ check: inout SchemaCheck
     ) {
         let origin = node.entries.first { $0.key.value == key }?.key.origin ?? node.origin
@@ -351,6 +351,15 @@ struct CrossCheck {
                 withoutEffect(
                     "path", of: cookies, "without \"rewrite\"",
                     "expected it on a route that changes the path: rewrite: { prefix: … }", &check)
+            }
+            if let name = node["service"]?.text, service(name)?.answersAlone == true {
+                let why = "on files"
+                let expectation =
+                    "expected it on routes to endpoints: what Weir says itself is the client's view"
+                if node["location"]?.text == "rewrite" {
+                    withoutEffect("location", of: node, why, expectation, &check)
+                }
+                if node["cookies"] != nil { withoutEffect("cookies", of: node, why, expectation, &check) }
             }
             if node["websocket"] != nil, let upgrades = node["upgrades"],
                 !upgrades.texts.contains(where: { $0.value.lowercased() == "websocket" })
@@ -513,5 +522,14 @@ struct CrossCheck {
                 }
             }
         }
+    }
+}
+
+extension Service {
+    /// It has files, and no endpoints behind them.
+    fileprivate var answersAlone: Bool {
+        guard let files else { return false }
+        if case .service = files.otherwise { return false }
+        return true
     }
 }

@@ -165,6 +165,7 @@ private struct SchemaWriter {
             case .name: "^[A-Za-z0-9_-]{1,64}$"
             case .path: "^[/~]"
             case .prefix: "^/[^*?{]*$"
+            case .cookiePath: "^/[^*?{;]*$"
             case .method, .fieldName: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$"
             case .listenAddress:
                 "^(unix:.+|[0-9.]*:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+(%[^/ ]{1,15})?\\]:[0-9]{1,5})$"

@@ -18,7 +18,7 @@ extension Language {
                 example: "secure: on"),
             Key(
                 "same-site", .choice(["strict", "lax", "none", "keep"]), default: "keep",
-                "The `SameSite` all cookies get. Browsers take `none` from Secure cookies only.",
+                "The `SameSite` all cookies get. `none` makes all `Secure` too: browsers refuse it without.",
                 example: "same-site: lax"),
             Key(
                 "http-only", .choice(["on", "keep"]), default: "keep",
@@ -29,11 +29,11 @@ extension Language {
         name: "path",
         keys: [
             Key(
-                "from", .text(.prefix), required: true,
+                "from", .text(.cookiePath), required: true,
                 "What the endpoint's path starts with, in whole segments; other paths are left alone.",
                 example: "from: /app"),
             Key(
-                "to", .text(.prefix), required: true, "What it starts with for the client.",
+                "to", .text(.cookiePath), required: true, "What it starts with for the client.",
                 example: "to: /shop"),
         ])
 

@@ -42,7 +42,7 @@ enum TextRule: Sendable {
     case mediaType
     case serverNamePattern, fingerprint
     case fileMode, account, hostName
-    case fileCandidate, cookieDomain
+    case fileCandidate, cookieDomain, cookiePath
     case errorStatus, body
 
     /// How the syntax line of the manual writes it.
@@ -53,7 +53,7 @@ enum TextRule: Sendable {
         case .name: "NAME"
         case .host: "HOST"
         case .path: "PATH"
-        case .prefix: "PREFIX"
+        case .prefix, .cookiePath: "PREFIX"
         case .method: "METHOD"
         case .fieldName: "FIELD"
         case .fieldValue: "VALUE"
@@ -222,6 +222,7 @@ extension TextRule {
         case .host: "a host such as api.example.com or \"*.example.com\""
         case .path: "a path such as /exact, /prefix/*, /users/{id} or ~^regex$"
         case .prefix: "a path such as /v1, without \"*\""
+        case .cookiePath: "a path such as /v1, without \"*\" and \";\""
         case .method: "a method such as GET"
         case .fieldName: "the name of a field such as X-Tenant"
         case .fieldValue: "a text"

@@ -51,7 +51,11 @@ extension TextRule {
             guard value.hasPrefix("/") || value.hasPrefix("~") else {
                 throw problem("\(quoted) is not a path", suggestion: value.isEmpty ? nil : "/\(value)")
             }
-        case .prefix:
+        case .cookiePath where value.contains(";"):
+            throw problem(
+                "\(quoted) cannot be the path of a cookie, which ends at \";\"",
+                suggestion: Self.folder(above: value))
+        case .prefix, .cookiePath:
             guard value.hasPrefix("/"), !value.contains("*"), !value.contains("?"), !value.contains("{")
             else {
                 let bare = value.filter { $0 != "*" }
@@ -203,6 +207,14 @@ extension TextRule {
     private static func isHostName(_ text: String) -> Bool {
         (1...253).contains(text.utf8.count) && !text.hasPrefix(".")
             && text.utf8.allSatisfy { $0 &- 48 < 10 || ($0 | 32) &- 97 < 26 || "-._".utf8.contains($0) }
+    }
+
+    /// The folder in which the first segment with a semicolon stands: cookies for it are sent there too.
+    private static func folder(above path: String) -> String? {
+        guard path.hasPrefix("/"), let slash = path.prefix(while: { $0 != ";" }).lastIndex(of: "/") else {
+            return nil
+        }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
     /// What was meant by "5XX", "50x", "5**" or "500-599".

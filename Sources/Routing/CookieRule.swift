@@ -5,8 +5,8 @@
 // name in any case; unknown ones stay in their place, and everything that is not changed stays byte for byte.
 //
 // Browsers refuse what contradicts itself (RFC 6265bis §4.1.3, §5.7), and a rule makes no such cookie out of a
-// good one: "__Host-" has no Domain, Path=/ and Secure, "__Secure-" has Secure, and so have cookies with
-// SameSite=None or Partitioned.
+// good one: "__Host-" has no Domain, Path=/ and Secure, "__Secure-" and "__Http-" have Secure, and so have cookies
+// with SameSite=None or Partitioned.
 
 import HTTPModel
 
@@ -37,12 +37,13 @@ public struct CookieRule: Sendable {
     private let sameSite: SameSite?
     private let httpOnly: Bool
 
-    /// - Parameter path: exchanges beginnings of paths, outward.
+    /// - Parameter path: exchanges beginnings of paths, outward; one that cookies cannot have exchanges nothing.
+    /// - Parameter sameSite: `none` makes all cookies Secure as well.
     /// - Parameter httpOnly: makes all cookies HttpOnly.
     public init(path: PathPrefix?, domain: Domain?, secure: Bool?, sameSite: SameSite?, httpOnly: Bool) {
-        self.path = path
+        self.path = path.flatMap { $0.fitsCookies ? $0 : nil }
         self.domain = domain
-        self.secure = secure
+        self.secure = secure ?? (sameSite == SameSite.none ? true : nil)
         self.sameSite = sameSite
         self.httpOnly = httpOnly
     }
@@ -133,7 +134,8 @@ private struct Facts {
         var pieces = Pieces(value)
         if let pair = pieces.next() {
             isOfHost = pair.nameBegins(with: "__host-")
-            isSecureByName = isOfHost || pair.nameBegins(with: "__secure-")
+            isSecureByName =
+                isOfHost || pair.nameBegins(with: "__secure-") || pair.nameBegins(with: "__http-")
         }
         while let piece = pieces.next() {
             switch Attribute(piece) {

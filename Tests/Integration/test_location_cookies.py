@@ -74,13 +74,22 @@ def test_nothing_is_turned_back_unasked(weir, backend):
 @pytest.mark.parametrize("said, seen", [
     ("/login?next=/x", "/shop/login?next=/x"), ("http://{self}", "http://a.example/shop/"),
     ("next", "/shop/a/next"), ("../x/../y", "/shop/y"), ("?page=2", "?page=2"), ("//evil.example/x", "//evil.example/x"),
-    ("/%2e%2e/x", "/%2e%2e/x"),
+    ("/%2e%2e/x", "/%2e%2e/x"), ("http://{self}/%2e%2e/x", "http://{self}/%2e%2e/x"),
+    ("https://{self}/login", "https://{self}/login"), ("http://{self}//x", "http://a.example/shop//x"),
 ])
 def test_paths_get_back_what_the_rewrite_took_off(weir, backend, said, seen):
     b = backend(saying(("Location", said)))
     response = weir(proxy_to(b, route={**STRIPS, **REWRITES})).get("/shop/a/b")
     assert b.requests[0].target == "/a/b"
-    assert response.fields.all("Location") == [seen]
+    assert response.fields.all("Location") == [seen.replace("{self}", b.endpoint)]
+
+
+@pytest.mark.parametrize("said, seen", [
+    ("0; /x", "0; /shop/x"), ("0 url=/x", "0 url=/shop/x"), ("0,URL='/x'", "0,URL='/shop/x'"),
+])
+def test_refresh_as_browsers_read_it(weir, backend, said, seen):
+    b = backend(saying(("Refresh", said), status="200 OK"))
+    assert weir(proxy_to(b, route={**STRIPS, **REWRITES})).get("/shop/").fields.all("Refresh") == [seen]
 
 
 def test_the_host_that_a_rule_sent(weir, backend):
@@ -194,6 +203,12 @@ def check_pairing(w, client):
 
     assert seen("Location") == ["http://shop.example/shop/login"]
     assert seen("Set-Cookie") == CHANGED
+
+
+def test_cookies_for_other_sites_are_secure(weir, backend):
+    b = backend(saying(("Set-Cookie", "a=1"), ("Set-Cookie", "b=1; Secure; SameSite=Lax")))
+    response = weir(proxy_to(b, route={"cookies": {"same-site": "none"}})).get("/")
+    assert response.fields.all("Set-Cookie") == ["a=1; Secure; SameSite=None", "b=1; Secure; SameSite=None"]
 
 
 def test_upgrades_have_their_cookies_changed(weir, backend):

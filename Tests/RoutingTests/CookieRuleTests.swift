@@ -49,6 +49,11 @@ import Testing
         #expect(turn("a=b; Path=/apple", path: ("/shop", "/app")) == "a=b; Path=/apple")
         #expect(turn("a=b; Path=/app", path: ("/", "/app")) == "a=b; Path=/")
         #expect(turn("a=b; Path=/", path: ("/", "/")) == "a=b; Path=/")
+        // Here two slashes name no host.
+        #expect(turn("a=b; Path=/app//x", path: ("/", "/app")) == "a=b; Path=//x")
+        // It would be two attributes.
+        #expect(turn("a=b; Path=/app", path: ("/x;Domain=y", "/app")) == "a=b; Path=/app")
+        #expect(turn("a=b; Path=/app", path: ("/x%3By", "/app")) == "a=b; Path=/x%3By")
     }
 
     @Test func domains() {
@@ -76,6 +81,7 @@ import Testing
         // Browsers would refuse them.
         (false, "__Host-a=b; Secure; Path=/", "__Host-a=b; Secure; Path=/"),
         (false, "__secure-a=b; Secure", "__secure-a=b; Secure"),
+        (false, "__Http-a=b; Secure; HttpOnly", "__Http-a=b; Secure; HttpOnly"),
         (false, "a=b; Secure; SameSite=None", "a=b; Secure; SameSite=None"),
         (false, "a=b; Secure; SameSite=None; SameSite=Lax", "a=b; SameSite=None; SameSite=Lax"),
         (false, "a=b; Secure; Partitioned", "a=b; Secure; Partitioned"),
@@ -87,7 +93,14 @@ import Testing
     @Test func sameSiteAndHTTPOnly() {
         #expect(turn("a=b", sameSite: .lax) == "a=b; SameSite=Lax")
         #expect(turn("a=b; samesite = none; Path=/", sameSite: .strict) == "a=b; samesite=Strict; Path=/")
-        #expect(turn("a=b; SameSite", sameSite: CookieRule.SameSite.none) == "a=b; SameSite=None")
+        // Without Secure browsers would refuse it.
+        for (value, expected) in [
+            ("a=b", "a=b; Secure; SameSite=None"), ("a=b; SameSite", "a=b; SameSite=None; Secure"),
+            ("a=b; SameSite=Lax; Path=/", "a=b; SameSite=None; Path=/; Secure"),
+            ("a=b; Secure", "a=b; Secure; SameSite=None"),
+        ] {
+            #expect(turn(value, sameSite: CookieRule.SameSite.none) == expected)
+        }
         #expect(turn("a=b", httpOnly: true) == "a=b; HttpOnly")
         #expect(turn("a=b; HTTPONLY", httpOnly: true) == "a=b; HTTPONLY")
         #expect(
