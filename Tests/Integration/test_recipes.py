@@ -260,16 +260,25 @@ def test_gitlab_git(forge):
     url = f"https://forge.example:{forge.port}/project.git"
     git("clone", "-q", url, "work")
     work = forge.folder / "work"
-    # Larger than the buffer: git sends the pack in chunks.
-    (work / "large").write_bytes(os.urandom(1_500_000))
-    git("add", "large", cwd=work)
-    git("commit", "-q", "-m", "large", cwd=work)
-    # HTTP/1.1: over HTTP/2, git with curl 7.88 may ask for more of a pack that has ended, and waits for itself.
-    git("-c", "http.version=HTTP/1.1", "push", "-q", "origin", "HEAD:main", cwd=work)
-    packs = [r for r in forge.application.requests if r.target.endswith("git-receive-pack") and r.method == "POST"]
-    assert any(r.framing == "chunked" and len(r.body) > 1_000_000 for r in packs)
+
+    def push(name, size, version):
+        (work / name).write_bytes(os.urandom(size))
+        git("add", name, cwd=work)
+        git("commit", "-q", "-m", name, cwd=work)
+        git("-c", f"http.version={version}", "push", "-q", "origin", "HEAD:main", cwd=work)
+        # With a buffer this small git streams every pack and does not say how long it is.
+        pack = forge.application.requests[-1]
+        assert (pack.target, pack.framing) == ("/project.git/git-receive-pack", "chunked") and len(pack.body) > size
+        forge.weir.wait_record(lambda line: line["protocol"] == version and line["bytes_in"] > size, f"{name} by {version}")
+
+    # HTTP/1.1: over HTTP/2, libcurl 7.84 to 8.4 asks for more of a body that has ended when the window leaves less than
+    # 2 KiB of its last piece unsent (curl's #12363), and git then waits for itself; behind nginx as well, where it streams.
+    push("large", 1_500_000, "HTTP/1.1")
+    # What fits into the first window is sent as it comes, and nothing is left.
+    push("small", 20_000, "HTTP/2")
     git("clone", "-q", url, "again")
-    assert (forge.folder / "again" / "large").read_bytes() == (work / "large").read_bytes()
+    for name in ("large", "small"):
+        assert (forge.folder / "again" / name).read_bytes() == (work / name).read_bytes()
 
 
 def test_gitlab_registry(forge, tmp_path):
