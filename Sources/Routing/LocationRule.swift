@@ -291,7 +291,7 @@ private struct Authority {
         host = UnsafeBufferPointer(rebasing: text[..<end])
         let isLiteral = host.first == UInt8(ascii: "[") && host.last == UInt8(ascii: "]")
         guard !host.isEmpty, !host.contains(UInt8(ascii: "@")),
-            isLiteral || !host.contains(UInt8(ascii: ":"))
+            isLiteral == host.contains(UInt8(ascii: ":"))
         else { return nil }
     }
 

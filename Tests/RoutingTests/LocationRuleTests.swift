@@ -56,7 +56,8 @@ private struct Journey {
         // No URL of http, or none that all read alike.
         "ftp://app.example/", "mailto:a@app.example", "http:app.example", "http:/app.example", "https:///x",
         "http://user@app.example/", "http://app.example:99999/", "http://app.example:80a/",
-        "http:\\\\app.example/", "/\\app.example", "http://app.example /x", "http://[::1/", "",
+        "http:\\\\app.example/", "/\\app.example", "http://app.example /x", "http://[::1/",
+        "http://[app.example]/", "",
         // Without a prefix paths are the client's own.
         "/x/../y", "x", "../x", "?q", "#f", "//", "///x",
     ])
