@@ -264,7 +264,8 @@ def test_deadline_is_passed_on_and_kept(client):
     begin = time.monotonic()
     error = code_of(lambda: client.Hang(b"", timeout=0.8))
     assert error.code() == CODE.DEADLINE_EXCEEDED and time.monotonic() - begin < 3
-    assert 0 < client.service.deadlines[0] <= 0.8
+    # grpcio rounds what is left up, to three digits.
+    assert 0 < client.service.deadlines[0] < 0.81
     assert client.service.cancelled.wait(5), "the server learns that nobody waits any more"
 
 
