@@ -274,6 +274,30 @@ public struct HTTP2Session: BitwiseCopyable {
     /// Whether body bytes wait for the peer's windows. Meaningful when `output` has been drained to 0.
     public var isWaiting: Bool { s.pointee.queued > 0 }
 
+    /// A peer gives no window for bytes that have not reached it: the time of the streams whose last ones are among
+    /// those begins when they have arrived. For a look from time to time, before the stalled are asked for.
+    ///
+    /// - Parameter untaken: how many of the last bytes of the output are still under way.
+    public func areUnderWay(_ untaken: Int, nowMs: UInt64) {
+        let taken = taken(untaken)
+        if s.pointee.dataEnd > taken { s.pointee.progressMs = nowMs }
+        _ = s.pointee.streams.first {
+            if $0.pointee.queue.count > 0, $0.pointee.dataEnd > taken { $0.pointee.progressMs = nowMs }
+            return false
+        }
+    }
+
+    /// A total to be compared with an earlier one: how much of the output the peer has taken, at most up to the
+    /// last body bytes of this stream.
+    public func taken(_ stream: Int32, untaken: Int) -> UInt64 {
+        min(s.pointee.streams.find(stream)?.pointee.dataEnd ?? 0, taken(untaken))
+    }
+
+    private func taken(_ untaken: Int) -> UInt64 {
+        let bytes = UInt64(untaken)
+        return s.pointee.outTotal > bytes ? s.pointee.outTotal &- bytes : 0
+    }
+
     /// Since when none has left of the stream that has waited longest; nil: none waits.
     public func waitingSinceMs() -> UInt64? {
         var oldest: UInt64?

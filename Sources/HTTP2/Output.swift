@@ -42,6 +42,7 @@ extension HTTP2Session {
             s.pointee.rest = frame
             s.pointee.restCount = count
         }
+        s.pointee.outTotal &+= UInt64(s.pointee.outCount)
         return s.pointee.outCount
     }
 
@@ -116,6 +117,8 @@ func packData(
     s.pointee.queued &-= count
     s.pointee.progressMs = s.pointee.nowMs
     record.pointee.progressMs = s.pointee.nowMs
+    s.pointee.dataEnd = s.pointee.outTotal &+ UInt64(s.pointee.outCount)
+    record.pointee.dataEnd = s.pointee.dataEnd
     if record.pointee.queue.count == 0 { dropQueue(s, record) }
     if record.pointee.flags.contains(.wantsRoom),
         record.pointee.queue.count &* 2 <= queueBytesMax(s), !record.pointee.flags.contains(.localEnded)

@@ -43,6 +43,9 @@ struct SessionState {
     /// Body bytes in all queues.
     var queued = 0
     var progressMs: UInt64 = 0
+    /// Bytes of all output so far, and as many of them as end with the last DATA frame.
+    var outTotal: UInt64 = 0
+    var dataEnd: UInt64 = 0
 
     // The end
     var violation = HTTP2Violation.none

@@ -72,6 +72,8 @@ struct StreamRecord {
     var openedMs: UInt64 = 0
     /// When body bytes, or END_STREAM, last left, or bytes began to wait.
     var progressMs: UInt64 = 0
+    /// Bytes of the connection's output up to its last DATA frame.
+    var dataEnd: UInt64 = 0
 }
 
 /// Body bytes that wait to be packed: one block of memory, used from `start` to `end`.

@@ -72,6 +72,9 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
     /// Bytes sent that the peer's side has not acknowledged, 0 where the kernel does not say.
     public var unacknowledged: Int { max(0, Int(weir_unacknowledged(fd))) }
 
+    /// A total to be compared with an earlier one: it is another as soon as the peer's side has acknowledged bytes.
+    public var taken: UInt64 { weir_taken(fd) }
+
     @inline(__always)
     public func close() { _ = Glibc.close(fd) }
 

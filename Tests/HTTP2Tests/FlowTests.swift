@@ -131,6 +131,36 @@ import Testing
         #expect(peer.session.firstStalled(since: 2_000_000, isDrained: true) == nil)
     }
 
+    // A peer cannot give a window for bytes that lie unread in the kernel.
+    @Test func bytesUnderWay() throws {
+        let peer = Peer.server(settings: [(4, 1_000)])
+        for stream in [1, 3] as [Int32] {
+            peer.feed(Frame.headers(Int(stream), get))
+            peer.respond(stream, 200, end: false)
+            peer.send(stream, String(repeating: "a", count: 5_000))
+            _ = peer.output()
+        }
+        peer.nowMs += 5_000
+        let sinceMs = peer.nowMs - 5_000
+        #expect(peer.session.isStalled(since: sinceMs))
+        // The last bytes are those of stream 3.
+        let before = peer.session.taken(3, untaken: 1_000)
+        peer.session.areUnderWay(1_000, nowMs: peer.nowMs)
+        #expect(!peer.session.isStalled(since: sinceMs))
+        #expect(peer.session.firstStalled(since: sinceMs, isDrained: true) == 1)
+        #expect(peer.session.taken(3, untaken: 500) == before + 500)
+        #expect(peer.session.taken(1, untaken: 500) == peer.session.taken(1, untaken: 1_000))
+        // They arrive, and its time begins.
+        peer.nowMs += 4_999
+        peer.session.areUnderWay(0, nowMs: peer.nowMs)
+        #expect(!peer.session.isStalled(since: peer.nowMs - 5_000))
+        peer.nowMs += 1
+        #expect(peer.session.isStalled(since: peer.nowMs - 5_000))
+        // Nothing is known of who has not been heard.
+        peer.session.areUnderWay(.max, nowMs: peer.nowMs)
+        #expect(peer.session.firstStalled(since: peer.nowMs - 1, isDrained: true) == nil)
+    }
+
     // Of twenty streams one is read, bit by bit: the others stand still, and the connection does not.
     @Test func streamsStandStillWhileAnotherMoves() throws {
         let peer = Peer.server(settings: [(4, 0)])

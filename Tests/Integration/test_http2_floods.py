@@ -8,6 +8,7 @@ must not grow with it, other connections are served meanwhile, and logs or metri
 import os
 import re
 import signal
+import socket
 import threading
 import time
 
@@ -469,6 +470,43 @@ def test_client_that_reads_slowly(site, how):
                     if state.window < 32_768 and not state.over:
                         s.give(state.number, 32_768)
         assert all(state.ended and state.count == size for state in states) and not s.goaway and not s.violations
+
+
+@pytest.mark.parametrize("streams, window", [(1, 1 << 24), (8, 1 << 20), (20, 65_535), (0, 0)], ids=[
+    "one stream", "eight streams", "windows that lie unread", "HTTP/1.1"])
+def test_client_behind_a_large_kernel_buffer(site, streams, window):
+    """What lies in the socket takes several times `timeout.write` to be read, with no event of it: all of it is served."""
+    seconds = 2
+    w = site(fixed(answer(b"x" * 8_000_000)), listener={"timeout": {"write": f"{seconds}s"}})
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        sock.settimeout(wire.PATIENCE)
+        sock.connect(w.address)
+        sock.sendall(h2wire.PREFACE + h2wire.settings(INITIAL_WINDOW_SIZE=window)
+                     + h2wire.window_update(0, (1 << 25) - 65_535)
+                     + b"".join(headers(1 + 2 * n, pseudo()) for n in range(streams))
+                     if streams else wire.head_bytes("GET / HTTP/1.1"))
+        begun, count, rate = time.monotonic(), 0, 400_000
+        buffer, used = bytearray(), {}
+        while (passed := time.monotonic() - begun) < 4 * seconds:
+            if count > rate * passed:
+                time.sleep(0.02)
+                continue
+            piece = sock.recv(16_384)
+            assert piece, "the connection goes on"
+            count += len(piece)
+            if not streams:
+                continue
+            buffer += piece
+            while len(buffer) >= 9 and len(buffer) >= 9 + (size := int.from_bytes(buffer[:3], "big")):
+                kind, number = h2wire.NAMES[buffer[3]], int.from_bytes(buffer[5:9], "big")
+                assert kind not in ("RST_STREAM", "GOAWAY"), kind
+                del buffer[:9 + size]
+                if kind == "DATA":
+                    used[number] = used.get(number, 0) + size
+                    if used[number] > window // 2:
+                        sock.sendall(h2wire.window_update(number, used.pop(number)))
+        assert not [line for line in w.access_log() if line.get("reason") == "client-too-slow"]
 
 
 def test_window_by_drops(site):

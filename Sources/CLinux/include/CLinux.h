@@ -53,6 +53,10 @@ ssize_t weir_sendfile(int socket, int file, int64_t offset, size_t bytes);
 /// Bytes sent on a socket that the peer has not acknowledged (SIOCOUTQ), or -1.
 int weir_unacknowledged(int socket);
 
+/// How many bytes the peer has taken of all that was sent on a socket; where the kernel does not count them (Unix
+/// sockets), up to a constant and as long as nothing is sent.
+uint64_t weir_taken(int socket);
+
 /// The number of processors the calling thread may run on (cpuset), or -1.
 int weir_affinity_count(void);
 

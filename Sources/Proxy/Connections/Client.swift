@@ -112,7 +112,6 @@ extension Worker {
                 return
             }
             if let exchange = client.pointee.exchange { touch(client, exchange) }
-            client.pointee.session?.pointee.takenMs = nowMs
             if client.pointee.transport.isBlocked { return }
         }
         guard let exchange = client.pointee.exchange else {
@@ -139,6 +138,13 @@ extension Worker {
         timers.arm(client.pointee.timer, atMs: nowMs &+ afterMs)
     }
 
+    /// Something waits for the client, or it has been seen taking.
+    @inline(__always)
+    func setWriteDeadline(_ client: ClientPointer, timeoutMs: UInt64) {
+        client.pointee.taking.begin(at: nowMs)
+        setDeadline(client, .write, afterMs: TakingClock.pauseMs(timeoutMs: timeoutMs))
+    }
+
     @inline(__always)
     func clearDeadline(_ client: ClientPointer) {
         if client.pointee.deadline == .none { return }
@@ -148,11 +154,11 @@ extension Worker {
 
     func clientDeadlinePassed(_ client: ClientPointer) {
         let deadline = client.pointee.deadline
-        client.pointee.deadline = .none
-        if client.pointee.session != nil {
-            sessionDeadlinePassed(client, deadline)
+        if let session = client.pointee.session {
+            sessionDeadlinePassed(client, session)
             return
         }
+        client.pointee.deadline = .none
         switch deadline {
         case .none:
             break
@@ -180,7 +186,14 @@ extension Worker {
         case .body:
             if let exchange = client.pointee.exchange { bodyDeadlinePassed(exchange) }
         case .write:
-            giveUp(client)
+            if let timeoutMs = client.pointee.exchange?.pointee.listener.writeTimeoutMs,
+                client.pointee.taking.isTaking(
+                    client.pointee.transport.taken, nowMs: nowMs, timeoutMs: timeoutMs)
+            {
+                setDeadline(client, .write, afterMs: TakingClock.pauseMs(timeoutMs: timeoutMs))
+            } else {
+                giveUp(client)
+            }
         }
     }
 

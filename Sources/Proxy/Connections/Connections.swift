@@ -55,6 +55,8 @@ struct ClientConnection {
     let metrics: Unmanaged<ListenerMetrics>
     var state: State
     var deadline = ClientDeadline.none
+    /// Whether it takes what waits for it: judged while `.write` runs.
+    var taking = TakingClock()
     /// Edge-triggered readiness: true until a call says otherwise.
     var canRead = false
     /// The client has closed its direction, or the connection is broken.
@@ -292,6 +294,8 @@ struct UpstreamConnection {
     let serviceID: Int
     var state: State
     var deadline = Deadline.none
+    /// Whether it takes what waits for it: judged while `.write` runs.
+    var taking = TakingClock()
     var canRead = false
     var peerEnded = false
     var isReused = false

@@ -69,7 +69,7 @@ extension Worker {
         if client.pointee.deadline == deadline { return }
         if client.pointee.deadline == .body { exchange.pointee.meter.pause(at: nowMs) }
         switch deadline {
-        case .write: setDeadline(client, .write, afterMs: exchange.pointee.listener.writeTimeoutMs)
+        case .write: setWriteDeadline(client, timeoutMs: exchange.pointee.listener.writeTimeoutMs)
         case .body:
             setDeadline(client, .body, afterMs: exchange.pointee.listener.bodyTimeoutMs)
             exchange.pointee.meter.resume(at: nowMs)
@@ -84,7 +84,8 @@ extension Worker {
         if upstream.pointee.deadline == deadline { return }
         switch deadline {
         case .head: setDeadline(upstream, .head, afterMs: exchange.pointee.headTimeoutMs)
-        case .body, .write: setDeadline(upstream, deadline, afterMs: exchange.pointee.idleTimeoutMs)
+        case .body: setDeadline(upstream, .body, afterMs: exchange.pointee.idleTimeoutMs)
+        case .write: setWriteDeadline(upstream, timeoutMs: exchange.pointee.idleTimeoutMs)
         case .upgraded: setDeadline(upstream, deadline, afterMs: exchange.route?.upgradedIdleMs ?? 0)
         default: clearDeadline(upstream)
         }
@@ -97,7 +98,7 @@ extension Worker {
         }
         switch client.pointee.deadline {
         case .body: setDeadline(client, .body, afterMs: exchange.pointee.listener.bodyTimeoutMs)
-        case .write: setDeadline(client, .write, afterMs: exchange.pointee.listener.writeTimeoutMs)
+        case .write: setWriteDeadline(client, timeoutMs: exchange.pointee.listener.writeTimeoutMs)
         case .none, .handshake, .idle, .head, .linger: break
         }
     }
@@ -105,8 +106,8 @@ extension Worker {
     /// The endpoint has moved bytes.
     func touch(_ upstream: UpstreamPointer, _ exchange: ExchangePointer) {
         switch upstream.pointee.deadline {
-        case .body, .write:
-            setDeadline(upstream, upstream.pointee.deadline, afterMs: exchange.pointee.idleTimeoutMs)
+        case .body: setDeadline(upstream, .body, afterMs: exchange.pointee.idleTimeoutMs)
+        case .write: setWriteDeadline(upstream, timeoutMs: exchange.pointee.idleTimeoutMs)
         case .upgraded:
             setDeadline(upstream, .upgraded, afterMs: exchange.route?.upgradedIdleMs ?? 0)
         case .none, .connect, .handshake, .head, .idle: break

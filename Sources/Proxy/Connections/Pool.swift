@@ -231,6 +231,13 @@ extension Worker {
         timers.arm(upstream.pointee.timer, atMs: nowMs &+ afterMs)
     }
 
+    /// Something waits for the endpoint, or it has been seen taking.
+    @inline(__always)
+    func setWriteDeadline(_ upstream: UpstreamPointer, timeoutMs: UInt64) {
+        upstream.pointee.taking.begin(at: nowMs)
+        setDeadline(upstream, .write, afterMs: TakingClock.pauseMs(timeoutMs: timeoutMs))
+    }
+
     @inline(__always)
     func clearDeadline(_ upstream: UpstreamPointer) {
         if upstream.pointee.deadline == .none { return }
@@ -262,7 +269,14 @@ extension Worker {
         case .upgraded:
             upgradedIsIdle(exchange)
         case .write:
-            attemptFailed(exchange, Failure(.upstreamWriteTimeout, phase: .forward))
+            let timeoutMs = exchange.pointee.idleTimeoutMs
+            if upstream.pointee.taking.isTaking(
+                upstream.pointee.transport.taken, nowMs: nowMs, timeoutMs: timeoutMs)
+            {
+                setDeadline(upstream, .write, afterMs: TakingClock.pauseMs(timeoutMs: timeoutMs))
+            } else {
+                attemptFailed(exchange, Failure(.upstreamWriteTimeout, phase: .forward))
+            }
         }
     }
 }

@@ -110,10 +110,22 @@ struct Transport {
     /// The same, with those that the kernel, or the session that carries the stream, holds for the peer:
     /// about what it has not acknowledged. For timers; asks the kernel.
     var untaken: Int {
-        guard let stream else { return outbox.count + socket.unacknowledged }
+        guard let stream else {
+            return outbox.count + (tls.map { $0.unsentByteCount } ?? 0) + socket.unacknowledged
+        }
         let session = stream.pointee.session
         return outbox.count + session.pointee.session.queuedBytes(stream.pointee.id)
             + session.pointee.transport.pointee.untaken
+    }
+
+    /// A total to be compared with an earlier one (`TakingClock`): it is another as soon as the peer has taken bytes.
+    /// That of a stream moves with its own bytes, and with all where the connection holds up those of the stream.
+    var taken: UInt64 {
+        guard let stream else { return socket.taken }
+        let carrier = stream.pointee.session.pointee.transport
+        if carrier.pointee.isBlocked { return carrier.pointee.taken }
+        return stream.pointee.session.pointee.session.taken(
+            stream.pointee.id, untaken: carrier.pointee.untaken)
     }
 
     /// Sends parts behind what already waits; keeps what is not taken. Returns 0 or an errno.

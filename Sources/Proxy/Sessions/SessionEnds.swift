@@ -9,17 +9,18 @@
 import Glibc
 import HTTP2
 import Reactor
+import Resilience
 import Telemetry
 
 extension Worker {
     // MARK: steps
 
-    /// The session's own deadline has passed.
-    func sessionDeadlinePassed(_ client: ClientPointer, _ deadline: ClientDeadline) {
-        guard let record = client.pointee.session else { return }
-        if deadline == .write {
+    /// The carrier's deadline has passed.
+    func sessionDeadlinePassed(_ client: ClientPointer, _ record: SessionPointer) {
+        if client.pointee.deadline == .write {
             endStalled(client, record)
         } else {
+            client.pointee.deadline = .none
             shutDown(record)
         }
     }
@@ -27,19 +28,30 @@ extension Worker {
     /// Bytes wait for this client. The connection ends when it takes nothing at all, or nothing on any stream;
     /// otherwise the streams end that stand still, and the others have their time from when they last moved.
     private func endStalled(_ client: ClientPointer, _ record: SessionPointer) {
-        // What can leave since this turn began is not stalled.
-        flush(record)
-        guard client.pointee.state == .session, let timeoutMs = lentPlan(client)?({ $0.writeTimeoutMs })
+        // What has come, and what can leave for it, is not stalled.
+        serve(client)
+        if client.pointee.state == .session { flush(record) }
+        guard client.pointee.state == .session, client.pointee.deadline == .write,
+            let timeoutMs = lentPlan(client)?({ $0.writeTimeoutMs })
         else {
+            return
+        }
+        let pauseMs = TakingClock.pauseMs(timeoutMs: timeoutMs)
+        let untaken = client.pointee.transport.untaken
+        if untaken == 0 {
+            // Whatever is sent before the next look has its time from then on.
+            client.pointee.taking.begin(at: nowMs &+ pauseMs)
+        } else if !client.pointee.taking.isTaking(
+            client.pointee.transport.taken, nowMs: nowMs, timeoutMs: timeoutMs)
+        {
+            endUnread(client, record)
             return
         }
         let sinceMs = nowMs &- timeoutMs
         let session = record.pointee.session
         let isBlocked = client.pointee.transport.isBlocked
-        if isBlocked && !isTaking(record, sinceMs) {
-            endUnread(client, record)
-            return
-        }
+        // What is still unread, as the connection is blocked, may give any stream a window.
+        session.areUnderWay(client.pointee.canRead ? .max : untaken, nowMs: nowMs)
         let isOver = !isBlocked && session.isStalled(since: sinceMs)
         while let id = session.firstStalled(since: sinceMs, isDrained: !isBlocked) {
             if let stream = StreamPointer(bitPattern: session.userData(id)),
@@ -56,15 +68,7 @@ extension Worker {
             return
         }
         let dueMs = (session.waitingSinceMs() ?? nowMs) &+ timeoutMs
-        setDeadline(client, .write, afterMs: isBlocked || dueMs <= nowMs ? timeoutMs : dueMs &- nowMs)
-    }
-
-    /// Whether the peer has taken bytes meanwhile. The kernel says so only when much of its buffer is free again.
-    private func isTaking(_ record: SessionPointer, _ sinceMs: UInt64) -> Bool {
-        let untaken = record.pointee.transport.pointee.untaken
-        if record.pointee.takenMs <= sinceMs && untaken == record.pointee.untaken { return false }
-        record.pointee.untaken = untaken
-        return true
+        setDeadline(client, .write, afterMs: dueMs > nowMs ? min(pauseMs, dueMs &- nowMs) : pauseMs)
     }
 
     /// The client reads nothing: neither would it read why the connection ends.

@@ -371,7 +371,6 @@ extension Worker {
                 carrierBroke(record)
                 return
             }
-            record.pointee.takenMs = nowMs
             takeEvents(record)
         }
         if record.pointee.session.isFinished && !transport.pointee.isBlocked {
@@ -407,9 +406,7 @@ extension Worker {
         }
         if client.pointee.deadline == deadline { return }
         switch deadline {
-        case .write:
-            record.pointee.untaken = client.pointee.transport.isBlocked ? client.pointee.transport.untaken : 0
-            setDeadline(client, .write, afterMs: plan.writeTimeoutMs)
+        case .write: setWriteDeadline(client, timeoutMs: plan.writeTimeoutMs)
         case .idle: setDeadline(client, .idle, afterMs: plan.idleTimeoutMs)
         default: clearDeadline(client)
         }

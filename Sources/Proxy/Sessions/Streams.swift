@@ -66,9 +66,6 @@ struct SessionRecord {
     let upstream: UpstreamPointer?
     var firstStream: StreamPointer?
     var streamCount = 0
-    /// When the connection last took bytes, and what its peer had not taken when it was last asked.
-    var takenMs: UInt64 = 0
-    var untaken = 0
     /// Streams given to attempts that have not opened them yet.
     var streamsOpening = 0
     /// The peer has said how many streams it takes.
