@@ -99,6 +99,16 @@ public struct TLSFailure: Error, Sendable, Equatable, BitwiseCopyable {
         self.code = code
     }
 
+    /// Whether the peer has been told why: by an alert of ours, or, where it spoke HTTP, by an answer in that.
+    public var isTold: Bool {
+        switch reason {
+        case .plainHTTPReceived: true
+        // An alert may have been made, and there was nobody to send it to.
+        case .truncated, .closedDuringHandshake, .socketFailed: false
+        default: alert >= 0 && !isAlertReceived
+        }
+    }
+
     /// The details in words, for a log line: "no shared cipher, sent alert 40". Allocates.
     public var detail: String {
         var parts: [String] = []

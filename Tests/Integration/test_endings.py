@@ -1,6 +1,7 @@
 """Who is told why a connection ends can read it, also a client that is still sending: our direction ends, and what comes
 is thrown away for a while, where a close would answer it with a reset (RFC 9112 §9.6, RFC 8446 §6.1)."""
 
+import socket
 import ssl
 import time
 
@@ -128,6 +129,81 @@ def test_a_head_that_cannot_be_read(weir, backend):
     w = weir(proxy_to(backend()))
     said = told(h2wire.dial(w.address), b"GET / HTTP/1.1\r\nHost: a\r\nbad line\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 400 ")
+
+
+def floods_early(c):
+    """Answers an upload before it is whole, with more than all buffers hold."""
+    c.head()
+    c.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+    for _ in range(90):
+        c.send(bytes(1_000_000))
+        c.backend.sent += 1
+
+
+def answer_that_waits(w, origin, ca):
+    """A TLS connection on which Weir has a response for the client that its socket does not take, and owes it a read."""
+    origin.sent = 0
+    connection, sock, incoming, outgoing = by_hand(w.address, context(ca))
+    connection.write(head_bytes("POST / HTTP/1.1", [("Content-Length", "1000000")]) + b"some")
+    sock.sendall(outgoing.read())
+    seen = []
+    eventually(lambda: seen.append(origin.sent) or (len(seen) > 5 and seen[-1] == seen[-5] > 0), "all buffers are full",
+               every=0.1)
+    return connection, sock, incoming
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["reads", "does not read"])
+def test_a_bad_record_while_the_answer_waits(weir, backend, ca, reads):
+    """What waits cannot be sent any more; neither that nor a trickle keeps the connection."""
+    origin = backend(floods_early)
+    w = weir(proxy_to(origin, listener=tls(ca)))
+    connection, sock, incoming = answer_that_waits(w, origin, ca)
+    sock.sendall(BAD_RECORD)
+    w.wait_reason("client-closed-during-response")
+    sock.setblocking(False)
+    said, begun, isOver = bytearray(), time.monotonic(), False
+    while not isOver:
+        assert time.monotonic() - begun < wire.PATIENCE, "the connection ends"
+        try:
+            sock.send(b"x")
+            while reads and not isOver:
+                piece = sock.recv(1 << 20)
+                said += piece
+                isOver = not piece
+        except BlockingIOError:
+            time.sleep(0.1)
+        except ConnectionError:
+            isOver = True
+        if not reads:
+            time.sleep(0.1)
+    if reads:
+        raises_bad_record(connection, incoming, said)
+    eventually(lambda: w.metric("weir_listener_active_connections") == 0, "nobody is waited for any more")
+
+
+def test_a_truncated_connection_is_cut(weir, backend, ca):
+    """Nobody was told anything: what had been sent of the answer must not be taken for all of it."""
+    origin = backend(floods_early)
+    w = weir(proxy_to(origin, listener=tls(ca)))
+    _, sock, _ = answer_that_waits(w, origin, ca)
+    sock.shutdown(socket.SHUT_WR)
+    w.wait_reason("client-closed-during-response")
+    sock.settimeout(wire.PATIENCE)
+    with pytest.raises(ConnectionResetError):
+        while sock.recv(1 << 20):
+            pass
+
+
+def test_a_quiet_session_that_knows_is_not_waited_for(weir, backend):
+    """A client that has read our GOAWAY, and has nothing open, loses nothing by a close."""
+    w = weir(proxy_to(backend(), listener={"timeout": {"idle": "300ms"}}))
+    with h2wire.connect(w.address) as s:
+        assert s.until_closed() and s.goaway[1] == "NO_ERROR"
+        begun = time.monotonic()
+        with pytest.raises(ConnectionError):
+            while time.monotonic() - begun < 1.5:
+                s.sock.sendall(h2wire.frame("PING", 0, 0, bytes(8)))
+                time.sleep(0.02)
 
 
 def test_who_never_leaves_is_not_waited_for(weir, backend, ca):

@@ -37,7 +37,18 @@ struct EndTests {
         #expect(pair.receive(pair.server) == "last wor")
         #expect(pair.receive(pair.server) == "\(-EPROTO)")
         #expect(pair.server.failure?.reason == .truncated)
+        #expect(pair.server.failure?.isTold == false)
         #expect(ERR_peek_error() == 0)
+    }
+
+    @Test("who was sent an alert was told why, who sent one or left was not")
+    func told() {
+        #expect(TLSFailure(.badRecord, alert: 20).isTold)
+        #expect(TLSFailure(.plainHTTPReceived).isTold)
+        #expect(!TLSFailure(.alertReceived, alert: 42, isAlertReceived: true).isTold)
+        #expect(!TLSFailure(.tooManyKeyUpdates).isTold)
+        #expect(!TLSFailure(.truncated, alert: 50).isTold)
+        #expect(!TLSFailure(.socketFailed, alert: 20, systemError: ECONNRESET).isTold)
     }
 
     @Test("a drained socket is asked again only after an event")

@@ -91,6 +91,8 @@ extension Worker {
         guard let exchange = client.pointee.exchange else {
             if client.pointee.state == .head, client.pointee.input != nil {
                 rejectConnection(client, Failure(.clientClosedDuringRequest, phase: .read, errno: errno))
+            } else if client.pointee.state == .lingering {
+                close(client)
             } else {
                 breakOff(client, cut: false)
             }
@@ -239,7 +241,12 @@ extension Worker {
         }
         setDeadline(client, .linger, afterMs: Self.lingerMs)
         if !client.pointee.transport.isBlocked { finishLingeringOutput(client) }
-        serve(client)
+        if client.pointee.isServing && client.pointee.canRead {
+            // Whoever is on the stack may have taken this connection for drained.
+            goOnNextTurn(Token(kind: TokenKind.client, handle: client.pointee.handle))
+        } else {
+            serve(client)
+        }
     }
 
     private func finishLingeringOutput(_ client: ClientPointer) {
@@ -277,17 +284,25 @@ extension Worker {
         return endMs > nowMs ? endMs &- nowMs : nil
     }
 
-    /// Ends a connection on which something failed. Where TLS failed, the client was sent the alert that says why,
-    /// and is given the time to read it; as no close_notify follows, nothing is taken for complete.
+    /// Ends a connection on which something failed.
     ///
-    /// - Parameter cut: a response was under way: a reset, unless TLS says as much.
+    /// - Parameter cut: a response was under way: a reset, unless an alert says as much.
     func breakOff(_ client: ClientPointer, cut: Bool) {
-        if client.pointee.transport.hasFailed {
-            client.pointee.mustLinger = true
-            closeGracefully(client)
+        if client.pointee.transport.isTold {
+            closeTold(client)
         } else {
             close(client, reset: cut)
         }
+    }
+
+    /// Ends a connection whose client was told why, and is given the time to read it. Behind the alert of TLS that
+    /// failed nothing can be sent; as no close_notify follows it, nothing is taken for complete.
+    func closeTold(_ client: ClientPointer) {
+        if client.pointee.transport.isTold { client.pointee.transport.forgetOutput(pool: &buffers) }
+        client.pointee.mustLinger = true
+        // What had come by then is not waited for: no event will tell of it.
+        client.pointee.canRead = true
+        closeGracefully(client)
     }
 
     /// Closes the connection. Its exchange, if any, must have ended.

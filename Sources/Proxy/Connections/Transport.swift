@@ -212,8 +212,8 @@ struct Transport {
 
     // MARK: the end
 
-    /// TLS failed, and the peer was told why by an alert.
-    var hasFailed: Bool { tls.map { $0.failure != nil } ?? false }
+    /// TLS failed, and the peer is told why (`TLSFailure.isTold`).
+    var isTold: Bool { tls?.failure?.isTold ?? false }
 
     /// Ends our direction, behind what waits; the peer sees end of stream.
     func shutdownWrite(pool: inout BufferPool) {

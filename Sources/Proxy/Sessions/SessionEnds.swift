@@ -86,6 +86,8 @@ extension Worker {
     func shutDown(_ record: SessionPointer) {
         if !record.pointee.isShuttingDown {
             record.pointee.isShuttingDown = true
+            record.pointee.isQuiet =
+                record.pointee.streamCount == 0 && record.pointee.session.streamsOpen == 0
             record.pointee.retireAtMs = 0
             record.pointee.session.announceShutdown()
             record.pointee.finalGoawayAtMs = nowMs &+ Self.roundTripMsMax
@@ -99,7 +101,9 @@ extension Worker {
 
     /// The PING behind our notice is back: the client has read both.
     func roundTripIsOver(_ record: SessionPointer) {
-        if record.pointee.isShuttingDown { sendFinalGoaway(record) }
+        guard record.pointee.isShuttingDown else { return }
+        record.pointee.hasReadAll = record.pointee.isQuiet
+        sendFinalGoaway(record)
     }
 
     /// Second step: streams from here on are not served.
@@ -177,8 +181,10 @@ extension Worker {
 
     func closeCarrier(_ record: SessionPointer) {
         if let client = record.pointee.client {
-            // What it sends for its streams, or for ours, may be under way.
-            client.pointee.mustLinger = true
+            // What it sends for its streams, or for ours, may be under way; for a session that was quiet, nothing is
+            // that it could lose.
+            client.pointee.mustLinger =
+                !record.pointee.hasReadAll || record.pointee.session.violation != .none
             closeGracefully(client)
         } else if let upstream = record.pointee.upstream {
             close(upstream)

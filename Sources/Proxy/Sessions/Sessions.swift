@@ -222,6 +222,7 @@ extension Worker {
         }
         stream.initialize(to: StreamEnd(handle: streamHandle, session: record, id: id, client: client))
         link(stream, record)
+        record.pointee.isQuiet = false
         client.initialize(
             to: ClientConnection(
                 transport: Transport(stream), handle: handle,

@@ -73,6 +73,10 @@ struct SessionRecord {
     var isDirty = false
     var isShuttingDown = false
     var finalGoawayIsSent = false
+    /// No stream has been open since we asked the client to open no more.
+    var isQuiet = false
+    /// Nor is the client owed anything: it has read all that was sent, and knows that we go.
+    var hasReadAll = false
     /// A client's session: its timer, and what that is for; 0 where nothing is due.
     var timer: TimerID = -1
     var settingsDueMs: UInt64 = 0

@@ -11,7 +11,7 @@ import Telemetry
 extension Worker {
     /// - Parameters:
     ///   - clean: both sides got an orderly end; otherwise they get a reset.
-    ///   - isTold: the client was sent an alert; so is one whose TLS failed.
+    ///   - isTold: the client was sent an alert; so may be one whose TLS failed.
     func close(_ tunnel: TunnelPointer, _ failure: Failure, clean: Bool = false, isTold: Bool = false) {
         guard tunnel.pointee.state != .closed else { return }
         let wasOpen = tunnel.pointee.state == .open
@@ -20,7 +20,7 @@ extension Worker {
         endTunnelAttempt(tunnel, failure.reason)
         let isClean = clean || failure.reason == .none || failure.reason == .idleTimeout
         timers.remove(tunnel.pointee.timer)
-        if !(isTold || tunnel.pointee.client.transport.hasFailed) || !lingerClient(tunnel) {
+        if !(isTold || tunnel.pointee.client.transport.isTold) || !lingerClient(tunnel) {
             closeEnd(&tunnel.pointee.client, clean: isClean)
             tunnel.pointee.listener.metrics.cell(worker: index).connectionEnded()
             status.connections.subtract(1, ordering: .relaxed)
@@ -53,10 +53,8 @@ extension Worker {
                 metrics: .passRetained(tunnel.pointee.listener.metrics), state: .idle,
                 peer: tunnel.pointee.peer, peerPort: tunnel.pointee.peerPort))
         tunnel.pointee.client.transport = .none
-        client.pointee.mustLinger = true
-        client.pointee.canRead = true
         poller.reregister(client.pointee.transport.socket.fd, token)
-        closeGracefully(client)
+        closeTold(client)
         return true
     }
 
