@@ -1,6 +1,7 @@
 """Large bodies and unequal speeds: everything arrives, and Weir's memory stays bounded."""
 
 import hashlib
+import socket
 import threading
 import time
 
@@ -165,6 +166,39 @@ def test_backends_that_do_not_read(weir, backend):
     assert growth < 64 * 1024, f"{growth} KiB for {STALLED} stalled uploads"
     for stream in streams:
         stream.close()
+
+
+def test_endpoint_behind_a_large_kernel_buffer(weir, backend):
+    """An endpoint that reads an upload all the time, and slowly: the sockets hold several times `timeout.idle` of it."""
+    def script(c):
+        c.head()
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        begun, count = time.monotonic(), 0
+        while (passed := time.monotonic() - begun) < 6:
+            if count > 400_000 * passed:
+                time.sleep(0.02)
+            else:
+                piece = c.sock.recv(16_384)
+                assert piece, "the upload goes on"
+                count += len(piece)
+        c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        c.wait_end()
+    w = weir(proxy_to(backend(script), route={"timeout": {"idle": "1s"}}))
+    stream = w.connect()
+    stream.send(head_bytes("POST / HTTP/1.1", [("Content-Length", "30000000")]))
+    sender = threading.Thread(target=lambda: upload(stream, 30_000_000), daemon=True)
+    sender.start()
+    assert stream.exactly(15) == b"HTTP/1.1 200 OK"
+    stream.close()
+    sender.join(wire.PATIENCE)
+
+
+def upload(stream, count):
+    try:
+        for _ in range(count // 100_000):
+            stream.send(bytes(100_000))
+    except OSError:
+        pass  # answered before it was whole
 
 
 @pytest.mark.parametrize("slow", ["client", "backend"])
