@@ -235,12 +235,12 @@ def test_endpoint_that_takes_nothing_makes_no_client_silent(weir, backend):
         c.send(frame(TEXT, b"all", mask=False))
         c.wait_end()
     b = backend(script)
-    w = weir(config(b, **{"pong-timeout": "300ms"}))
+    w = weir(config(b, **{"pong-timeout": "1s"}))
     stream = opened(w)
     data = frame(BINARY, b"x" * 65_000)
     sender = threading.Thread(target=lambda: [stream.send(data) for _ in range(300)], daemon=True)
     sender.start()
-    time.sleep(1.5)
+    time.sleep(2.5)  # longer than that
     assert sender.is_alive(), "19 MB do not fit anywhere"
     b.release.set()
     sender.join(wire.PATIENCE)
