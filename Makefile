@@ -21,8 +21,8 @@ ALLOCATIONS_MAX ?= 0.02
 # What of the integration suite runs with sanitizers: where threads meet with the one, what moves and reads
 # bytes with the other. `make test-everything` runs all of it with both.
 THREADS ?= bodies compression files http2_floods names records reload streaming survival tcp udp unix upstream
-BYTES ?= bodies decompression endings fields grpc http2 http2_floods http2_responses malformed_responses reload routing \
-	survival tcp_sni tls upstream websocket websocket_cases
+BYTES ?= bodies decompression endings errors fields grpc http2 http2_floods http2_responses location_cookies \
+	malformed_responses reload routing survival tcp_sni tls upstream websocket websocket_cases
 integration = $(if $(1),$(1:%=Tests/Integration/test_%.py),Tests/Integration) -m "not slow"
 
 .PHONY: help run build test test-everything lint format bench fuzz schema reference install clean setup-run setup-test \

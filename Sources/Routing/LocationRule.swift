@@ -162,7 +162,7 @@ public struct LocationRule: Sendable {
         } else {
             guard writeRelative(path, passage, &writer) else { return false }
         }
-        if parts.authority == nil { Self.keepPath(from: mark, &writer) }
+        if parts.authority == nil { Template.keepFromNamingAHost(from: mark, &writer) }
         writer.append(UnsafeBufferPointer(rebasing: reference[parts.path.upperBound...]))
         return true
     }
@@ -215,18 +215,6 @@ public struct LocationRule: Sendable {
         start.update(from: start + count, count: writer.count - mark - count)
         writer.drop(count)
         return true
-    }
-
-    /// Keeps a path that stands in `writer` from `mark` on a path: with two slashes at its start, and no authority
-    /// before it, it would name a host (RFC 3986 §4.2).
-    private static func keepPath(from mark: Int, _ writer: inout ByteWriter) {
-        let start = writer.base + mark
-        let count = writer.count - mark
-        guard count > 1, start[0] == 0x2f, start[1] == 0x2f else { return }
-        writer.append("/.")
-        if writer.overflowed { return }
-        (start + 2).update(from: start, count: count)
-        start[1] = UInt8(ascii: ".")
     }
 
     /// Where the URL stands in a Refresh, as browsers read it (HTML §4.2.5.3, the shared declarative refresh

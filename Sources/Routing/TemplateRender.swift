@@ -80,7 +80,7 @@ extension Template {
 
     /// "//a/b" as a reference names the host "a" (RFC 3986 §4.2), and so does "/\\a" to browsers; "/.//a/b" is
     /// the path "//a/b" (§5.2.4).
-    private static func keepFromNamingAHost(from start: Int, _ writer: inout ByteWriter) {
+    static func keepFromNamingAHost(from start: Int, _ writer: inout ByteWriter) {
         let count = writer.count &- start
         guard count > 1, !writer.overflowed, writer.base[start] == 0x2f,
             writer.base[start &+ 1] == 0x2f || writer.base[start &+ 1] == 0x5c
@@ -88,11 +88,7 @@ extension Template {
         writer.append("/.")
         guard !writer.overflowed else { return }
         let base = writer.base + start
-        var at = count
-        while at > 0 {
-            at &-= 1
-            base[at &+ 2] = base[at]
-        }
+        (base + 2).update(from: base, count: count)
         base[1] = 0x2e
     }
 

@@ -2,8 +2,9 @@
 //
 // A small body is read behind its head and sent with it in one call. A larger one is moved by sendfile(2)
 // where the transport is a plain socket, from its first byte: whole pages that nobody copies, and the head waits
-// for them in the kernel. Elsewhere the first block goes with the head, and the rest is read and sent in blocks. The Content-Length is promised from the size the file had when it was
-// opened: a file that turns out shorter is never padded, its connection is cut.
+// for them in the kernel. Elsewhere the first block goes with the head, and the rest is read and sent in
+// blocks. The Content-Length is promised from the size the file had when it was opened: a file that turns out
+// shorter is never padded, its connection is cut.
 
 import Files
 import Glibc
@@ -72,7 +73,7 @@ extension Worker {
         var isComplete = isHead || response.spanCount == 0
         var sent: UInt64 = 0
         let isMoved =
-            response.boundary == 0 && response.spanCount > 0 && response.spans[0].count > Self.readBytesMax
+            !isComplete && response.boundary == 0 && response.spans[0].count > Self.readBytesMax
             && exchange.pointee.client.pointee.transport.isPlainSocket
         if !isComplete, !isMoved, response.boundary == 0 {
             let span = response.spans[0]
@@ -101,7 +102,7 @@ extension Worker {
             keep(exchange, response, sent: sent)
         }
         guard
-            isMoved && !isComplete
+            isMoved
                 ? sendHeadAhead(exchange, headBytes)
                 : sendBeginning(exchange, headBytes: headBytes, writer.count, isWhole: isComplete)
         else { return }

@@ -96,9 +96,6 @@ extension Worker {
             rounds += 1
             let received = receive(client, into: sessionInput, Self.inputBytes)
             if received <= 0 { return false }
-            // The machine may have stood still since this turn began, while these bytes piled up: what time earns
-            // (FloodBudget) is theirs.
-            updateClock()
             feed(record, sessionInput, received)
         }
         return false
@@ -107,6 +104,9 @@ extension Worker {
     private static let sessionRoundsPerTurn = 8
 
     func feed(_ record: SessionPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
+        // The machine may have stood still since this turn began, while these bytes piled up: what time earns
+        // (FloodBudget) is theirs.
+        updateClock()
         record.pointee.session.receive(bytes, count: count, nowMs: nowMs)
         record.mark()
         takeEvents(record)
