@@ -42,6 +42,9 @@ public struct Socket: Sendable, BitwiseCopyable, Equatable {
         weir_send_parts(fd, parts, partCount, more ? 1 : 0)
     }
 
+    /// While it is on, the kernel sends full segments only, or what has waited for 200 ms (tcp(7), TCP_CORK).
+    public func cork(_ isOn: Bool) { set(Int32(IPPROTO_TCP), TCP_CORK, isOn ? 1 : 0) }
+
     // MARK: life
 
     /// A non-blocking stream socket with a connect under way. Returns the socket and 0 (connected),

@@ -52,7 +52,8 @@ def ask(w, target, coding, *fields, method="GET"):
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize("name, body", [("style.css", STYLE), ("text.txt", TEXT), ("noise.txt", None)])
+@pytest.mark.parametrize("name, body", [("style.css", STYLE), ("text.txt", TEXT), ("noise.txt", None)],
+                         ids=["style", "text", "noise"])  # pytest puts the name into the environment
 def test_a_file_decodes_to_itself(served, root, coding, name, body):
     plain = ask(served, f"/{name}", None)
     body = body or (root / name).read_bytes()

@@ -165,17 +165,6 @@ struct Transport {
         return send(&part, 1, total: byteCount, pool: &pool, nowMs: nowMs)
     }
 
-    /// Sends bytes that the kernel is to keep until more follows, which the caller sends at once: a plain socket's.
-    mutating func sendAhead(_ bytes: UnsafeMutablePointer<UInt8>, _ byteCount: Int, pool: inout BufferPool)
-        -> Int32
-    {
-        let sent = outbox.count == 0 ? socket.send(bytes, byteCount, more: true) : 0
-        if sent < 0, sent != -Int(EAGAIN), sent != -Int(EINTR) { return Int32(-sent) }
-        let taken = max(sent, 0)
-        if taken < byteCount { outbox.keep(bytes + taken, byteCount - taken, pool: &pool) }
-        return 0
-    }
-
     @inline(__always)
     private func write(_ parts: UnsafeMutablePointer<iovec>, _ partCount: Int, _ nowMs: UInt64) -> Int {
         if let stream { return stream.send(parts, partCount) }

@@ -1,8 +1,8 @@
 // Sending files: whole, or the parts a request asked for, with back-pressure.
 //
 // A small body is read behind its head and sent with it in one call. A larger one is moved by sendfile(2)
-// where the transport is a plain socket, from its first byte: whole pages that nobody copies, and the head waits
-// for them in the kernel. Elsewhere the first block goes with the head, and the rest is read and sent in
+// where the transport is a plain socket, from its first byte: whole pages that nobody copies. The socket is
+// corked meanwhile, the head in it: the same calls without cost a seventh more (1 MiB, cubic). Elsewhere the first block goes with the head, and the rest is read and sent in
 // blocks. The Content-Length is promised from the size the file had when it was opened: a file that turns out
 // shorter is never padded, its connection is cut.
 
@@ -35,6 +35,8 @@ struct FileBody {
     var isPartOpen: Bool
     /// Bytes of the span that have been sent.
     var sent: UInt64 = 0
+    /// The client's socket is corked until the file is given back.
+    let isCorked: Bool
 
     static var byteCount: Int {
         MemoryLayout<FileBody>.stride + ByteRanges.partsMax * MemoryLayout<ByteSpan>.stride
@@ -99,32 +101,22 @@ extension Worker {
             response.file.close()
             exchange.pointee.responseDone = true
         } else {
-            keep(exchange, response, sent: sent)
+            keep(exchange, response, sent: sent, isCorked: isMoved)
         }
-        guard
-            isMoved
-                ? sendHeadAhead(exchange, headBytes)
-                : sendBeginning(exchange, headBytes: headBytes, writer.count, isWhole: isComplete)
-        else { return }
+        guard sendBeginning(exchange, headBytes: headBytes, writer.count, isWhole: isComplete) else { return }
         if isComplete { fileSent(exchange) } else { pumpFile(exchange) }
     }
 
-    /// The head that stands in `output`, for the bytes that sendfile moves next. False: the client is gone.
-    private func sendHeadAhead(_ exchange: ExchangePointer, _ headBytes: Int) -> Bool {
-        exchange.pointee.bytesOut += UInt64(headBytes)
-        let client = exchange.pointee.client
-        let error = client.pointee.transport.sendAhead(output, headBytes, pool: &buffers)
-        if error == 0 { return true }
-        clientEnded(client, errno: error)
-        return false
-    }
-
-    func keep(_ exchange: ExchangePointer, _ response: FileResponse, sent: UInt64) {
+    func keep(
+        _ exchange: ExchangePointer, _ response: FileResponse, sent: UInt64, isCorked: Bool = false
+    ) {
+        if isCorked { exchange.pointee.client.pointee.transport.socket.cork(true) }
         let buffer = buffers.take(FileBody.byteCount)
         buffer.body.initialize(
             to: FileBody(
                 file: response.file, type: response.type, boundary: response.boundary,
-                spanCount: response.spanCount, isPartOpen: response.boundary == 0, sent: sent))
+                spanCount: response.spanCount, isPartOpen: response.boundary == 0, sent: sent,
+                isCorked: isCorked))
         buffer.spans.update(from: response.spans, count: response.spanCount)
         exchange.pointee.fileBody = buffer
     }
@@ -244,6 +236,7 @@ extension Worker {
     /// Gives the file back. For whoever ends the exchange.
     func closeFile(_ exchange: ExchangePointer) {
         guard let buffer = exchange.pointee.fileBody else { return }
+        if buffer.body.pointee.isCorked { exchange.pointee.client.pointee.transport.socket.cork(false) }
         buffer.body.pointee.file.close()
         buffers.give(buffer)
         exchange.pointee.fileBody = nil
