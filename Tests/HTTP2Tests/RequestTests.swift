@@ -250,6 +250,19 @@ import Testing
         #expect(seen.map(\.kind) == [.headRefused])
     }
 
+    /// RFC 9113 §6.5.2: each crumb counts with its name and 32 bytes, although they become one field.
+    @Test func cookieCrumbsCountInBytes() throws {
+        // The four pseudo-header fields take 175 of them, four crumbs 4 × (6 + 32) and their values.
+        let room = 1_000 - 175 - 4 * 38
+        for (values, isRefused) in [(room, false), (room + 1, true)] {
+            let peer = Peer.server { $0.head.bytesMax = 1_000 }
+            let crumbs = [100, 100, 100, values - 300].map { ("cookie", String(repeating: "c", count: $0)) }
+            let seen = peer.feed(Frame.headers(1, get + crumbs))
+            #expect(seen.map(\.kind) == [isRefused ? .headRefused : .head])
+            #expect(seen.first?.event.status == (isRefused ? 431 : 0))
+        }
+    }
+
     @Test func longTargetIs414() throws {
         let peer = Peer.server { $0.head.targetBytesMax = 100 }
         var fields = get

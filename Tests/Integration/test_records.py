@@ -531,6 +531,23 @@ def test_access_log_of_a_plain_request(weir, backend):
     assert not {"phase", "reason", "side", "errno"} & line.keys(), "nothing failed"
 
 
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_bytes_of_large_bodies_are_counted(weir, backend, framing):
+    """Both ways and to the byte, however a body is moved: one of known length never enters our memory."""
+    size = 1_000_000
+    field = ("Content-Length", size) if framing == "length" else ("Transfer-Encoding", "chunked")
+    body = bytes(size) if framing == "length" else b"10000\r\n%s\r\n" % bytes(65_536) * 16 + b"0\r\n\r\n"
+    sent = head_bytes("POST / HTTP/1.1", [field, ("Connection", "close")]) + body
+    w = weir(proxy_to(backend(fixed(head_bytes("HTTP/1.1 200 OK", [field], None) + body))))
+    stream = w.connect()
+    stream.send(sent)
+    taken = len(stream.rest())
+    line = w.wait_records(1)[0]
+    assert line["status"] == 200 and (line["bytes_in"], line["bytes_out"]) == (len(sent), taken)
+    counted = lambda: (w.metric("weir_request_bytes_total"), w.metric("weir_response_bytes_total"))
+    eventually(lambda: counted() == (len(sent), taken), f"{len(sent)} and {taken} are counted")
+
+
 def test_nothing_from_the_wire_forges_a_line(weir, backend):
     w = weir(proxy_to(backend()))
     for text in ('"}\\', "\x1b[31m", "{}", "\\u000a", "%0a{"):

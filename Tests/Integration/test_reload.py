@@ -12,7 +12,7 @@ import time
 import pytest
 
 import wire
-from backends import UDPBackend, answer, fixed, recorder
+from backends import UDPBackend, answer, fixed, recorder, serve
 from harness import BINARY, Load, listening_ports, merge, proxy_to, udp_to
 from ports import free_port
 from wire import eventually, head_bytes
@@ -34,6 +34,41 @@ def rounds(w, configurations, load):
         w.reload(config)
         load.wait_done(20)
         assert not load.failures, load.failures[:3]
+
+
+# Time-outs of a listener
+
+def cut_by(w, kind):
+    """A connection that runs into one time-out of its listener; returns once Weir has ended it."""
+    stream = w.connect()
+    if kind == "head":
+        stream.send(b"GET / HTTP/1.1\r\n")
+        assert stream.response().status == 408
+    elif kind == "body":
+        stream.send(head_bytes("POST / HTTP/1.1", [("Content-Length", 10)]) + b"half")
+        assert stream.response().status == 408
+    elif kind == "idle":
+        stream.send(head_bytes("HEAD / HTTP/1.1"))
+        assert stream.response("HEAD").status == 200
+        assert stream.rest() == b""
+    else:
+        stream.send(head_bytes("GET / HTTP/1.1"))
+        w.wait_reason("client-too-slow")
+
+
+@pytest.mark.parametrize("kind", ["head", "idle", "body", "write"])
+def test_a_listeners_timeouts_follow(weir, backend, kind):
+    """Each of them alone, and for connections that a listener gets after the reload."""
+    def reply(request):
+        if request.method == "HEAD":
+            return head_bytes("HTTP/1.1 200 OK", [("Content-Length", 2)], None)
+        return answer(bytes(30_000_000))
+    long = {each: "10m" for each in ("head", "idle", "body", "write")}
+    config = proxy_to(backend(serve(reply)))
+    w = weir(at(config, f"127.0.0.1:{free_port()}", timeout=long))
+    address = w.config["listeners"]["web"]["address"]
+    w.reload(at(config, address, timeout={**long, kind: "300ms"}))
+    cut_by(w, kind)
 
 
 # Addresses and names of listeners

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import certs
 import wire
 from backends import answer, fixed, hang, serve
 from harness import BINARY, FULL, Load, assert_answers, assert_made_by_weir, listening_ports, merge, proxy_to
@@ -103,13 +104,44 @@ def test_trickling_body_is_cut_by_the_minimum_rate(weir, backend):
     assert not fair.readable(0.5), "the faster one goes on"
 
 
-def test_client_that_does_not_read_is_cut(weir, backend):
-    b = backend(fixed(answer(b"x" * 30_000_000)))
-    w = weir(proxy_to(b, listener={"timeout": {"write": "500ms"}}))
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    ca = certs.CA(tmp_path_factory.mktemp("pki"))
+    ca.server = ca.issue("a.example")
+    return ca
+
+
+# What moves the body: a pipe in the kernel, our own memory, or TLS.
+BODIES = {
+    "length": ("Content-Length: 30000000\r\n\r\n", 30_000_000),
+    "chunked": ("Transfer-Encoding: chunked\r\n\r\n", None),
+    "until-close": ("Connection: close\r\n\r\n", None),
+}
+
+
+@pytest.mark.parametrize("scheme", ["plain", "tls"])
+@pytest.mark.parametrize("body", BODIES)
+def test_client_that_does_not_read_is_cut(weir, backend, pki, body, scheme):
+    head, size = BODIES[body]
+
+    def script(c):
+        c.request()
+        c.send(b"HTTP/1.1 200 OK\r\n" + head.encode())
+        piece = bytes(100_000)
+        while True:  # until Weir leaves
+            c.send(b"%x\r\n%s\r\n" % (len(piece), piece) if body == "chunked" else piece)
+    secure = {"tls": {"certificates": [pki.server.pair]}} if scheme == "tls" else {}
+    b = backend(script)
+    w = weir(proxy_to(b, listener={"timeout": {"write": "500ms"}, **secure}))
     stream = w.connect()
+    if secure:
+        context = pki.context(alpn=["http/1.1"])
+        stream = wire.Stream(context.wrap_socket(stream.sock, server_hostname="a.example"))
     stream.send(head_bytes("GET / HTTP/1.1"))
-    assert w.wait_reason("client-too-slow")
-    with pytest.raises(Ended):
+    line = w.wait_reason("client-too-slow")
+    assert line["bytes_out"] > 0
+    eventually(lambda: b.connections[0].sock.fileno() < 0, "the endpoint is let go")
+    with pytest.raises((Ended, OSError)):
         stream.response(sink=lambda data: None)
 
 

@@ -1,6 +1,7 @@
 """Upstream connections: pools, retries and their budget, timeouts, balancing, killed backends."""
 
 import collections
+import signal
 import socket
 import struct
 import threading
@@ -218,6 +219,70 @@ def test_kill_9_mid_response(weir):
             stream.body(response)
         assert w.wait_records(1)[0]["reason"] in ("upstream-closed-mid-body", "upstream-reset")
         assert w.get("/").status == 502, "Weir lives on and says what is wrong"
+
+
+IDLE_FOR_EVER = {"connections": {"idle-timeout": "10m"}}
+
+
+def idle_connections(w):
+    return w.metric("weir_endpoint_idle_connections")
+
+
+@pytest.mark.parametrize("end", ["bytes", "close"])
+def test_kept_connection_that_speaks_or_ends_is_not_used_again(weir, backend, end):
+    """What comes on an idle connection belongs to no request, least of all to the next (response splitting)."""
+    told = threading.Event()
+    def script(c):
+        while True:
+            request = c.request()
+            c.send(answer(request.target.encode()))
+            if c.number == 0:
+                told.wait(wire.PATIENCE)
+                if end == "close":
+                    return
+                c.send(answer(b"nobody asked"))
+    b = backend(script)
+    w = weir(proxy_to(b, workers=1, service=IDLE_FOR_EVER))
+    assert w.get("/first").body == b"/first"
+    eventually(lambda: idle_connections(w) == 1, "the connection is kept")
+    told.set()
+    eventually(lambda: idle_connections(w) == 0, "it is closed for what came, not for its age")
+    assert w.get("/second").body == b"/second" and len(b.connections) == 2
+
+
+def test_kept_connection_is_asked_before_a_request_that_cannot_be_repeated(weir, backend):
+    """A POST and the end of the connection it would have gone to, both there when the worker looks."""
+    going = threading.Event()
+    def script(c):
+        c.request()
+        c.send(answer())
+        if c.number % 2 == 0:
+            going.wait(wire.PATIENCE)  # and leaves
+        else:
+            c.request()
+            c.send(answer(b"posted"))
+    b = backend(script)
+    w = weir(proxy_to(b, workers=1, service=IDLE_FOR_EVER))
+    stream = w.connect()
+    stream.send(head_bytes("GET / HTTP/1.1"))
+    assert stream.response().status == 200
+    eventually(lambda: idle_connections(w) == 1, "the connection is kept")
+    w.signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: stopped(w.pid), "no worker runs")
+        # In this order: the worker hears of the request first.
+        stream.send(head_bytes("POST / HTTP/1.1", [("Content-Length", 1)]) + b"x")
+        going.set()
+        eventually(lambda: b.connections[0].sock.fileno() < 0, "the endpoint has closed it")
+    finally:
+        w.signal(signal.SIGCONT)
+    assert stream.response().status == 200
+    assert len(b.connections) == 2 and b.requests[-1].connection == 1
+
+
+def stopped(pid):
+    with open(f"/proc/{pid}/status") as status:
+        return "\nState:\tT" in status.read()
 
 
 def test_kill_9_between_requests(weir):

@@ -10,6 +10,95 @@ import Testing
         }
     }
 
+    /// By status: what clients and their retries have been built upon. To change one is to break them, so it is
+    /// changed here as well, and not only where it is declared and documented.
+    private static let statuses: [UInt16: Set<Reason>] = [
+        0: [
+            .clientClosedDuringRequest, .clientClosedDuringResponse, .clientTooSlow, .pongTimeout,
+            .proxyHeaderMalformed, .sessionViolation, .tlsNoSharedCipher, .tlsVersionUnsupported,
+            .tlsNoApplicationProtocol, .tlsClientCertificateMissing, .tlsClientCertificateUntrusted,
+            .tlsClientCertificateExpired, .tlsCertificateRefused, .tlsPlainHTTP,
+            .tlsClosedDuringHandshake, .tlsHandshakeMalformed, .tlsHandshakeTimeout, .sniUnknown,
+            .closedByRoute, .drainDeadline, .idleTimeout, .configurationChanged,
+        ],
+        400: [
+            .requestMalformed, .requestBodyMalformed, .grpcWebMalformed, .requestCodingMalformed,
+        ],
+        403: [
+            .upgradeNotAllowed, .fileForbidden,
+        ],
+        404: [
+            .routeNotFound, .fileNotFound,
+        ],
+        405: [
+            .methodNotAllowed, .fileMethodNotAllowed,
+        ],
+        408: [
+            .requestHeadTimeout, .requestBodyTimeout,
+        ],
+        413: [
+            .requestBodyTooLarge, .requestDecodedTooLarge,
+        ],
+        414: [
+            .requestTargetTooLong
+        ],
+        415: [
+            .requestCodingUnsupported
+        ],
+        417: [
+            .requestExpectationUnknown
+        ],
+        431: [
+            .requestHeadTooLarge
+        ],
+        500: [
+            .fileReadFailed, .fileTruncated,
+        ],
+        501: [
+            .connectNotAllowed
+        ],
+        502: [
+            .connectRefused, .connectFailed, .upstreamClosed, .upstreamReset,
+            .upstreamMalformedHead, .upstreamHeadTooLarge, .upstreamMalformedBody,
+            .upstreamClosedMidBody, .upstreamUnsolicitedUpgrade, .upstreamCertificateUntrusted,
+            .upstreamCertificateName, .upstreamCertificateExpired, .upstreamHandshakeFailed,
+            .upstreamProtocolMismatch, .upstreamUpgradeDeclined, .upstreamStreamRefused,
+            .upstreamSessionViolation,
+        ],
+        503: [
+            .nameUnresolved, .retryBudgetSpent, .connectionLimit, .internalLimit,
+        ],
+        504: [
+            .totalTimeout, .connectTimeout, .upstreamHeadTimeout, .upstreamBodyTimeout,
+            .upstreamWriteTimeout, .upstreamSilent,
+        ],
+        505: [
+            .requestVersionUnsupported
+        ],
+    ]
+
+    @Test func everyReasonHasTheStatusItAlwaysHad() {
+        for (status, reasons) in Self.statuses {
+            for reason in reasons { #expect(reason.status == status, "\(reason)") }
+        }
+        let listed = Self.statuses.values.reduce(into: Set<Reason>()) { $0.formUnion($1) }
+        #expect(Set(Reason.allCases).subtracting([.none]) == listed)
+    }
+
+    @Test func reasonsThatAllowAnotherAttempt() {
+        let allowed: [Retry: Set<Reason>] = [
+            .yes: [.upstreamClosed, .upstreamReset, .upstreamSessionViolation],
+            .ifUnsent: [
+                .connectRefused, .connectTimeout, .connectFailed, .upstreamCertificateUntrusted,
+                .upstreamCertificateName, .upstreamCertificateExpired, .upstreamHandshakeFailed,
+                .upstreamProtocolMismatch, .upstreamStreamRefused,
+            ],
+        ]
+        for retry in [Retry.yes, .ifUnsent] {
+            #expect(Set(Reason.allCases.filter { $0.retry == retry }) == allowed[retry])
+        }
+    }
+
     @Test func statusesFitTheSide() {
         for reason in Reason.allCases where reason != .none {
             let status = reason.status
