@@ -33,7 +33,10 @@ extension Worker {
         timers.arm(acceptTimer, atMs: drainSweepMs)
         endListening()
         let elapsedMs = nowMs &- drainStartedMs
-        sayGoingAway()
+        exchanges.each {
+            sayGoingAway($0)
+            conclude($0)
+        }
         if elapsedMs >= Self.drainIdleGraceMs { closeIdleClients() }
         endQuietSessions()
         // A step at least: another worker may have handed a connection over just before it knew.
@@ -55,7 +58,7 @@ extension Worker {
     }
 
     func closeEverything() {
-        clients.each { close($0) }
+        clients.each { endClient($0) }
         tunnels.each { close($0, Failure(.drainDeadline, phase: .forward)) }
         sendAnswers()
         endAllSessions(Failure(.drainDeadline, phase: .forward))

@@ -318,18 +318,6 @@ public final class Worker: @unchecked Sendable {
         armDeadlines(exchange)
     }
 
-    private func goOn(_ exchange: ExchangePointer) {
-        exchange.pointee.awaitsTurn = false
-        if exchange.pointee.isOver { return }
-        if exchange.pointee.isHolding {
-            endHold(exchange)
-        } else if exchange.pointee.fileBody != nil {
-            pumpFile(exchange)
-        } else if exchange.pointee.isDecoding {
-            pumpRequestBody(exchange)
-        }
-    }
-
     private func goOnWithUnfinished() {
         guard !unfinished.isEmpty else { return }
         let tokens = unfinished

@@ -41,7 +41,7 @@ extension Worker {
             break
         case .coded where exchange.pointee.web != nil:
             // gRPC has codings of its own, message by message.
-            fail(exchange, Failure(.requestCodingUnsupported, phase: .admit))
+            exchange.fail(Failure(.requestCodingUnsupported, phase: .admit))
             return false
         case .coded(let coding):
             exchange.pointee.requestCoding = coding
@@ -49,7 +49,7 @@ extension Worker {
             exchange.pointee.isDecoding = true
             exchange.pointee.requestBody.dropsDigests = true
         case .unsupported:
-            fail(exchange, Failure(.requestCodingUnsupported, phase: .admit))
+            exchange.fail(Failure(.requestCodingUnsupported, phase: .admit))
             return false
         }
         return true
@@ -116,7 +116,7 @@ extension Worker {
             case .noMemory: .internalLimit
             case .malformed, .truncated, .trailingBytes, .windowTooLarge: .requestCodingMalformed
             }
-        fail(exchange, Failure(reason, phase: exchange.pointee.phase, detail: error.rawValue))
+        exchange.fail(Failure(reason, phase: exchange.pointee.phase, detail: error.rawValue))
         return .finish
     }
 

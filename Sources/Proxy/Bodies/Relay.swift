@@ -11,21 +11,6 @@ import HTTPModel
 import Reactor
 import Resilience
 
-/// What became of one block of raw body bytes.
-struct Relayed {
-    /// Raw bytes used; fewer than given when the body ended in between.
-    var consumed = 0
-    /// Bytes handed to the receiving side, framing included.
-    var sent = 0
-    /// The receiving side's errno.
-    var errno: Int32 = 0
-    var violation: (Violation, Int)?
-    /// No memory to code the body with.
-    var encoderFailed = false
-    /// Why the body cannot be decoded.
-    var decodeError: DecodeError?
-}
-
 extension Worker {
     /// From this much left on, a body of known length is spliced.
     static let spliceBytesMin: UInt64 = 64 << 10
@@ -116,97 +101,70 @@ extension Worker {
         } while true
     }
 
-    /// The next run of payload within the block; nil when the block or the body is used up.
-    @inline(__always)
-    func nextRun(
-        _ reader: inout BodyReader, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int,
-        _ result: inout Relayed
-    ) -> (offset: Int, count: Int)? {
-        let left = count - result.consumed
-        if reader.isDone || left == 0 { return nil }
-        switch reader.framing {
-        case .none:
-            return nil
-        case .length:
-            let offset = result.consumed
-            let fits = min(left, Int(clamping: reader.remaining))
-            reader.took(fits)
-            result.consumed += fits
-            return (offset, fits)
-        case .untilClose:
-            let offset = result.consumed
-            if let pings = reader.pings {
-                return nextRun(&reader, besidesAnswersTo: pings, bytes, count, &result)
+    /// Sends a head that stands in `output` with the first bytes of its body. False: stop.
+    func sendResponse(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ writer: inout ByteWriter,
+        _ body: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) -> Bool {
+        var prefixCount = writer.count
+        if let stream = exchange.pointee.client.pointee.transport.stream {
+            prefixCount = 0
+            let ends = exchange.pointee.responseBody.isDone
+            guard
+                stream.sendHead(
+                    status: exchange.pointee.status == 101 ? 200 : exchange.pointee.status, lines: output,
+                    writer.count, ends: ends)
+            else {
+                exchange.clientEnded(errno: ECONNRESET)
+                return false
             }
-            reader.frames?.passed(bytes + offset, left)
-            reader.count += UInt64(left)
-            result.consumed = count
-            return (offset, left)
-        case .chunked:
-            switch reader.chunked.next(bytes, count: count, at: &result.consumed) {
-            case .data(let offset, let length):
-                reader.count += UInt64(length)
-                return (offset, length)
-            case .needMore:
-                return nil
-            case .end:
-                reader.isDone = true
-                return nil
-            case .malformed(let violation, let at):
-                result.violation = (violation, at)
-                return nil
-            }
+            exchange.pointee.bytesOut += UInt64(writer.count)
         }
+        let relayed = relayResponse(exchange, upstream, body, count, prefixCount: prefixCount)
+        if let buffer = upstream.pointee.input {
+            buffers.give(buffer)
+            upstream.pointee.input = nil
+        }
+        // Wrong from the first bytes of the body: the head is not out yet, so this can still be a 502.
+        // A stream has one head, and has it by now.
+        if relayed.violation != nil && relayed.sent == 0 && prefixCount > 0 {
+            exchange.pointee.responseStarted = false
+        }
+        return checkRelayed(exchange, upstream, relayed, extra: count - relayed.consumed)
     }
 
-    /// The chunk that ends a body, with the trailers that came with it.
-    func writeLastChunk(_ reader: BodyReader, _ writer: inout ByteWriter) {
-        writer.append("0\r\n")
-        writeTrailers(reader, &writer)
-        writer.append("\r\n")
+    /// Accounts a block of the response body. False: stop.
+    func checkRelayed(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ relayed: Relayed, extra: Int
+    ) -> Bool {
+        exchange.pointee.bytesOut += UInt64(relayed.sent)
+        if relayed.errno != 0 {
+            exchange.clientEnded(errno: relayed.errno)
+            return false
+        }
+        if let (violation, at) = relayed.violation {
+            exchange.fail(
+                Failure(
+                    .upstreamMalformedBody, phase: .respond, position: Int32(truncatingIfNeeded: at),
+                    detail: violation.rawValue))
+            return false
+        }
+        if relayed.encoderFailed {
+            exchange.fail(Failure(.internalLimit, phase: .respond))
+            return false
+        }
+        // Bytes behind the response belong to nobody: the connection is not used again.
+        if extra > 0 { upstream.pointee.peerEnded = true }
+        return true
     }
 
-    private func writeTrailers(_ reader: BodyReader, _ writer: inout ByteWriter) {
-        if reader.framing == .chunked, reader.chunked.hasTrailers {
-            reader.chunked.withTrailers { bytes, fields in
-                guard let base = bytes.baseAddress else { return }
-                for field in fields where !field.isHopByHop {
-                    let name = base + Int(field.nameOffset)
-                    if reader.dropsDigests, RequestCoding.describesCodedBytes(name, Int(field.nameCount)) {
-                        continue
-                    }
-                    writer.appendField(field, base)
-                }
-            }
-        } else if let trailers = reader.trailers {
-            writeLines(trailers, reader.dropsDigests, &writer)
+    /// More is sent than is held: from here on the request cannot be repeated.
+    func giveUpReplay(_ exchange: ExchangePointer) {
+        exchange.pointee.isReplayable = false
+        if let held = exchange.pointee.held {
+            buffers.give(held)
+            exchange.pointee.held = nil
         }
-    }
-
-    /// Trailers that stand as lines, "name: value" CR LF.
-    private func writeLines(_ lines: BufferPointer, _ dropsDigests: Bool, _ writer: inout ByteWriter) {
-        guard dropsDigests else {
-            writer.append(lines.readable, lines.count)
-            return
-        }
-        var at = 0
-        while let end = memchr(lines.readable + at, 0x0a, lines.count - at) {
-            let line = lines.readable + at
-            let count = end.assumingMemoryBound(to: UInt8.self) - line + 1
-            let colon = memchr(line, 0x3a, count)?.assumingMemoryBound(to: UInt8.self)
-            if !RequestCoding.describesCodedBytes(line, colon.map { $0 - line } ?? count) {
-                writer.append(line, count)
-            }
-            at += count
-        }
-    }
-
-    /// Ends a stream behind its body, with the trailers that came with that.
-    func endStream(_ stream: StreamPointer, _ reader: BodyReader, isBlocked: Bool) {
-        var writer = ByteWriter(output, capacity: outputBytes)
-        writeTrailers(reader, &writer)
-        stream.end(
-            trailers: writer.overflowed ? nil : output, writer.count, isBlocked: isBlocked, pool: &buffers)
     }
 
     // MARK: splicing

@@ -131,7 +131,7 @@ extension Worker {
         guard let bridge = exchange.pointee.web?.bridge else { return false }
         if exchange.pointee.requestBody.isDone { _ = bridge.pointee.request.finish() }
         guard let error = bridge.pointee.request.error else { return false }
-        fail(exchange, Failure(.grpcWebMalformed, phase: exchange.pointee.phase, detail: error.number))
+        exchange.fail(Failure(.grpcWebMalformed, phase: exchange.pointee.phase, detail: error.number))
         return true
     }
 
@@ -239,14 +239,14 @@ extension Worker {
             exchange, bridge, UnsafeMutableBufferPointer(start: nil, count: 0), &tail, 0, Relayed())
         exchange.pointee.bytesOut += UInt64(relayed.sent)
         if relayed.errno != 0 || relayed.encoderFailed {
-            end(exchange, failure)
+            exchange.end(failure)
             return true
         }
         exchange.pointee.responseDone = true
         if exchange.pointee.client.pointee.transport.isBlocked {
             armDeadlines(exchange)
         } else {
-            finish(exchange)
+            exchange.finish()
         }
         return true
     }

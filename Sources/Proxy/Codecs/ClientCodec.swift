@@ -12,13 +12,6 @@ import TLS
 import Telemetry
 
 extension Worker {
-    /// The handshake has agreed on a version of HTTP. True: the connection is ready for its first head.
-    func begin(_ client: ClientPointer, _ plan: ListenerPlan, speaking version: NegotiatedProtocol) -> Bool {
-        if version == .h2 { return beginSession(client, plan) }
-        setDeadline(client, .head, afterMs: plan.headTimeoutMs)
-        return true
-    }
-
     /// Begins the body of a request. On a stream its length is checked by the session, and its end is the stream's.
     func beginBody(_ exchange: ExchangePointer, _ head: RequestHead, _ client: ClientPointer) {
         guard let stream = client.pointee.transport.stream else {
@@ -74,10 +67,9 @@ extension Worker {
         writer.append("\r\n")
     }
 
-    /// Ends a response head: the rules of the route, which see every field there is; then the body's framing,
-    /// and what happens to the connection where the version's default is the other thing.
-    func endResponseHead(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
-        if exchange.pointee.hasResponseRules { applyResponseRules(exchange, &writer) }
+    /// Writes what stands last in a response head: the body's framing, and what happens to the connection where
+    /// the version's default is the other thing.
+    func writeFraming(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
         if exchange.pointee.client.pointee.transport.isStream { return }
         if exchange.pointee.clientChunked { writer.append("transfer-encoding: chunked\r\n") }
         if exchange.pointee.upgrade == .open {
@@ -92,38 +84,6 @@ extension Worker {
             writer.append("connection: keep-alive\r\n")
         }
         writer.append("\r\n")
-    }
-
-    /// Sends a head that stands in `output` with the first bytes of its body. False: stop.
-    func sendResponse(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ writer: inout ByteWriter,
-        _ body: UnsafeMutablePointer<UInt8>, _ count: Int
-    ) -> Bool {
-        var prefixCount = writer.count
-        if let stream = exchange.pointee.client.pointee.transport.stream {
-            prefixCount = 0
-            let ends = exchange.pointee.responseBody.isDone
-            guard
-                stream.sendHead(
-                    status: exchange.pointee.status == 101 ? 200 : exchange.pointee.status, lines: output,
-                    writer.count, ends: ends)
-            else {
-                clientEnded(exchange.pointee.client, errno: ECONNRESET)
-                return false
-            }
-            exchange.pointee.bytesOut += UInt64(writer.count)
-        }
-        let relayed = relayResponse(exchange, upstream, body, count, prefixCount: prefixCount)
-        if let buffer = upstream.pointee.input {
-            buffers.give(buffer)
-            upstream.pointee.input = nil
-        }
-        // Wrong from the first bytes of the body: the head is not out yet, so this can still be a 502.
-        // A stream has one head, and has it by now.
-        if relayed.violation != nil && relayed.sent == 0 && prefixCount > 0 {
-            exchange.pointee.responseStarted = false
-        }
-        return checkRelayed(exchange, upstream, relayed, extra: count - relayed.consumed)
     }
 
     /// How a body of unknown length will reach this client.
@@ -145,7 +105,7 @@ extension Worker {
         if let stream = client.pointee.transport.stream {
             exchange.pointee.bytesOut += UInt64(writer.count)
             if stream.sendHead(status: status, lines: output, writer.count, ends: false) { return true }
-            clientEnded(client, errno: ECONNRESET)
+            broke(client, errno: ECONNRESET)
             return false
         }
         writer.append("\r\n")
@@ -160,7 +120,7 @@ extension Worker {
     ) -> Bool {
         let headBytes = writer.count
         guard !writer.overflowed else {
-            end(exchange, Failure(.internalLimit, phase: exchange.pointee.phase))
+            exchange.end(Failure(.internalLimit, phase: exchange.pointee.phase))
             return false
         }
         if let body, body.count > outputBytes - headBytes, let start = body.baseAddress {
@@ -189,7 +149,7 @@ extension Worker {
             stream.sendHead(
                 status: exchange.pointee.status, lines: output, headBytes, ends: isWhole && bodyBytes == 0)
         else {
-            clientEnded(client, errno: ECONNRESET)
+            broke(client, errno: ECONNRESET)
             return false
         }
         if bodyBytes == 0 { return true }

@@ -24,42 +24,7 @@ struct EndpointPool {
     unowned(unsafe) var endpoint: Endpoint?
 }
 
-/// What an attempt gets to work with.
-enum ConnectionTaken {
-    /// One that has served before.
-    case reused(UpstreamPointer)
-    /// A new one, connected or on its way.
-    case fresh(UpstreamPointer)
-    case failed(Failure)
-}
-
 extension Worker {
-    /// A connection for this attempt: an idle one, a stream of a session, or a new one.
-    func takeConnection(_ exchange: ExchangePointer, _ endpoint: Endpoint, _ service: ServicePlan)
-        -> ConnectionTaken
-    {
-        // A tunnel gets a connection of its own, whatever the service speaks otherwise.
-        let isTunnel = exchange.pointee.upgrade == .connecting
-        if let http2 = service.http2, !isTunnel { return takeStream(endpoint, service, http2) }
-        if !exchange.pointee.needsFreshConnection && !isTunnel {
-            while let idle = takeIdle(endpoint) {
-                // A request that must not be repeated is worth asking the kernel first.
-                if !exchange.pointee.request.method.isIdempotent && !idle.pointee.transport.isQuiet() {
-                    close(idle)
-                    continue
-                }
-                return .reused(idle)
-            }
-        }
-        if service.connectionsMax > 0, pools[poolIndex(endpoint)].connectionCount >= service.connectionsMax {
-            return .failed(Failure(.connectionLimit, phase: .forward))
-        }
-        switch connect(endpoint, service) {
-        case .failure(let error): return .failed(connectFailure(error.code))
-        case .success(let upstream): return .fresh(upstream)
-        }
-    }
-
     /// Makes room for an endpoint's pool.
     @inline(__always)
     func poolIndex(_ endpoint: Endpoint) -> Int {
@@ -151,7 +116,7 @@ extension Worker {
         return .success(upstream)
     }
 
-    /// Closes a connection in any state. Its exchange must already have let go of it.
+    /// Closes a connection in any state. Its exchange must already have let go of it, its session have ended.
     func close(_ upstream: UpstreamPointer) {
         guard upstream.pointee.state != .closed else { return }
         if upstream.pointee.transport.isStream {
@@ -160,11 +125,6 @@ extension Worker {
         }
         let endpoint = upstream.pointee.endpoint._withUnsafeGuaranteedRef { $0 }
         let cell = endpoint.metrics.cell(worker: index)
-        if let session = upstream.pointee.session {
-            unlinkFromPool(session, endpoint.id)
-            upstream.pointee.session = nil
-            endSession(session)
-        }
         if upstream.pointee.state == .idle {
             unlink(upstream, endpoint.id)
             cell.idleTaken(reused: false)
@@ -245,38 +205,29 @@ extension Worker {
         timers.disarm(upstream.pointee.timer)
     }
 
-    func upstreamDeadlinePassed(_ upstream: UpstreamPointer) {
-        let deadline = upstream.pointee.deadline
-        upstream.pointee.deadline = .none
-        guard let exchange = upstream.pointee.exchange else {
-            if let session = upstream.pointee.session, deadline == .connect || deadline == .handshake {
-                carrierFailed(
-                    upstream, session, Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT))
-            } else {
-                close(upstream)
+    // MARK: input
+
+    /// Receives from an endpoint: bytes, 0 at the end (readErrno says how), -1 nothing now.
+    func receive(_ upstream: UpstreamPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int)
+        -> Int
+    {
+        let received = upstream.pointee.transport.receive(into, capacity, pool: &buffers)
+        if received > 0 {
+            if received < capacity && !upstream.pointee.peerEnded && !upstream.pointee.transport.hasMore {
+                upstream.pointee.canRead = false
             }
-            return
+            return received
         }
-        switch deadline {
-        case .none, .idle:
-            break
-        case .connect, .handshake:
-            attemptFailed(exchange, Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT))
-        case .head:
-            attemptFailed(exchange, Failure(.upstreamHeadTimeout, phase: .forward))
-        case .body:
-            fail(exchange, Failure(.upstreamBodyTimeout, phase: .respond))
-        case .upgraded:
-            upgradedIsIdle(exchange)
-        case .write:
-            let timeoutMs = exchange.pointee.idleTimeoutMs
-            if upstream.pointee.taking.isTaking(
-                upstream.pointee.transport.taken, nowMs: nowMs, timeoutMs: timeoutMs)
-            {
-                setDeadline(upstream, .write, afterMs: TakingClock.pauseMs(timeoutMs: timeoutMs))
-            } else {
-                attemptFailed(exchange, Failure(.upstreamWriteTimeout, phase: .forward))
-            }
-        }
+        upstream.pointee.canRead = false
+        if received == -Int(EAGAIN) || received == -Int(EINTR) { return -1 }
+        upstream.pointee.peerEnded = true
+        upstream.pointee.readErrno = received < 0 ? Int32(-received) : 0
+        return 0
+    }
+
+    /// The service a connection was made for, as it is now.
+    func currentService(_ upstream: UpstreamPointer) -> ServicePlan? {
+        let id = upstream.pointee.serviceID
+        return id < snapshot.services.count ? snapshot.services[id] : nil
     }
 }

@@ -26,7 +26,7 @@ extension Worker {
         endResponseHead(exchange, &writer)
         guard !writer.overflowed else {
             response.file.close()
-            end(exchange, Failure(.internalLimit, phase: exchange.pointee.phase))
+            exchange.end(Failure(.internalLimit, phase: exchange.pointee.phase))
             return
         }
         exchange.pointee.phase = .respond
@@ -81,11 +81,11 @@ extension Worker {
             prefix = 0
             exchange.pointee.bytesOut += UInt64(relayed.sent)
             if relayed.errno != 0 {
-                clientEnded(client, errno: relayed.errno)
+                exchange.clientEnded(errno: relayed.errno)
                 return
             }
             if relayed.encoderFailed {
-                fail(exchange, Failure(.internalLimit, phase: .respond))
+                exchange.fail(Failure(.internalLimit, phase: .respond))
                 return
             }
             touch(client, exchange)

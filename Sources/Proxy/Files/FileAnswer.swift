@@ -37,7 +37,7 @@ extension Worker {
             if exchange.pointee.request.method == .options {
                 answerOptions(exchange)
             } else {
-                fail(exchange, Failure(.fileMethodNotAllowed, phase: .lookup))
+                exchange.fail(Failure(.fileMethodNotAllowed, phase: .lookup))
             }
             return true
         }
@@ -61,7 +61,7 @@ extension Worker {
             failFile(exchange, errno: error)
         case .missing:
             guard case .status(let status) = plan.otherwise else { return false }
-            fail(exchange, Failure(.fileNotFound, phase: .lookup, status: status))
+            exchange.fail(Failure(.fileNotFound, phase: .lookup, status: status))
         }
         return true
     }
@@ -80,7 +80,7 @@ extension Worker {
             readFailed(exchange, errno: error)
             return
         }
-        fail(exchange, Failure(reason, phase: .lookup, errno: error))
+        exchange.fail(Failure(reason, phase: .lookup, errno: error))
     }
 
     // MARK: finding

@@ -67,7 +67,7 @@ extension Worker {
         endResponseHead(exchange, &writer)
         guard !writer.overflowed else {
             response.file.close()
-            end(exchange, Failure(.internalLimit, phase: exchange.pointee.phase))
+            exchange.end(Failure(.internalLimit, phase: exchange.pointee.phase))
             return
         }
         let headBytes = writer.count
@@ -179,7 +179,7 @@ extension Worker {
         if exchange.pointee.client.pointee.transport.isBlocked {
             armDeadlines(exchange)
         } else {
-            finish(exchange)
+            exchange.finish()
         }
     }
 
@@ -201,7 +201,7 @@ extension Worker {
                 case EIO, EINVAL, ENOMEM, EOVERFLOW, ESTALE, EBADF:
                     readFailed(exchange, errno: Int32(-count))
                 default:
-                    clientEnded(client, errno: Int32(-count))
+                    exchange.clientEnded(errno: Int32(-count))
                 }
                 return 0
             }
@@ -224,7 +224,7 @@ extension Worker {
     /// The file could not be read (errno), or ended before the size it had (0).
     func readFailed(_ exchange: ExchangePointer, errno error: Int32) {
         let reason: Reason = error == 0 ? .fileTruncated : .fileReadFailed
-        fail(exchange, Failure(reason, phase: exchange.pointee.phase, errno: error))
+        exchange.fail(Failure(reason, phase: exchange.pointee.phase, errno: error))
     }
 
     /// Sends what stands in `output`. False: the exchange is over.

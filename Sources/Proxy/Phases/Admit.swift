@@ -54,7 +54,7 @@ extension Worker {
         {
             return true
         }
-        fail(exchange, Failure(.requestBodyTooLarge, phase: .admit))
+        exchange.fail(Failure(.requestBodyTooLarge, phase: .admit))
         return false
     }
 
@@ -63,7 +63,7 @@ extension Worker {
         guard exchange.pointee.requestBody.isTooLong else { return false }
         exchange.pointee.client.pointee.closeAfterResponse = true
         exchange.pointee.client.pointee.mustLinger = true
-        fail(exchange, Failure(.requestBodyTooLarge, phase: exchange.pointee.phase))
+        exchange.fail(Failure(.requestBodyTooLarge, phase: exchange.pointee.phase))
         return true
     }
 
@@ -189,7 +189,7 @@ extension Worker {
                     if exchange.pointee.holdIsOver { return .next }
                 }
             }
-            if client.pointee.exchange != exchange { return .finish }
+            if exchange.isDecided { return .finish }
             if received > 0 {
                 if !exchange.pointee.requestBody.isDone && !clientProgressed(exchange, received) {
                     return .finish
@@ -252,8 +252,7 @@ extension Worker {
     /// A body that breaks its framing: nothing behind it can be trusted.
     func refuseBody(_ exchange: ExchangePointer, _ error: (violation: Violation, at: Int)) -> PhaseResult {
         exchange.pointee.client.pointee.closeAfterResponse = true
-        fail(
-            exchange,
+        exchange.fail(
             Failure(
                 .requestBodyMalformed, phase: exchange.pointee.phase,
                 position: Int32(truncatingIfNeeded: error.at),
@@ -267,13 +266,6 @@ extension Worker {
         var writer = ByteWriter(output, capacity: outputBytes)
         beginResponseHead(exchange, 100, reason: reasonPhrase(100), &writer)
         return sendInterim(exchange, 100, &writer)
-    }
-
-    /// Keeps raw bytes that came with others and cannot be used yet.
-    func keepInput(_ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
-        let buffer = buffers.take(count)
-        buffer.append(bytes, count)
-        client.pointee.input = buffer
     }
 
     /// Counts bytes a client sent; false (and the exchange ended) when it owes a body and is slower with it
@@ -292,6 +284,6 @@ extension Worker {
 
     func bodyDeadlinePassed(_ exchange: ExchangePointer) {
         exchange.pointee.client.pointee.closeAfterResponse = true
-        fail(exchange, Failure(.requestBodyTimeout, phase: exchange.pointee.phase))
+        exchange.fail(Failure(.requestBodyTimeout, phase: exchange.pointee.phase))
     }
 }

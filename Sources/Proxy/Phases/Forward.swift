@@ -21,7 +21,7 @@ extension Worker {
         }
         if exchange.pointee.callDeadlineNs != 0 && nowNs >= exchange.pointee.callDeadlineNs {
             // Nobody waits for the answer any more: the endpoint is not asked.
-            totalDeadlinePassed(exchange)
+            exchange.fail(Failure(.totalTimeout, phase: .forward))
             return .finish
         }
         endpoint { endpoint in service { attempt(exchange, endpoint, $0) } }
@@ -40,118 +40,18 @@ extension Worker {
             exchange.pointee.usedReusedConnection = false
             if upstream.pointee.state == .busy { connected(upstream, exchange, service) }
         case .failed(let failure):
-            attemptFailed(exchange, failure)
+            exchange.attemptFailed(failure)
         }
     }
 
-    private func beginAttempt(_ exchange: ExchangePointer, _ endpoint: Endpoint) {
-        exchange.pointee.attempts &+= exchange.pointee.needsFreshConnection ? 0 : 1
-        exchange.pointee.attemptIsOpen = true
-        exchange.pointee.requestStarted = false
-        exchange.pointee.requestSentWhole = false
-        endpoint.load.add(1, ordering: .relaxed)
-        endpoint.metrics.cell(worker: index).attemptStarted()
-    }
+    // MARK: the connection
 
-    /// Accounts the end of an attempt to its endpoint; once per attempt.
-    func endAttempt(_ exchange: ExchangePointer, _ reason: Reason) {
-        guard exchange.pointee.attemptIsOpen, let endpoint = exchange.pointee.lentEndpoint else { return }
-        exchange.pointee.attemptIsOpen = false
-        endpoint { endpoint in
-            endpoint.load.subtract(1, ordering: .relaxed)
-            // Law 8: only what happened on the wire to the endpoint counts against it.
-            endpoint.metrics.cell(worker: index).attemptEnded(
-                reason: reason.side == .upstream ? reason : .none,
-                bytesSent: exchange.requestBytes,
-                bytesReceived: exchange.pointee.responseBody.count)
-        }
-    }
-
-    private func attach(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
-        exchange.pointee.upstream = upstream
-        upstream.pointee.exchange = exchange
-    }
-
-    func connectFailure(_ errno: Int32) -> Failure {
-        switch errno {
-        case ECONNREFUSED: Failure(.connectRefused, phase: .forward, errno: errno)
-        case ETIMEDOUT: Failure(.connectTimeout, phase: .forward, errno: errno)
-        // Our own shortage says nothing about the endpoint (law 8).
-        case EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL:
-            Failure(.internalLimit, phase: .forward, errno: errno)
-        default: Failure(.connectFailed, phase: .forward, errno: errno)
-        }
-    }
-
-    // MARK: events of the upstream connection
-
-    func upstreamReady(_ upstream: UpstreamPointer, _ readiness: Readiness) {
-        if !readiness.isDisjoint(with: [.readHangUp, .hangUp, .error]) {
-            upstream.pointee.peerEnded = true
-            upstream.pointee.canRead = true
-            upstream.pointee.transport.becameReadable(hangUp: true)
-        } else if readiness.contains(.readable) {
-            upstream.pointee.canRead = true
-            upstream.pointee.transport.becameReadable(hangUp: false)
-        }
-        if let session = upstream.pointee.session {
-            carrierReady(upstream, session, readiness)
-            return
-        }
-        switch upstream.pointee.state {
-        case .closed, .session:
-            break
-        case .idle:
-            // Closed by the endpoint, or bytes nobody asked for.
-            guard upstream.pointee.canRead else { return }
-            if !upstream.pointee.peerEnded && !upstream.pointee.transport.isPlainSocket
-                && upstream.pointee.transport.isQuiet()
-            {
-                upstream.pointee.canRead = false
-            } else {
-                close(upstream)
-            }
-        case .handshake:
-            guard let exchange = upstream.pointee.exchange, let service = exchange.service else {
-                close(upstream)
-                return
-            }
-            handshakeUpstream(upstream, exchange, service)
-        case .connecting:
-            guard let exchange = upstream.pointee.exchange, let service = exchange.service else {
-                close(upstream)
-                return
-            }
-            if readiness.isDisjoint(with: [.writable, .error, .hangUp]) { return }
-            connectEnded(upstream, exchange, service)
-            // What came with the connect brings no event of its own.
-            if upstream.pointee.state == .busy && upstream.pointee.canRead
-                && upstream.pointee.exchange == exchange
-            {
-                upstreamReadable(exchange, upstream)
-            }
-        case .busy:
-            guard let exchange = upstream.pointee.exchange else {
-                close(upstream)
-                return
-            }
-            if readiness.contains(.writable) && exchange.pointee.requestIsBlocked {
-                upstreamWritable(exchange, upstream)
-            }
-            if upstream.pointee.state == .busy && upstream.pointee.canRead
-                && upstream.pointee.exchange == exchange
-            {
-                upstreamReadable(exchange, upstream)
-            }
-        }
-    }
-
-    private func connectEnded(
+    func connectEnded(
         _ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan
     ) {
         let error = upstream.pointee.transport.pendingError()
         if error != 0 {
-            attemptFailed(exchange, connectFailure(error))
+            exchange.attemptFailed(connectFailure(error))
             return
         }
         upstream.pointee.state = .busy
@@ -168,7 +68,7 @@ extension Worker {
                 _ = upstream.pointee.transport.send(output, writer.count, pool: &buffers, nowMs: nowMs)
             }
             guard beginHandshake(upstream, tls) else {
-                attemptFailed(exchange, Failure(.internalLimit, phase: .forward, errno: ENOMEM))
+                exchange.attemptFailed(Failure(.internalLimit, phase: .forward, errno: ENOMEM))
                 return
             }
             handshakeUpstream(upstream, exchange, service)
@@ -181,12 +81,12 @@ extension Worker {
         sendRequest(exchange, upstream, service)
     }
 
-    private func handshakeUpstream(
+    func handshakeUpstream(
         _ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan
     ) {
         switch handshake(upstream) {
         case .wait: break
-        case .failed(let failure): attemptFailed(exchange, failure)
+        case .failed(let failure): exchange.attemptFailed(failure)
         case .done:
             upstream.pointee.state = .busy
             connected(upstream, exchange, service)
@@ -215,13 +115,11 @@ extension Worker {
         }
         endRequestHead(exchange, upstream, view, &writer)
         if written.target == .dotSegment {
-            fail(
-                exchange,
-                Failure(.requestMalformed, phase: .forward, detail: Violation.dotSegment.rawValue))
+            exchange.fail(Failure(.requestMalformed, phase: .forward, detail: Violation.dotSegment.rawValue))
             return
         }
         if writer.overflowed || written.target == .limitReached {
-            fail(exchange, Failure(.internalLimit, phase: .forward))
+            exchange.fail(Failure(.internalLimit, phase: .forward))
             return
         }
         exchange.pointee.requestStarted = true
@@ -248,7 +146,7 @@ extension Worker {
                 return
             }
         }
-        acceptConnect(exchange, upstream)
+        if acceptConnect(exchange, upstream) { beginTalk(exchange) }
     }
 
     private func writeProxyHeader(
@@ -271,7 +169,9 @@ extension Worker {
         armDeadlines(exchange)
         // The client may have left meanwhile.
         let client = exchange.pointee.client
-        if client.pointee.peerEnded && client.pointee.canRead { serve(client) }
+        if client.pointee.peerEnded && client.pointee.canRead {
+            goOnNextTurn(Token(kind: TokenKind.client, handle: client.pointee.handle))
+        }
     }
 
     private func waitForUpstreamToTake(_ exchange: ExchangePointer) {
@@ -279,7 +179,7 @@ extension Worker {
         armDeadlines(exchange)
     }
 
-    private func upstreamWritable(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+    func upstreamWritable(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
         let error = upstream.pointee.transport.flush(pool: &buffers, nowMs: nowMs)
         if error != 0 {
             upstreamWriteBroke(exchange, upstream, error)
@@ -344,7 +244,7 @@ extension Worker {
                 // What was held back of a WebSocket stands before what follows.
                 let held = exchange.pointee.requestBody.pings.map { $0.pointee.sieve.heldBytes } ?? 0
                 var received = receive(client, into: input + held, wanted - held)
-                if client.pointee.exchange != exchange || exchange.pointee.upstream != upstream { return }
+                if exchange.isDecided || exchange.pointee.upstream != upstream { return }
                 if received <= 0 && !exchange.pointee.requestBody.isDone { continue }
                 if let pings = exchange.pointee.requestBody.pings, received > 0 {
                     received += heard(exchange, pings)
@@ -401,7 +301,7 @@ extension Worker {
                 if !clientProgressed(exchange, Int(moved)) { return .finish }
             }
             if client.pointee.peerEnded {
-                clientEnded(client, errno: 0)
+                exchange.clientEnded(errno: 0)
                 return .finish
             }
             armDeadlines(exchange)
@@ -418,20 +318,11 @@ extension Worker {
             return .wait
         case .sourceEnded(let error):
             client.pointee.peerEnded = true
-            clientEnded(client, errno: error)
+            exchange.clientEnded(errno: error)
             return .finish
         case .sinkBroke(let error):
             upstreamWriteBroke(exchange, upstream, error)
             return .finish
-        }
-    }
-
-    /// More is sent than is held: from here on the request cannot be repeated.
-    func giveUpReplay(_ exchange: ExchangePointer) {
-        exchange.pointee.isReplayable = false
-        if let held = exchange.pointee.held {
-            buffers.give(held)
-            exchange.pointee.held = nil
         }
     }
 
@@ -453,9 +344,9 @@ extension Worker {
     // MARK: another attempt?
 
     /// The attempt has failed before any of a response reached the client.
-    func attemptFailed(_ exchange: ExchangePointer, _ failure: Failure) {
+    func tryElsewhere(_ exchange: ExchangePointer, _ failure: Failure) {
         if exchange.pointee.responseStarted {
-            fail(exchange, failure)
+            exchange.fail(failure)
             return
         }
         let isReused = exchange.pointee.upstream?.pointee.isReused ?? false
@@ -464,7 +355,7 @@ extension Worker {
         // A page is asked for without a route.
         let retry = exchange.route?.retry ?? (exchange.pointee.pageFetch == nil ? nil : PageFetch.retry)
         guard let retry, let service = exchange.service else {
-            fail(exchange, failure)
+            exchange.fail(failure)
             return
         }
         let sent: Sent =
@@ -477,9 +368,9 @@ extension Worker {
             failure: failure, facts, at: nowMs, budget: &serviceStates[service.id].budget, using: &random)
         switch decision {
         case .no(.budgetSpent):
-            fail(exchange, Failure(.retryBudgetSpent, phase: failure.phase, errno: failure.errno))
+            exchange.fail(Failure(.retryBudgetSpent, phase: failure.phase, errno: failure.errno))
         case .no:
-            fail(exchange, failure)
+            exchange.fail(failure)
         case .free:
             tryAgain(exchange, fresh: true, afterMs: 0)
         case .charged(let backoffMs):
@@ -502,13 +393,5 @@ extension Worker {
         } else {
             run(exchange, from: fresh ? .forward : .select)
         }
-    }
-
-    /// Closes the attempt's connection, whatever state it is in.
-    func dropUpstream(_ exchange: ExchangePointer) {
-        guard let upstream = exchange.pointee.upstream else { return }
-        exchange.pointee.upstream = nil
-        upstream.pointee.exchange = nil
-        close(upstream)
     }
 }

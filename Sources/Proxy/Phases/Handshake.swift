@@ -59,7 +59,12 @@ extension Worker {
             }
             client.pointee.state = .idle
             client.pointee.canRead = true
-            return begin(client, plan, speaking: session.negotiatedProtocol)
+            if session.negotiatedProtocol == .h2 {
+                client.pointee.parting = .carry
+            } else {
+                setDeadline(client, .head, afterMs: plan.headTimeoutMs)
+            }
+            return true
         }
     }
 
@@ -70,7 +75,7 @@ extension Worker {
             close(client)
             return
         }
-        end(exchange, Failure(reason, phase: .handshake, errno: errno))
+        exchange.end(Failure(reason, phase: .handshake, errno: errno))
     }
 
     // MARK: endpoints

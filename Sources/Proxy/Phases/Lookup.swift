@@ -26,7 +26,7 @@ extension Worker {
             answer(
                 exchange, status: status, location: nil, contentType: contentType, body: body, coded: coded)
         case .close:
-            end(exchange, Failure(.closedByRoute, phase: .lookup))
+            exchange.end(Failure(.closedByRoute, phase: .lookup))
         }
         return .finish
     }

@@ -51,7 +51,11 @@ extension Worker {
             count = received
         }
 
-        if opensSession(client, base, count) { return false }
+        if opensCarrier(client, base, count) {
+            if client.pointee.input == nil { keepInput(client, base, count) }
+            client.pointee.parting = .carry
+            return true
+        }
         var head = RequestHead()
         switch plan.parser.parse(base, count: count, fields: fieldScratch, into: &head) {
         case .complete:
@@ -83,6 +87,19 @@ extension Worker {
                 Failure(Reason(limit), phase: .read))
             return true
         }
+    }
+
+    /// "PRI * HTTP/2.0": no method begins like this (RFC 9113 §3.4).
+    private static let prefaceBytesMin = 3
+
+    /// Whether these first bytes of a connection are HTTP/2's.
+    private func opensCarrier(
+        _ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) -> Bool {
+        client.pointee.requests == 0 && !client.pointee.transport.isStream
+            // With TLS it is ALPN that says so (RFC 9113 §3.3).
+            && client.pointee.transport.tls == nil && count >= Self.prefaceBytesMin
+            && bytes[0] == 0x50 && bytes[1] == 0x52 && bytes[2] == 0x49
     }
 
     /// Keeps the head, and what came behind it, and starts the exchange on its way.
@@ -164,7 +181,7 @@ extension Worker {
         guard let exchange = openExchange(client, plan) else { return }
         client.pointee.closeAfterResponse = true
         client.pointee.mustLinger = true
-        fail(exchange, failure)
+        exchange.fail(failure)
     }
 
     /// Closes a connection whose client sent nothing that could be answered.
@@ -173,62 +190,6 @@ extension Worker {
             close(client)
             return
         }
-        end(exchange, failure)
-    }
-
-    // MARK: input
-
-    /// Receives into the connection's buffer, which grows up to capacity. Nil: nothing (more) to be had now.
-    func bufferInput(_ client: ClientPointer, capacity: Int) -> BufferPointer? {
-        guard client.pointee.canRead else { return nil }
-        var buffer = client.pointee.input ?? buffers.take(min(1024, capacity))
-        client.pointee.input = buffer
-        if buffer.room == 0 {
-            let grown = buffers.take(min(max(buffer.count * 4, 4096), max(capacity, buffer.count + 1)))
-            grown.append(buffer.readable, buffer.count)
-            buffers.give(buffer)
-            client.pointee.input = grown
-            buffer = grown
-        }
-        let received = receive(client, into: buffer.writable, buffer.room)
-        if received <= 0 { return nil }
-        buffer.pointee.end += UInt32(received)
-        lastReceived = received
-        return buffer
-    }
-
-    /// Drops bytes from the front of the connection's buffer, and the buffer when it is empty.
-    func consumeInput(_ client: ClientPointer, _ byteCount: Int) {
-        guard let input = client.pointee.input else { return }
-        input.pointee.start += UInt32(byteCount)
-        if input.count == 0 {
-            buffers.give(input)
-            client.pointee.input = nil
-        }
-    }
-
-    /// Receives from a client; keeps its readiness. ≤ 0: nothing now (the connection may be closed).
-    func receive(_ client: ClientPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int) -> Int {
-        let received = client.pointee.transport.receive(into, capacity, pool: &buffers)
-        if received > 0 {
-            // A short read has emptied the socket, unless the end of stream waits behind it.
-            if received < capacity && !client.pointee.peerEnded && !client.pointee.transport.hasMore {
-                client.pointee.canRead = false
-            }
-            return received
-        }
-        client.pointee.canRead = false
-        if received == -Int(EAGAIN) || received == -Int(EINTR) { return -1 }
-        if received == 0, let exchange = client.pointee.exchange,
-            exchange.pointee.requestBody.framing == .untilClose || exchange.pointee.requestBody.endsWithStream
-        {
-            // The end of the stream is the end of the body.
-            exchange.pointee.requestBody.isDone = true
-            exchange.pointee.requestBody.trailers = client.pointee.transport.takeTrailers()
-            return 0
-        }
-        client.pointee.peerEnded = true
-        clientEnded(client, errno: received < 0 ? Int32(-received) : 0)
-        return 0
+        exchange.end(failure)
     }
 }

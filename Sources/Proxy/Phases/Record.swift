@@ -11,14 +11,13 @@ import Telemetry
 
 extension Worker {
     /// The exchange ends in a failure: a response that says so when none has begun, else a cut.
-    func fail(_ exchange: ExchangePointer, _ failure: Failure) {
-        guard !exchange.pointee.isOver else { return }
+    func answerFailure(_ exchange: ExchangePointer, _ failure: Failure) {
         endAttempt(exchange, failure.reason)
         dropUpstream(exchange)
         clearTimer(exchange)
         exchange.pointee.isHolding = false
         if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.status == 0 {
-            if !endBridged(exchange, failure) { end(exchange, failure) }
+            if !endBridged(exchange, failure) { exchange.end(failure) }
             return
         }
         if let fetch = exchange.pointee.pageFetch {
@@ -29,38 +28,28 @@ extension Worker {
         answer(exchange, failure: failure)
     }
 
-    /// The exchange ends here and now; the client's connection with it. What was sent of a response
-    /// is cut by a reset, so that it cannot be taken for complete.
-    func end(_ exchange: ExchangePointer, _ failure: Failure) {
-        guard !exchange.pointee.isOver else { return }
+    /// The exchange is over, and its connection with it.
+    func cut(_ exchange: ExchangePointer, _ failure: Failure) {
         endAttempt(exchange, failure.reason)
         dropUpstream(exchange)
         if exchange.pointee.failure.reason == .none { exchange.pointee.failure = failure }
-        let client = exchange.pointee.client
         let isCut = exchange.pointee.responseStarted
         closeExchange(exchange)
-        breakOff(client, cut: isCut)
+        exchange.pointee.client.pointee.parting = isCut ? .cut : .breakOff
     }
 
     /// The response is out: the connection serves the next request or closes.
-    func finish(_ exchange: ExchangePointer) {
-        guard !exchange.pointee.isOver else { return }
+    func complete(_ exchange: ExchangePointer) {
         let client = exchange.pointee.client
         let requestIsRead = exchange.pointee.requestBody.isDone
         closeExchange(exchange)
         if client.pointee.closeAfterResponse || !requestIsRead {
             // The rest of a request that nobody wants is on its way.
             if !requestIsRead { client.pointee.mustLinger = true }
-            closeGracefully(client)
-            return
+            client.pointee.parting = .close
+        } else {
+            client.pointee.parting = .next
         }
-        guard let idleMs = lentPlan(client)?({ $0.idleTimeoutMs }) else {
-            closeGracefully(client)
-            return
-        }
-        client.pointee.state = .idle
-        setDeadline(client, .idle, afterMs: idleMs)
-        if client.pointee.input != nil || client.pointee.canRead { serve(client) }
     }
 
     private func closeExchange(_ exchange: ExchangePointer) {

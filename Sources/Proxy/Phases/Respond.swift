@@ -26,7 +26,7 @@ extension Worker {
 
     private func readResponseHead(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
         while upstream.pointee.canRead && upstream.pointee.exchange == exchange
-            && !exchange.pointee.responseStarted
+            && !exchange.pointee.responseStarted && !exchange.isDecided
         {
             let base: UnsafeMutablePointer<UInt8>
             let count: Int
@@ -64,7 +64,7 @@ extension Worker {
         } else {
             failure = Failure(.upstreamClosed, phase: .forward)
         }
-        attemptFailed(exchange, failure)
+        exchange.attemptFailed(failure)
     }
 
     /// Takes interim heads and the final one out of a block of bytes.
@@ -95,7 +95,9 @@ extension Worker {
                     continue
                 }
                 if head.status == 101 {
-                    acceptUpgrade(exchange, upstream, base + offset, count - offset, head)
+                    if acceptUpgrade(exchange, upstream, base + offset, count - offset, head) {
+                        beginTalk(exchange)
+                    }
                     return
                 }
                 respond(exchange, upstream, base + offset, count - offset, head)
@@ -109,14 +111,13 @@ extension Worker {
                     quirks = allowed
                     continue
                 }
-                fail(
-                    exchange,
+                exchange.fail(
                     Failure(
                         .upstreamMalformedHead, phase: .respond, position: Int32(at),
                         detail: violation.rawValue))
                 return
             case .tooLarge:
-                fail(exchange, Failure(.upstreamHeadTooLarge, phase: .respond))
+                exchange.fail(Failure(.upstreamHeadTooLarge, phase: .respond))
                 return
             }
         }
@@ -145,9 +146,7 @@ extension Worker {
     ) -> Bool {
         exchange.pointee.interimCount += 1
         if exchange.pointee.interimCount > Self.interimMax {
-            fail(
-                exchange,
-                Failure(.upstreamMalformedHead, phase: .respond))
+            exchange.fail(Failure(.upstreamMalformedHead, phase: .respond))
             return false
         }
         // A client of HTTP/1.0 knows none of them. All others are passed on, a 100 nobody asked for too: it
@@ -172,7 +171,7 @@ extension Worker {
         }
         let client = exchange.pointee.client
         if exchange.pointee.upgrade == .asked && readsAsAgreement(head.status, client) {
-            fail(exchange, Failure(.upstreamUpgradeDeclined, phase: .respond))
+            exchange.fail(Failure(.upstreamUpgradeDeclined, phase: .respond))
             return
         }
         exchange.pointee.response = head
@@ -203,7 +202,7 @@ extension Worker {
         if head.status == 426 { writeUpgradeOffer(exchange, head, base, &writer) }
         endResponseHead(exchange, &writer)
         if writer.overflowed {
-            fail(exchange, Failure(.internalLimit, phase: .respond))
+            exchange.fail(Failure(.internalLimit, phase: .respond))
             return
         }
         exchange.pointee.responseStarted = true
@@ -248,6 +247,12 @@ extension Worker {
     }
 
     // MARK: the body
+
+    /// Both directions carry another protocol from here on.
+    func beginTalk(_ exchange: ExchangePointer) {
+        pumpResponseBody(exchange)
+        if !exchange.isDecided { pumpRequestBody(exchange) }
+    }
 
     /// Moves the response body on, as far as both sides let it.
     func pumpResponseBody(_ exchange: ExchangePointer) {
@@ -302,31 +307,6 @@ extension Worker {
         return checkRelayed(exchange, upstream, relayed, extra: received - start - relayed.consumed)
     }
 
-    func checkRelayed(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ relayed: Relayed, extra: Int
-    ) -> Bool {
-        exchange.pointee.bytesOut += UInt64(relayed.sent)
-        if relayed.errno != 0 {
-            clientEnded(exchange.pointee.client, errno: relayed.errno)
-            return false
-        }
-        if let (violation, at) = relayed.violation {
-            fail(
-                exchange,
-                Failure(
-                    .upstreamMalformedBody, phase: .respond, position: Int32(truncatingIfNeeded: at),
-                    detail: violation.rawValue))
-            return false
-        }
-        if relayed.encoderFailed {
-            fail(exchange, Failure(.internalLimit, phase: .respond))
-            return false
-        }
-        // Bytes behind the response belong to nobody: the connection is not used again.
-        if extra > 0 { upstream.pointee.peerEnded = true }
-        return true
-    }
-
     private func spliceResponse(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) -> PhaseResult {
         let client = exchange.pointee.client
         var moved: UInt64 = 0
@@ -366,7 +346,7 @@ extension Worker {
             upstreamEnded(exchange, upstream)
             return .finish
         case .sinkBroke(let error):
-            clientEnded(client, errno: error)
+            exchange.clientEnded(errno: error)
             return .finish
         }
     }
@@ -375,7 +355,7 @@ extension Worker {
     func outputDrained(_ exchange: ExchangePointer) {
         armDeadlines(exchange)
         if exchange.pointee.responseDone {
-            finish(exchange)
+            exchange.finish()
         } else if exchange.pointee.fileBody != nil {
             pumpFile(exchange)
         } else if exchange.pointee.responseStarted {
@@ -387,7 +367,7 @@ extension Worker {
     private func upstreamEnded(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
         let error = upstream.pointee.readErrno
         guard exchange.pointee.responseBody.framing == .untilClose, error == 0 else {
-            fail(exchange, Failure(.upstreamClosedMidBody, phase: .respond, errno: error))
+            exchange.fail(Failure(.upstreamClosedMidBody, phase: .respond, errno: error))
             return
         }
         exchange.pointee.responseBody.isDone = true
@@ -424,38 +404,9 @@ extension Worker {
                 reusable: exchange.pointee.response.allowsKeepAlive && exchange.pointee.upgrade != .open)
         }
         if !exchange.pointee.client.pointee.transport.isBlocked {
-            finish(exchange)
+            exchange.finish()
         } else {
             armDeadlines(exchange)
         }
-    }
-
-    /// The exchange needs its connection no more; another one may, where `reusable`.
-    func letGo(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, reusable: Bool) {
-        exchange.pointee.upstream = nil
-        // A connection that would have to be read once more to know is asked now.
-        if upstream.pointee.canRead && !upstream.pointee.peerEnded && upstream.pointee.transport.isQuiet() {
-            upstream.pointee.canRead = false
-        }
-        clearDeadline(upstream)
-        release(upstream, reusable: reusable && exchange.pointee.requestSentWhole)
-    }
-
-    /// Receives from an endpoint: bytes, 0 at the end (readErrno says how), -1 nothing now.
-    func receive(_ upstream: UpstreamPointer, into: UnsafeMutablePointer<UInt8>, _ capacity: Int)
-        -> Int
-    {
-        let received = upstream.pointee.transport.receive(into, capacity, pool: &buffers)
-        if received > 0 {
-            if received < capacity && !upstream.pointee.peerEnded && !upstream.pointee.transport.hasMore {
-                upstream.pointee.canRead = false
-            }
-            return received
-        }
-        upstream.pointee.canRead = false
-        if received == -Int(EAGAIN) || received == -Int(EINTR) { return -1 }
-        upstream.pointee.peerEnded = true
-        upstream.pointee.readErrno = received < 0 ? Int32(-received) : 0
-        return 0
     }
 }

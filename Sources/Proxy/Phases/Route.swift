@@ -24,8 +24,7 @@ extension Worker {
                 return prepareConnect(exchange) ? .next : .finish
             }
             if exchange.pointee.match.isAmbiguous {
-                fail(
-                    exchange,
+                exchange.fail(
                     Failure(
                         .requestMalformed, phase: .route,
                         position: Int32(exchange.pointee.request.target.offset),
@@ -36,7 +35,7 @@ extension Worker {
             let reason: Reason =
                 exchange.pointee.match.expressionFailed
                 ? .internalLimit : exchange.pointee.match.methodMismatch ? .methodNotAllowed : .routeNotFound
-            fail(exchange, Failure(reason, phase: .route))
+            exchange.fail(Failure(reason, phase: .route))
             return .finish
         }
         let routeIndex = Int(plan.routeIndexes[Int(exchange.pointee.match.route)])

@@ -16,7 +16,7 @@ extension Worker {
     private func select(_ exchange: ExchangePointer, _ service: ServicePlan) -> PhaseResult {
         guard let i = pick(service, excluded: &exchange.pointee.excluded) else {
             // A service has an endpoint from the start unless all it has are names, none of them known yet.
-            fail(exchange, Failure(.nameUnresolved, phase: .select))
+            exchange.fail(Failure(.nameUnresolved, phase: .select))
             return .finish
         }
         exchange.pointee.excluded.insert(i)

@@ -61,25 +61,6 @@ extension Worker {
         writer.append("\r\n")
         return true
     }
-
-    func answerGRPC(_ exchange: ExchangePointer, _ failure: Failure, _ kind: GRPCKind) {
-        var writer = ByteWriter(output, capacity: outputBytes)
-        beginAnswer(exchange, 200, &writer)
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 128) { room in
-            guard let start = room.baseAddress else { return }
-            var message = ByteWriter(start, capacity: room.count)
-            message.append(failure.reason.name)
-            if failure.reason == .grpcWebMalformed, let error = GRPCWebError(number: failure.detail) {
-                message.append(": ")
-                message.append(error.text)
-            }
-            GRPCFields.writeTrailersOnly(
-                failure.reason.grpcStatus,
-                message: UnsafeBufferPointer(start: start, count: message.count), kind: kind, &writer)
-        }
-        writeFailureFields(exchange, failure.reason, &writer)
-        endAnswer(exchange, 200, nil, &writer)
-    }
 }
 
 extension RequestView {

@@ -78,71 +78,7 @@ extension Worker {
             next = stream.pointee.next
             if let client = stream.pointee.client { giveUp(client) }
         }
-        close(client, reset: true)
-    }
-
-    /// Asks the client to open no more streams, and closes when those open are done. First step of two
-    /// (RFC 9113 §6.8): what the client has sent before it knows is still served.
-    func shutDown(_ record: SessionPointer) {
-        if !record.pointee.isShuttingDown {
-            record.pointee.isShuttingDown = true
-            record.pointee.isQuiet =
-                record.pointee.streamCount == 0 && record.pointee.session.streamsOpen == 0
-            record.pointee.retireAtMs = 0
-            record.pointee.session.announceShutdown()
-            record.pointee.finalGoawayAtMs = nowMs &+ Self.roundTripMsMax
-            armClocks(record)
-        }
-        record.mark()
-    }
-
-    /// A client that does not answer our PING is not waited for longer than this.
-    private static let roundTripMsMax: UInt64 = 2_000
-
-    /// The PING behind our notice is back: the client has read both.
-    func roundTripIsOver(_ record: SessionPointer) {
-        guard record.pointee.isShuttingDown else { return }
-        record.pointee.hasReadAll = record.pointee.isQuiet
-        sendFinalGoaway(record)
-    }
-
-    /// Second step: streams from here on are not served.
-    func sendFinalGoaway(_ record: SessionPointer) {
-        guard !record.pointee.finalGoawayIsSent else { return }
-        record.pointee.finalGoawayIsSent = true
-        record.pointee.finalGoawayAtMs = 0
-        record.pointee.session.shutdown()
-        record.mark()
-    }
-
-    // MARK: what is due when
-
-    /// Starts the clocks of a client's connection: when its settings have to be acknowledged, and when it
-    /// has lived long enough.
-    func beginClocks(_ record: SessionPointer, _ plan: ListenerPlan) {
-        record.pointee.settingsDueMs = nowMs &+ plan.headTimeoutMs
-        if plan.sessionAgeMaxMs > 0 {
-            // Ten per cent to and fro: clients that came together do not come back together.
-            let tenth = plan.sessionAgeMaxMs / 10
-            record.pointee.retireAtMs =
-                nowMs &+ plan.sessionAgeMaxMs &- tenth &+ random.next() % (2 &* tenth &+ 1)
-        }
-        record.pointee.timer = timers.create(Token(kind: TokenKind.session, handle: record.pointee.handle))
-        armClocks(record)
-    }
-
-    private func armClocks(_ record: SessionPointer) {
-        guard record.pointee.timer >= 0 else { return }
-        var next = UInt64.max
-        for due in [record.pointee.settingsDueMs, record.pointee.retireAtMs, record.pointee.finalGoawayAtMs]
-        where due > 0 {
-            next = min(next, due)
-        }
-        if next == .max {
-            timers.disarm(record.pointee.timer)
-        } else {
-            timers.arm(record.pointee.timer, atMs: next)
-        }
+        endClient(client, reset: true)
     }
 
     func sessionClockRang(_ record: SessionPointer) {
@@ -175,7 +111,7 @@ extension Worker {
         if let client = record.pointee.client {
             breakOff(client, cut: false)
         } else if let upstream = record.pointee.upstream {
-            close(upstream)
+            endCarrier(upstream)
         }
     }
 
@@ -185,9 +121,9 @@ extension Worker {
             // that it could lose.
             client.pointee.mustLinger =
                 !record.pointee.hasReadAll || record.pointee.session.violation != .none
-            closeGracefully(client)
+            endGracefully(client)
         } else if let upstream = record.pointee.upstream {
-            close(upstream)
+            endCarrier(upstream)
         }
     }
 
@@ -200,30 +136,25 @@ extension Worker {
                 streamBroke(stream, client)
                 if client.pointee.state != .closed { close(client) }
             } else if let upstream = stream.pointee.upstream {
+                let exchange = upstream.pointee.exchange
                 upstreamStreamBroke(upstream)
+                if let exchange { conclude(exchange) }
                 if upstream.pointee.state != .closed { close(upstream) }
             }
             // Closing unlinks; should it not have, the loop must still end.
             if record.pointee.firstStream == stream { record.pointee.firstStream = stream.pointee.next }
         }
-        if record.pointee.isDirty { unmark(record) }
-        if record.pointee.timer >= 0 { timers.remove(record.pointee.timer) }
-        record.pointee.session.destroy()
-        graveyard.sessions.append(record.pointee.handle)
+        dropSession(record)
     }
 
-    private func unmark(_ record: SessionPointer) {
-        if sessionShared.pointee.firstDirty == record {
-            sessionShared.pointee.firstDirty = record.pointee.nextDirty
-            return
+    /// Closes a connection to an endpoint, with the session it carries.
+    func endCarrier(_ carrier: UpstreamPointer) {
+        guard carrier.pointee.state != .closed else { return }
+        if let session = carrier.pointee.session {
+            carrier.pointee.endpoint._withUnsafeGuaranteedRef { unlinkFromPool(session, $0.id) }
+            carrier.pointee.session = nil
+            endSession(session)
         }
-        var at = sessionShared.pointee.firstDirty
-        while let current = at {
-            if current.pointee.nextDirty == record {
-                current.pointee.nextDirty = record.pointee.nextDirty
-                return
-            }
-            at = current.pointee.nextDirty
-        }
+        close(carrier)
     }
 }

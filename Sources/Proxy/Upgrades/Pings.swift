@@ -13,14 +13,6 @@ import Resilience
 import Telemetry
 import WebSocket
 
-typealias PingsPointer = UnsafeMutablePointer<Pings>
-
-/// One WebSocket's Pings; lives as long as its exchange.
-struct Pings {
-    var clock: PingClock
-    var sieve: PongSieve
-}
-
 extension Worker {
     /// "weir": what our Pings begin with; four random bytes follow, the same on one connection.
     private static let payloadWord: UInt64 = 0x7765_6972
@@ -68,24 +60,6 @@ extension Worker {
         return held
     }
 
-    /// The next run of bytes for the endpoint; nil when the block is used up.
-    func nextRun(
-        _ reader: inout BodyReader, besidesAnswersTo pings: PingsPointer,
-        _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ result: inout Relayed
-    ) -> (offset: Int, count: Int)? {
-        while result.consumed < count {
-            let offset = result.consumed
-            let (pass, drop) = pings.pointee.sieve.next(bytes + offset, count - offset)
-            result.consumed += pass + drop
-            if pass > 0 {
-                reader.frames?.passed(bytes + offset, pass)
-                reader.count += UInt64(pass)
-                return (offset, pass)
-            }
-        }
-        return nil
-    }
-
     // MARK: the client's silence
 
     func pingClockRang(_ exchange: ExchangePointer) {
@@ -106,7 +80,7 @@ extension Worker {
             if pings.pointee.clock.isStillTaking(client.pointee.transport.untaken, nowMs: nowMs) {
                 armPings(exchange, pings)
             } else {
-                end(exchange, Failure(.pongTimeout, phase: .respond))
+                exchange.end(Failure(.pongTimeout, phase: .respond))
             }
         }
     }

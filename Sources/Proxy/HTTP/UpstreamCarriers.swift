@@ -13,104 +13,6 @@ import Resilience
 import Telemetry
 
 extension Worker {
-    // MARK: a stream for an attempt
-
-    /// A stream on a session to this endpoint, which may still be connecting.
-    func takeStream(
-        _ endpoint: Endpoint, _ service: ServicePlan, _ configuration: HTTP2Configuration
-    ) -> ConnectionTaken {
-        let i = poolIndex(endpoint)
-        var candidate = pools[i].firstSession
-        while let record = candidate {
-            candidate = record.pointee.nextInPool
-            if record.pointee.isShuttingDown || record.pointee.session.acceptsNoStreams
-                || record.pointee.streamsOpening >= room(record)
-            {
-                continue
-            }
-            guard let upstream = openUpstreamStream(record, endpoint, service) else { continue }
-            endpoint.metrics.cell(worker: index).streamReused()
-            return upstream.pointee.state == .busy ? .reused(upstream) : .fresh(upstream)
-        }
-        if service.connectionsMax > 0, pools[i].connectionCount >= service.connectionsMax {
-            return .failed(Failure(.connectionLimit, phase: .forward))
-        }
-        let carrier: UpstreamPointer
-        switch connect(endpoint, service) {
-        case .failure(let error): return .failed(connectFailure(error.code))
-        case .success(let connecting): carrier = connecting
-        }
-        let offset = MemoryLayout<UpstreamConnection>.offset(of: \.transport) ?? 0
-        let transport = UnsafeMutableRawPointer(carrier).advanced(by: offset).assumingMemoryBound(
-            to: Transport.self)
-        guard
-            let record = openSession(
-                role: .client, configuration, transport: transport, client: nil, upstream: carrier)
-        else {
-            close(carrier)
-            return .failed(Failure(.internalLimit, phase: .forward, errno: ENOMEM))
-        }
-        carrier.pointee.session = record
-        record.pointee.nextInPool = pools[i].firstSession
-        pools[i].firstSession?.pointee.previousInPool = record
-        pools[i].firstSession = record
-        guard let upstream = openUpstreamStream(record, endpoint, service) else {
-            close(carrier)
-            return .failed(Failure(.internalLimit, phase: .forward, errno: ENOMEM))
-        }
-        if carrier.pointee.state == .busy { carrierConnected(carrier, service) }
-        return .fresh(upstream)
-    }
-
-    /// Streams a session may still be given. Until the endpoint has said how many it takes, the number
-    /// RFC 9113 §6.5.2 recommends as the least.
-    private func room(_ record: SessionPointer) -> Int {
-        record.pointee.settingsAreKnown ? record.pointee.session.streamsFree : 100
-    }
-
-    private func openUpstreamStream(
-        _ record: SessionPointer, _ endpoint: Endpoint, _ service: ServicePlan
-    ) -> UpstreamPointer? {
-        guard let carrier = record.pointee.upstream, let (stream, streamHandle) = streams.allocate() else {
-            return nil
-        }
-        guard let (upstream, handle) = upstreams.allocate() else {
-            streams.release(streamHandle)
-            return nil
-        }
-        stream.initialize(to: StreamEnd(handle: streamHandle, session: record, id: 0, upstream: upstream))
-        link(stream, record)
-        let isOpen = carrier.pointee.state == .session && record.pointee.settingsAreKnown
-        upstream.initialize(
-            to: UpstreamConnection(
-                transport: Transport(stream), handle: handle,
-                timer: timers.create(Token(kind: TokenKind.upstream, handle: handle)),
-                endpoint: .passRetained(endpoint), serviceID: service.id,
-                state: isOpen ? .busy : .connecting, idleTimeoutMs: 0, startNs: nowNs))
-        upstream.pointee.isReused = isOpen
-        if !isOpen { setDeadline(upstream, .connect, afterMs: service.connectTimeoutMs) }
-        clearDeadlineOfIdle(carrier)
-        stream.isOpening(true)
-        return upstream
-    }
-
-    private func clearDeadlineOfIdle(_ carrier: UpstreamPointer) {
-        if carrier.pointee.deadline == .idle { clearDeadline(carrier) }
-    }
-
-    func unlinkFromPool(_ record: SessionPointer, _ i: Int) {
-        if let next = record.pointee.nextInPool {
-            next.pointee.previousInPool = record.pointee.previousInPool
-        }
-        if let previous = record.pointee.previousInPool {
-            previous.pointee.nextInPool = record.pointee.nextInPool
-        } else if pools[i].firstSession == record {
-            pools[i].firstSession = record.pointee.nextInPool
-        }
-        record.pointee.nextInPool = nil
-        record.pointee.previousInPool = nil
-    }
-
     // MARK: the connection that carries
 
     /// Events of a connection that carries a session, or will.
@@ -124,7 +26,7 @@ extension Worker {
             } else if let service = currentService(carrier) {
                 carrierConnected(carrier, service)
             } else {
-                close(carrier)
+                endCarrier(carrier)
             }
             // What came with the connect brings no event of its own.
             if carrier.pointee.canRead { serveUpstreamSession(carrier, record) }
@@ -135,7 +37,7 @@ extension Worker {
             if readiness.contains(.writable), carrier.pointee.transport.isBlocked {
                 let error = carrier.pointee.transport.flush(pool: &buffers, nowMs: nowMs)
                 if error != 0 {
-                    close(carrier)
+                    endCarrier(carrier)
                     return
                 }
                 record.mark()
@@ -146,15 +48,10 @@ extension Worker {
         }
     }
 
-    func currentService(_ upstream: UpstreamPointer) -> ServicePlan? {
-        let id = upstream.pointee.serviceID
-        return id < snapshot.services.count ? snapshot.services[id] : nil
-    }
-
     private func carrierConnected(_ carrier: UpstreamPointer, _ service: ServicePlan) {
         if let tls = service.tls {
             guard beginHandshake(carrier, tls) else {
-                close(carrier)
+                endCarrier(carrier)
                 return
             }
             handshakeCarrier(carrier)
@@ -206,6 +103,7 @@ extension Worker {
                 endAttempt(exchange, .none)
                 dropUpstream(exchange)
                 tryAgain(exchange, fresh: true, afterMs: 0)
+                conclude(exchange)
                 continue
             }
             count += 1
@@ -214,6 +112,7 @@ extension Worker {
             exchange.pointee.connectUs = UInt32(
                 truncatingIfNeeded: (nowNs &- upstream.pointee.startNs) / 1000)
             sendRequest(exchange, upstream, service)
+            conclude(exchange)
         }
     }
 
@@ -223,12 +122,13 @@ extension Worker {
         carrier.pointee.endpoint._withUnsafeGuaranteedRef { unlinkFromPool(record, $0.id) }
         while let stream = record.pointee.firstStream, let upstream = stream.pointee.upstream {
             if let exchange = upstream.pointee.exchange {
-                attemptFailed(exchange, failure)
+                exchange.attemptFailed(failure)
+                conclude(exchange)
             }
             if upstream.pointee.state != .closed { close(upstream) }
             if record.pointee.firstStream == stream { record.pointee.firstStream = stream.pointee.next }
         }
-        close(carrier)
+        endCarrier(carrier)
     }
 
     private func serveUpstreamSession(_ carrier: UpstreamPointer, _ record: SessionPointer) {
@@ -243,7 +143,7 @@ extension Worker {
             let received = receive(carrier, into: sessionInput, Self.inputBytes)
             if received < 0 { return }
             if received == 0 {
-                close(carrier)
+                endCarrier(carrier)
                 return
             }
             feed(record, sessionInput, received)
@@ -254,7 +154,7 @@ extension Worker {
     func armCarrier(_ carrier: UpstreamPointer, _ record: SessionPointer) {
         guard record.pointee.streamCount == 0 else { return }
         if record.pointee.session.acceptsNoStreams {
-            close(carrier)
+            endCarrier(carrier)
         } else if carrier.pointee.deadline != .idle {
             setDeadline(carrier, .idle, afterMs: max(carrier.pointee.idleTimeoutMs, 60_000))
         }
@@ -285,6 +185,13 @@ extension Worker {
             if event.kind == .data { record.pointee.session.consumed(event.stream, event.count) }
             return
         }
+        takeEvent(event, stream, upstream, exchange)
+        conclude(exchange)
+    }
+
+    private func takeEvent(
+        _ event: HTTP2Event, _ stream: StreamPointer, _ upstream: UpstreamPointer, _ exchange: ExchangePointer
+    ) {
         switch event.kind {
         case .head:
             if event.endsStream { stream.pointee.ended = true }
@@ -305,12 +212,12 @@ extension Worker {
         case .writable:
             upstreamReady(upstream, .writable)
         case .headRefused:
-            fail(exchange, Failure(.upstreamHeadTooLarge, phase: .respond))
+            exchange.fail(Failure(.upstreamHeadTooLarge, phase: .respond))
         case .malformed:
             stream.pointee.isGone = true
             let reason: Reason =
                 exchange.pointee.responseStarted ? .upstreamMalformedBody : .upstreamMalformedHead
-            fail(exchange, Failure(reason, phase: .respond, detail: event.violation.number))
+            exchange.fail(Failure(reason, phase: .respond, detail: event.violation.number))
         case .reset, .closed:
             let isGone = event.kind == .closed
             if isGone { stream.pointee.isGone = true }
@@ -371,7 +278,7 @@ extension Worker {
         if head.isInterim {
             _ = passInterim(exchange, base, head)
         } else if exchange.pointee.upgrade == .asked && head.status >= 200 && head.status < 300 {
-            acceptExtendedConnect(exchange, upstream, base, head)
+            if acceptExtendedConnect(exchange, upstream, base, head) { beginTalk(exchange) }
         } else {
             respond(exchange, upstream, base, Int(head.byteCount), head)
         }
@@ -391,7 +298,7 @@ extension Worker {
                 : violation != .none
                     ? Failure(.upstreamSessionViolation, phase: .forward, detail: violation.number)
                     : Failure(.upstreamReset, phase: .forward, errno: ECONNRESET)
-            attemptFailed(exchange, failure)
+            exchange.attemptFailed(failure)
         } else if !exchange.pointee.responseDone {
             stream.pointee.error = ECONNRESET
             upstream.pointee.canRead = true

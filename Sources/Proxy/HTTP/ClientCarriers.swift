@@ -15,28 +15,23 @@ import Routing
 import Telemetry
 
 extension Worker {
-    /// "PRI * HTTP/2.0": no method begins like this (RFC 9113 §3.4).
-    private static let prefaceBytesMin = 3
-
-    /// Whether these first bytes of a connection open a session, which then takes them.
-    func opensSession(_ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
-        guard client.pointee.requests == 0, !client.pointee.transport.isStream,
-            // With TLS it is ALPN that says so (RFC 9113 §3.3).
-            client.pointee.transport.tls == nil, count >= Self.prefaceBytesMin,
-            bytes[0] == 0x50, bytes[1] == 0x52, bytes[2] == 0x49
-        else { return false }
-        guard let plan = listenerPlan(client), beginSession(client, plan) else { return true }
-        if let session = client.pointee.session { feed(session, bytes, count) }
-        if let input = client.pointee.input {
-            buffers.give(input)
-            client.pointee.input = nil
+    /// A client begins to speak HTTP/2; what it has sent so far is the session's.
+    func beginCarrying(_ client: ClientPointer) {
+        guard let plan = listenerPlan(client) else {
+            close(client)
+            return
         }
+        let input = client.pointee.input
+        client.pointee.input = nil
         client.pointee.inputIsPartial = false
-        return true
+        let record = beginSession(client, plan) ? client.pointee.session : nil
+        guard let input else { return }
+        if let record { feed(record, input.readable, input.count) }
+        buffers.give(input)
     }
 
     /// Makes this connection carry a session. False: it was closed for want of room.
-    func beginSession(_ client: ClientPointer, _ plan: ListenerPlan) -> Bool {
+    private func beginSession(_ client: ClientPointer, _ plan: ListenerPlan) -> Bool {
         let offset = MemoryLayout<ClientConnection>.offset(of: \.transport) ?? 0
         let transport = UnsafeMutableRawPointer(client).advanced(by: offset).assumingMemoryBound(
             to: Transport.self)
@@ -55,26 +50,6 @@ extension Worker {
         // One that began as its listener, or all of us, began to go.
         if isDraining || isRetired(client.pointee.listenerID) { shutDown(record) }
         return true
-    }
-
-    func openSession(
-        role: HTTP2Role, _ configuration: HTTP2Configuration, transport: UnsafeMutablePointer<Transport>,
-        client: ClientPointer?, upstream: UpstreamPointer?
-    ) -> SessionPointer? {
-        guard let context = sessionContext ?? HTTP2Context() else { return nil }
-        sessionContext = context
-        guard let (record, handle) = sessions.allocate() else { return nil }
-        guard
-            let session = HTTP2Session(context, role: role, configuration: configuration, nowMs: nowMs)
-        else {
-            sessions.release(handle)
-            return nil
-        }
-        record.initialize(
-            to: SessionRecord(
-                handle: handle, session: session, shared: sessionShared, transport: transport, client: client,
-                upstream: upstream))
-        return record
     }
 
     // MARK: bytes in
@@ -156,7 +131,8 @@ extension Worker {
             stream.pointee.isGone = true
             stream.pointee.error = EPROTO
             if let exchange = client.pointee.exchange {
-                end(exchange, Failure(.requestMalformed, phase: exchange.pointee.phase))
+                exchange.end(Failure(.requestMalformed, phase: exchange.pointee.phase))
+                conclude(exchange)
             } else {
                 close(client)
             }
@@ -176,35 +152,13 @@ extension Worker {
 
     func streamBroke(_ stream: StreamPointer, _ client: ClientPointer) {
         guard client.pointee.state != .closed else { return }
-        if client.pointee.exchange == nil {
+        guard let exchange = client.pointee.exchange else {
             close(client)
             return
         }
         stream.pointee.error = ECONNRESET
-        clientEnded(client, errno: ECONNRESET)
-    }
-
-    /// Puts what came on a stream where its connection will receive it.
-    func take(_ stream: StreamPointer, _ event: HTTP2Event) {
-        switch event.kind {
-        case .data:
-            stream.pointee.inbox.keep(event.bytes, event.count, pool: &buffers)
-        case .trailers:
-            var byteCount = 0
-            for i in 0..<Int(event.fieldCount) {
-                byteCount += Int(event.fields[i].nameCount) + Int(event.fields[i].valueCount) + 4
-            }
-            let kept = buffers.take(max(byteCount, 1))
-            var writer = ByteWriter(kept.base, capacity: byteCount)
-            for i in 0..<Int(event.fieldCount) where !event.fields[i].isHopByHop {
-                writer.appendField(event.fields[i], event.bytes)
-            }
-            kept.pointee.end = UInt32(writer.count)
-            stream.pointee.trailers = kept
-        default:
-            break
-        }
-        if event.endsStream || event.kind == .end || event.kind == .trailers { stream.pointee.ended = true }
+        exchange.clientEnded(errno: ECONNRESET)
+        conclude(exchange)
     }
 
     // MARK: streams of clients
@@ -237,13 +191,6 @@ extension Worker {
         return client
     }
 
-    func link(_ stream: StreamPointer, _ record: SessionPointer) {
-        stream.pointee.next = record.pointee.firstStream
-        record.pointee.firstStream?.pointee.previous = stream
-        record.pointee.firstStream = stream
-        record.pointee.streamCount += 1
-    }
-
     private func openStream(_ record: SessionPointer, _ event: HTTP2Event) {
         guard let carrier = record.pointee.client, let plan = listenerPlan(carrier),
             let client = openStreamConnection(record, event.stream)
@@ -261,6 +208,7 @@ extension Worker {
         } else {
             beginUpgrade(client, plan, event)
         }
+        if let exchange = client.pointee.exchange { conclude(exchange) }
         client.pointee.isServing = false
         if client.pointee.transport.hasMore {
             client.pointee.canRead = true
@@ -310,7 +258,8 @@ extension Worker {
                 case 417: .requestExpectationUnknown
                 default: .requestHeadTooLarge
                 }
-            fail(exchange, Failure(reason, phase: .read, detail: event.cause.rawValue))
+            exchange.fail(Failure(reason, phase: .read, detail: event.cause.rawValue))
+            conclude(exchange)
         }
         client.pointee.isServing = false
     }

@@ -1,4 +1,4 @@
-// Answers in place of errors (`errors`): in the form the client takes, with what the text wants to know.
+// What a client gets in place of a response: for a failure, or for an endpoint's answer that is not wanted.
 //
 // The status and the fields stay those of the error; only the body and its type are the configuration's. An
 // endpoint's own answer is replaced where the entry says so, before a byte of it has gone to the client.
@@ -11,77 +11,46 @@ import Resilience
 import Routing
 
 extension Worker {
-    /// What stands for a status here; nil: nothing does.
-    func page(_ exchange: ExchangePointer, _ status: UInt16) -> PagePlan? {
-        exchange.route?.errors?[status] ?? exchange.pointee.listener.errors?[status]
+    /// The response to a failure: its status, `Proxy-Status` (RFC 9209), the request id, and a body in
+    /// plain words.
+    func answer(_ exchange: ExchangePointer, failure: Failure) {
+        let reason = failure.reason
+        if let kind = grpcKind(exchange) {
+            answerGRPC(exchange, failure, kind)
+            return
+        }
+        let status = failure.status
+        var writer = ByteWriter(output, capacity: outputBytes)
+        beginAnswer(exchange, status, &writer)
+        let fields = writer.count
+        writeFailureFields(exchange, reason, &writer)
+        if reason == .methodNotAllowed { writeAllow(exchange, &writer) }
+        if reason == .fileMethodNotAllowed { writer.append("allow: GET, HEAD, OPTIONS\r\n") }
+        if reason == .requestCodingUnsupported {
+            writer.append("accept-encoding: ")
+            writer.append(RequestCoding.accepted)
+            writer.append("\r\n")
+        }
+        if status == 503 { writer.append("retry-after: 1\r\n") }
+        if let page = page(exchange, status),
+            endAnswer(exchange, status, page, reason, from: fields, &writer)
+        {
+            return
+        }
+        endAnswer(exchange, status, inWordsOf: failure, &writer)
     }
 
     /// Ends an answer, whose fields stand in `writer` up to the type of its body, with a page, or has a service
-    /// do it. False: the text does not fit where a body may stand, or the service cannot be asked, and nothing
-    /// was written.
+    /// do it. False: neither can be, and nothing was written.
     ///
     /// - Parameter start: where the fields of the error begin.
-    func endAnswer(
+    private func endAnswer(
         _ exchange: ExchangePointer, _ status: UInt16, _ page: PagePlan, _ reason: Reason, from start: Int,
         _ writer: inout ByteWriter
     ) -> Bool {
-        let bodies: PageBodies
         switch page.source {
-        case .service(let page): return fetchPage(exchange, page, status, reason, from: start, &writer)
-        case .bodies(let own): bodies = own
-        }
-        let body = bodies.body(for: view(exchange))
-        switch body.content {
-        case .fixed(let bytes, let coded):
-            writeType(body, of: bodies, &writer)
-            let sent =
-                coded.map { chosenBody(exchange, $0, status: status, type: body.type, bytes, &writer) }
-                ?? bytes
-            endAnswer(exchange, status, sent.bytes, &writer)
-        case .template(let template):
-            guard let rendered = rendered(template, exchange, status, reason) else { return false }
-            writeType(body, of: bodies, &writer)
-            endAnswer(
-                exchange, status, UnsafeBufferPointer(start: rendered.readable, count: rendered.count),
-                &writer)
-            buffers.give(rendered)
-        }
-        return true
-    }
-
-    private func writeType(_ body: PageBodies.Body, of bodies: PageBodies, _ writer: inout ByteWriter) {
-        writer.append("content-type: ")
-        writer.append(body.type.bytes)
-        writer.append("\r\n")
-        if bodies.isChosen { writer.append("vary: accept\r\n") }
-    }
-
-    /// The text with its variables filled in; the caller gives the buffer back. Nil: it is too long.
-    private func rendered(
-        _ template: Template, _ exchange: ExchangePointer, _ status: UInt16, _ reason: Reason
-    ) -> BufferPointer? {
-        let error = ErrorView(status: status, phrase: reasonPhrase(status), reason: reason.name)
-        return withUnsafePointer(to: error) { error in
-            // Few texts are longer than what the pool keeps.
-            for capacity in [64 << 10, PageBodies.bytesMax] {
-                let buffer = buffers.take(capacity)
-                var writer = ByteWriter(buffer.base, capacity: capacity)
-                if let view = view(exchange) {
-                    render(template, exchange, view, &writer, error: error)
-                } else {
-                    // Nothing is known of a head that could not be read, but on what connection it came.
-                    exchange.pointee.origin.isSecure = exchange.pointee.client.pointee.transport.isEncrypted
-                    withUnsafePointer(to: RequestHead()) { head in
-                        let nothing = RequestView(
-                            bytes: UnsafePointer(output), head: head, fields: UnsafePointer(fieldScratch))
-                        render(template, exchange, nothing, &writer, error: error)
-                    }
-                }
-                buffer.pointee.end = UInt32(writer.count)
-                if !writer.overflowed { return buffer }
-                buffers.give(buffer)
-            }
-            return nil
+        case .service(let page): fetchPage(exchange, page, status, reason, from: start, &writer)
+        case .bodies(let bodies): endAnswer(exchange, status, bodies, reason, &writer)
         }
     }
 

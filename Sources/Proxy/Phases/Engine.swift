@@ -5,7 +5,8 @@
 // accept and read happen before there is an exchange (Phases/Accept.swift, Phases/Read.swift); from
 // route on, `run` walks the phases. A phase says what comes next; one that waits for a client, an
 // endpoint or a timer returns, and whoever is woken by the event enters `run` again where it left.
-// No phase knows which HTTP version the client or the endpoint speaks.
+// No phase knows which HTTP version the client or the endpoint speaks. What a phase, or anything below it,
+// decides about an exchange is noted (State/Verdict.swift) and done here, in `settle`.
 
 import HTTPModel
 import Reactor
@@ -50,23 +51,24 @@ extension Worker {
         }
     }
 
-    /// The exchange's own timer: back-off before another attempt, the hold's patience, or a WebSocket's Pings.
-    func setTimer(_ exchange: ExchangePointer, _ purpose: ExchangeTimer, afterMs: UInt64) {
-        if exchange.pointee.timer < 0 {
-            exchange.pointee.timer = timers.create(
-                Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
+    /// Does what was decided about an exchange, until nothing is left to do. Only when nothing of it is on the stack.
+    func settle(_ exchange: ExchangePointer) {
+        while !exchange.pointee.isOver {
+            let verdict = exchange.pointee.verdict
+            let failure = exchange.pointee.noted
+            exchange.pointee.verdict = .none
+            switch verdict {
+            case .none: return
+            case .attemptFailed: tryElsewhere(exchange, failure)
+            case .failed: answerFailure(exchange, failure)
+            case .finished: complete(exchange)
+            case .ended: cut(exchange, failure)
+            }
         }
-        exchange.pointee.timerPurpose = purpose
-        timers.arm(exchange.pointee.timer, atMs: nowMs &+ afterMs)
     }
 
-    func clearTimer(_ exchange: ExchangePointer) {
-        guard exchange.pointee.timerPurpose != .none else { return }
-        exchange.pointee.timerPurpose = .none
-        timers.disarm(exchange.pointee.timer)
-    }
-
-    func exchangeTimerFired(_ exchange: ExchangePointer) {
+    /// What the exchange waited for has not come, or it is time.
+    func goOnAfterTimer(_ exchange: ExchangePointer) {
         let purpose = exchange.pointee.timerPurpose
         exchange.pointee.timerPurpose = .none
         switch purpose {
@@ -75,25 +77,5 @@ extension Worker {
         case .hold: endHold(exchange)
         case .ping: pingClockRang(exchange)
         }
-    }
-
-    func setTotalDeadline(_ exchange: ExchangePointer, afterMs: UInt64) {
-        if exchange.pointee.totalTimer < 0 {
-            exchange.pointee.totalTimer = timers.create(
-                Token(kind: TokenKind.exchangeTotal, handle: exchange.pointee.handle))
-        }
-        timers.arm(exchange.pointee.totalTimer, atMs: nowMs &+ afterMs)
-    }
-
-    func totalDeadlinePassed(_ exchange: ExchangePointer) {
-        fail(exchange, Failure(.totalTimeout, phase: exchange.pointee.phase))
-    }
-
-    /// What header rules, redirects and logs may ask about a request.
-    func view(_ exchange: ExchangePointer) -> RequestView? {
-        guard let head = exchange.pointee.head, let fields = exchange.pointee.fields else { return nil }
-        let request = UnsafeRawPointer(exchange).advanced(by: requestOffset).assumingMemoryBound(
-            to: RequestHead.self)
-        return RequestView(bytes: UnsafePointer(head.base), head: request, fields: UnsafePointer(fields))
     }
 }

@@ -41,7 +41,7 @@ extension Worker {
         // Any other may be ignored too: the request is served, and the fields that asked end here. Not so an
         // extended CONNECT, which is nothing but the question.
         if !route.refusesOtherUpgrades && !exchange.pointee.client.pointee.transport.isStream { return true }
-        fail(exchange, Failure(.upgradeNotAllowed, phase: .lookup))
+        exchange.fail(Failure(.upgradeNotAllowed, phase: .lookup))
         return false
     }
 
@@ -74,7 +74,7 @@ extension Worker {
         // What follows was meant for the tunnel, not for us.
         client.pointee.closeAfterResponse = true
         client.pointee.mustLinger = true
-        fail(exchange, Failure(.connectNotAllowed, phase: .route))
+        exchange.fail(Failure(.connectNotAllowed, phase: .route))
         return false
     }
 
@@ -82,11 +82,11 @@ extension Worker {
     func acceptUpgrade(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
         _ count: Int, _ head: ResponseHead
-    ) {
+    ) -> Bool {
         guard exchange.pointee.upgrade == .asked, !exchange.pointee.isDecoding, agrees(exchange, base, head)
         else {
-            fail(exchange, Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
-            return
+            exchange.fail(Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
+            return false
         }
         if exchange.pointee.client.pointee.transport.isStream {
             // What answers the key we made is not for a client that sent none (RFC 8441 §5).
@@ -102,7 +102,7 @@ extension Worker {
         openBothWays(exchange, status: 101)
         var writer = ByteWriter(output, capacity: outputBytes)
         writeResponseHead(exchange, head, base, .pass, &writer)
-        carry(exchange, upstream, &writer, base + Int(head.byteCount), count - Int(head.byteCount))
+        return carry(exchange, upstream, &writer, base + Int(head.byteCount), count - Int(head.byteCount))
     }
 
     /// Whether a 101 says that the connection changes, and to what was asked for (RFC 9110 §7.8).
@@ -145,8 +145,8 @@ extension Worker {
     func acceptExtendedConnect(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
         _ head: ResponseHead
-    ) {
-        guard let view = view(exchange) else { return }
+    ) -> Bool {
+        guard let view = view(exchange) else { return false }
         var head = head
         head.status = 101
         exchange.pointee.response = head
@@ -160,15 +160,15 @@ extension Worker {
             writer.append(HandshakeKey.acceptance(digest: sha1(HandshakeKey.proof(of: key)) ?? []))
             writer.append("\r\n")
         }
-        carry(exchange, upstream, &writer, input, 0)
+        return carry(exchange, upstream, &writer, input, 0)
     }
 
     /// The endpoint of a CONNECT is connected: the client may begin.
-    func acceptConnect(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+    func acceptConnect(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) -> Bool {
         openBothWays(exchange, status: 200)
         var writer = ByteWriter(output, capacity: outputBytes)
         beginResponseHead(exchange, 200, reason: reasonPhrase(200), &writer)
-        carry(exchange, upstream, &writer, input, 0)
+        return carry(exchange, upstream, &writer, input, 0)
     }
 
     private func openBothWays(_ exchange: ExchangePointer, status: UInt16) {
@@ -196,20 +196,18 @@ extension Worker {
         if exchange.pointee.totalTimer >= 0 { timers.disarm(exchange.pointee.totalTimer) }
     }
 
-    /// Sends the head that opens the tunnel, with what the endpoint sent behind it, and starts both directions.
+    /// Sends the head that opens the tunnel, with what the endpoint sent behind it. True: the two may talk.
     private func carry(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ writer: inout ByteWriter,
         _ early: UnsafeMutablePointer<UInt8>, _ earlyCount: Int
-    ) {
+    ) -> Bool {
         endResponseHead(exchange, &writer)
         guard !writer.overflowed else {
-            fail(exchange, Failure(.internalLimit, phase: .respond))
-            return
+            exchange.fail(Failure(.internalLimit, phase: .respond))
+            return false
         }
         exchange.pointee.responseStarted = true
-        guard sendResponse(exchange, upstream, &writer, early, earlyCount) else { return }
-        pumpResponseBody(exchange)
-        if !exchange.pointee.isOver { pumpRequestBody(exchange) }
+        return sendResponse(exchange, upstream, &writer, early, earlyCount)
     }
 
     private static let webSocket: StaticString = "websocket"
@@ -217,27 +215,25 @@ extension Worker {
 
     // MARK: going away
 
-    /// Tells both sides of every WebSocket that we go away (close code 1001, RFC 6455 §7.4.1), each as soon
+    /// Tells both sides of a WebSocket that we go away (close code 1001, RFC 6455 §7.4.1), each as soon
     /// as a frame of ours can stand between two of theirs.
-    func sayGoingAway() {
-        exchanges.each { exchange in
-            guard exchange.pointee.upgrade == .open, !exchange.pointee.isOver else { return }
-            let client = exchange.pointee.client
-            if !exchange.pointee.clientKnowsWeGo, let frames = exchange.pointee.responseBody.frames,
-                frames.takesFrame, !client.pointee.transport.isBlocked, !exchange.pointee.responseDone
-            {
-                exchange.pointee.clientKnowsWeGo = true
-                let count = ControlFrame.writeClose(output, code: Self.goingAway, isMasked: false)
-                guard sendToClient(client, output, count) else { return }
-            }
-            if !exchange.pointee.endpointKnowsWeGo, let frames = exchange.pointee.requestBody.frames,
-                frames.takesFrame, let upstream = exchange.pointee.upstream,
-                !upstream.pointee.transport.isBlocked, !exchange.pointee.requestBody.isDone
-            {
-                exchange.pointee.endpointKnowsWeGo = true
-                let count = ControlFrame.writeClose(output, code: Self.goingAway, isMasked: true)
-                _ = upstream.pointee.transport.send(output, count, pool: &buffers, nowMs: nowMs)
-            }
+    func sayGoingAway(_ exchange: ExchangePointer) {
+        guard exchange.pointee.upgrade == .open, !exchange.pointee.isOver else { return }
+        let client = exchange.pointee.client
+        if !exchange.pointee.clientKnowsWeGo, let frames = exchange.pointee.responseBody.frames,
+            frames.takesFrame, !client.pointee.transport.isBlocked, !exchange.pointee.responseDone
+        {
+            exchange.pointee.clientKnowsWeGo = true
+            let count = ControlFrame.writeClose(output, code: Self.goingAway, isMasked: false)
+            guard sendToClient(client, output, count) else { return }
+        }
+        if !exchange.pointee.endpointKnowsWeGo, let frames = exchange.pointee.requestBody.frames,
+            frames.takesFrame, let upstream = exchange.pointee.upstream,
+            !upstream.pointee.transport.isBlocked, !exchange.pointee.requestBody.isDone
+        {
+            exchange.pointee.endpointKnowsWeGo = true
+            let count = ControlFrame.writeClose(output, code: Self.goingAway, isMasked: true)
+            _ = upstream.pointee.transport.send(output, count, pool: &buffers, nowMs: nowMs)
         }
     }
 
@@ -250,6 +246,6 @@ extension Worker {
         }
         endAttempt(exchange, .none)
         dropUpstream(exchange)
-        finish(exchange)
+        exchange.finish()
     }
 }

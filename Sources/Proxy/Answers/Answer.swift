@@ -1,7 +1,8 @@
 // Responses Weir makes itself: redirects, fixed responses, and failures, which always say who they
-// are from, why, and which request they answer (pains 11, 12).
+// are from, why, and which request they answer.
 
 import Compression
+import GRPC
 import HTTP1
 import HTTPModel
 import Reactor
@@ -48,35 +49,6 @@ extension Worker {
         }
         decision.writeAdded(&writer)
         return bytes
-    }
-
-    /// The response to a failure: its status, `Proxy-Status` (RFC 9209), the request id, and a body in
-    /// plain words.
-    func answer(_ exchange: ExchangePointer, failure: Failure) {
-        let reason = failure.reason
-        if let kind = grpcKind(exchange) {
-            answerGRPC(exchange, failure, kind)
-            return
-        }
-        let status = failure.status
-        var writer = ByteWriter(output, capacity: outputBytes)
-        beginAnswer(exchange, status, &writer)
-        let fields = writer.count
-        writeFailureFields(exchange, reason, &writer)
-        if reason == .methodNotAllowed { writeAllow(exchange, &writer) }
-        if reason == .fileMethodNotAllowed { writer.append("allow: GET, HEAD, OPTIONS\r\n") }
-        if reason == .requestCodingUnsupported {
-            writer.append("accept-encoding: ")
-            writer.append(RequestCoding.accepted)
-            writer.append("\r\n")
-        }
-        if status == 503 { writer.append("retry-after: 1\r\n") }
-        if let page = page(exchange, status),
-            endAnswer(exchange, status, page, reason, from: fields, &writer)
-        {
-            return
-        }
-        endAnswer(exchange, status, inWordsOf: failure, &writer)
     }
 
     /// Ends the answer to an error with what there is to say about it; nothing where an endpoint's own answer is
@@ -195,9 +167,29 @@ extension Worker {
         let client = exchange.pointee.client
         guard sendWhole(exchange, &writer, body: sent) else { return }
         if !client.pointee.transport.isBlocked {
-            finish(exchange)
+            exchange.finish()
         } else {
             armDeadlines(exchange)
         }
+    }
+
+    /// A failure in gRPC's own words: one head, with the code that stands for its reason.
+    func answerGRPC(_ exchange: ExchangePointer, _ failure: Failure, _ kind: GRPCKind) {
+        var writer = ByteWriter(output, capacity: outputBytes)
+        beginAnswer(exchange, 200, &writer)
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 128) { room in
+            guard let start = room.baseAddress else { return }
+            var message = ByteWriter(start, capacity: room.count)
+            message.append(failure.reason.name)
+            if failure.reason == .grpcWebMalformed, let error = GRPCWebError(number: failure.detail) {
+                message.append(": ")
+                message.append(error.text)
+            }
+            GRPCFields.writeTrailersOnly(
+                failure.reason.grpcStatus,
+                message: UnsafeBufferPointer(start: start, count: message.count), kind: kind, &writer)
+        }
+        writeFailureFields(exchange, failure.reason, &writer)
+        endAnswer(exchange, 200, nil, &writer)
     }
 }

@@ -1,0 +1,71 @@
+// Attempts: where one begins and ends, and the connection it gets.
+//
+// The only place that counts an attempt to its endpoint and off again (design law 8: only what happened on
+// the wire to it counts against an endpoint).
+
+import Balancing
+import Glibc
+import Reactor
+import Resilience
+import Synchronization
+import Telemetry
+
+extension Worker {
+    func beginAttempt(_ exchange: ExchangePointer, _ endpoint: Endpoint) {
+        exchange.pointee.attempts &+= exchange.pointee.needsFreshConnection ? 0 : 1
+        exchange.pointee.attemptIsOpen = true
+        exchange.pointee.requestStarted = false
+        exchange.pointee.requestSentWhole = false
+        endpoint.load.add(1, ordering: .relaxed)
+        endpoint.metrics.cell(worker: index).attemptStarted()
+    }
+
+    /// Accounts the end of an attempt to its endpoint; once per attempt.
+    func endAttempt(_ exchange: ExchangePointer, _ reason: Reason) {
+        guard exchange.pointee.attemptIsOpen, let endpoint = exchange.pointee.lentEndpoint else { return }
+        exchange.pointee.attemptIsOpen = false
+        endpoint { endpoint in
+            endpoint.load.subtract(1, ordering: .relaxed)
+            // Law 8: only what happened on the wire to the endpoint counts against it.
+            endpoint.metrics.cell(worker: index).attemptEnded(
+                reason: reason.side == .upstream ? reason : .none,
+                bytesSent: exchange.requestBytes,
+                bytesReceived: exchange.pointee.responseBody.count)
+        }
+    }
+
+    func attach(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+        exchange.pointee.upstream = upstream
+        upstream.pointee.exchange = exchange
+    }
+
+    func connectFailure(_ errno: Int32) -> Failure {
+        switch errno {
+        case ECONNREFUSED: Failure(.connectRefused, phase: .forward, errno: errno)
+        case ETIMEDOUT: Failure(.connectTimeout, phase: .forward, errno: errno)
+        // Our own shortage says nothing about the endpoint (law 8).
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL:
+            Failure(.internalLimit, phase: .forward, errno: errno)
+        default: Failure(.connectFailed, phase: .forward, errno: errno)
+        }
+    }
+
+    /// Closes the attempt's connection, whatever state it is in.
+    func dropUpstream(_ exchange: ExchangePointer) {
+        guard let upstream = exchange.pointee.upstream else { return }
+        exchange.pointee.upstream = nil
+        upstream.pointee.exchange = nil
+        close(upstream)
+    }
+
+    /// The exchange needs its connection no more; another one may, where `reusable`.
+    func letGo(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, reusable: Bool) {
+        exchange.pointee.upstream = nil
+        // A connection that would have to be read once more to know is asked now.
+        if upstream.pointee.canRead && !upstream.pointee.peerEnded && upstream.pointee.transport.isQuiet() {
+            upstream.pointee.canRead = false
+        }
+        clearDeadline(upstream)
+        release(upstream, reusable: reusable && exchange.pointee.requestSentWhole)
+    }
+}

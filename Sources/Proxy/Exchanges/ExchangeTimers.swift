@@ -1,0 +1,29 @@
+// An exchange's own clocks: one for what it waits for, one for all of it.
+
+import Reactor
+
+extension Worker {
+    /// The exchange's own timer: back-off before another attempt, the hold's patience, or a WebSocket's Pings.
+    func setTimer(_ exchange: ExchangePointer, _ purpose: ExchangeTimer, afterMs: UInt64) {
+        if exchange.pointee.timer < 0 {
+            exchange.pointee.timer = timers.create(
+                Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
+        }
+        exchange.pointee.timerPurpose = purpose
+        timers.arm(exchange.pointee.timer, atMs: nowMs &+ afterMs)
+    }
+
+    func clearTimer(_ exchange: ExchangePointer) {
+        guard exchange.pointee.timerPurpose != .none else { return }
+        exchange.pointee.timerPurpose = .none
+        timers.disarm(exchange.pointee.timer)
+    }
+
+    func setTotalDeadline(_ exchange: ExchangePointer, afterMs: UInt64) {
+        if exchange.pointee.totalTimer < 0 {
+            exchange.pointee.totalTimer = timers.create(
+                Token(kind: TokenKind.exchangeTotal, handle: exchange.pointee.handle))
+        }
+        timers.arm(exchange.pointee.totalTimer, atMs: nowMs &+ afterMs)
+    }
+}

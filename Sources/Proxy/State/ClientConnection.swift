@@ -1,0 +1,95 @@
+// A client's connection between its events: plain data in a slab.
+//
+//     ClientConnection ── exchange ──▶ Exchange ── upstream ──▶ UpstreamConnection ──▶ Endpoint
+//            ▲──────────── client ──────┘    ▲───── exchange ─────┘
+//
+// An idle client connection holds no buffer, no exchange and no upstream; an idle upstream connection
+// is a link in its endpoint's pool. Closed objects stay readable until the end of the loop turn
+// (`buryTheDead`), so a function never has to ask whether the memory behind its argument still exists,
+// only whether the state is `.closed`.
+
+import Reactor
+import Resilience
+import Telemetry
+
+typealias ClientPointer = UnsafeMutablePointer<ClientConnection>
+
+/// What a client connection's timer is running for.
+enum ClientDeadline: UInt8 {
+    case none, handshake, idle, head, body, write, linger
+}
+
+/// What follows for a client's connection from what was seen, and is still to be done: by the room that owns
+/// connections (`part` in HTTP/ClientEvents.swift), once nothing of it is on the stack.
+enum Parting: UInt8 {
+    case none
+    /// Its exchange is over: the next request, or silence.
+    case next
+    /// It ends so that the client can read what was sent.
+    case close
+    /// Something failed on it.
+    case breakOff
+    /// The same, with a response under way: a reset.
+    case cut
+    /// The client's direction has ended or broken (`readErrno`) while no exchange is under way.
+    case gone
+    /// It speaks HTTP/2: from here on the connection carries streams.
+    case carry
+}
+
+/// One accepted HTTP connection.
+struct ClientConnection {
+    enum State: UInt8 {
+        /// Waiting for a PROXY protocol header.
+        case proxyHeader
+        /// TLS is being agreed on.
+        case handshake
+        /// Between requests.
+        case idle
+        /// Part of a request head has arrived.
+        case head
+        /// An exchange is under way.
+        case exchange
+        /// Carries a session; its streams are connections of their own.
+        case session
+        /// We have closed our direction and wait for the client to notice.
+        case lingering
+        case closed
+    }
+
+    var transport: Transport
+    let handle: Handle
+    let timer: TimerID
+    let listenerID: Int
+    /// The listener's counters, held while the connection exists: a reload may remove the listener.
+    let metrics: Unmanaged<ListenerMetrics>
+    var state: State
+    var deadline = ClientDeadline.none
+    /// Whether it takes what waits for it: judged while `.write` runs.
+    var taking = TakingClock()
+    /// Edge-triggered readiness: true until a call says otherwise.
+    var canRead = false
+    /// The client has closed its direction, or the connection is broken.
+    var peerEnded = false
+    var closeAfterResponse = false
+    var parting = Parting.none
+    /// How reading ended: 0 for an orderly end.
+    var readErrno: Int32 = 0
+    /// `serve` is on the stack: do not enter it again, the loop there goes on.
+    var isServing = false
+    /// What `input` holds was parsed and found incomplete.
+    var inputIsPartial = false
+    /// Address and port the connection is accounted to: the peer, or what its PROXY header says.
+    var peer: IPAddress
+    var peerPort: UInt16
+    var requests: UInt32 = 0
+    /// Bytes received but not yet consumed.
+    var input: BufferPointer?
+    var exchange: ExchangePointer?
+    /// Set when the connection carries a session.
+    var session: SessionPointer?
+    /// The client may still be sending when we close: take it off its hands for a while.
+    var mustLinger = false
+    /// Bytes thrown away while lingering.
+    var lingerBytes = 0
+}

@@ -1,0 +1,163 @@
+// One request with its response: what the phases work on, and what has been decided about it.
+
+import Balancing
+import Compression
+import HTTP1
+import HTTPModel
+import Reactor
+import Resilience
+import Routing
+import Telemetry
+
+typealias ExchangePointer = UnsafeMutablePointer<Exchange>
+
+/// One request with its response: what the ten phases work on.
+struct Exchange {
+    let handle: Handle
+    let client: ClientPointer
+    let lease: UnsafeMutablePointer<SnapshotLease>
+    unowned(unsafe) let listener: ListenerPlan
+    var lentRoute: Lent<RoutePlan>?
+    var lentService: Lent<ServicePlan>?
+    // What the plain path needs of the plans, as plain values: no reference counting on the way.
+    /// Where this request is counted: its route's counters, or those of requests without one.
+    var counters: RouteCell
+    var serviceID = -1
+    var hasResponseRules = false
+    var compresses = false
+    var bridgesWeb = false
+    var decompresses = false
+    var headTimeoutMs: UInt64 = 0
+    var idleTimeoutMs: UInt64 = 0
+    /// The endpoint of the current (or last) attempt.
+    var lentEndpoint: Lent<Endpoint>?
+    var upstream: UpstreamPointer?
+
+    var phase = Phase.read
+    var failure = Failure.none
+    /// Back-off or hold; -1 until one is needed. The total deadline has its own.
+    var timer: TimerID = -1
+    var totalTimer: TimerID = -1
+    var timerPurpose = ExchangeTimer.none
+    /// What is to be done about it, and for which failure.
+    var verdict = Verdict.none
+    var noted = Failure.none
+    /// Recorded and on its way to be freed.
+    var isOver = false
+
+    // The request: head bytes and field table share one retained buffer.
+    var head: BufferPointer?
+    var fields: UnsafeMutablePointer<Field>?
+    var request = RequestHead()
+    var match = RouteMatch()
+    var requestBody = BodyReader()
+    /// Payload held for replay before and while it is sent (law 11).
+    var held: BufferPointer?
+    /// `held` is (or will be) the whole body.
+    var isReplayable = true
+    /// As much of the body as will be held is held.
+    var holdIsOver = false
+    /// The body is being waited for, before an endpoint is chosen.
+    var isHolding = false
+    /// The client adds to its body when it has something to say (gRPC, `hold: 0B`).
+    var streams = false
+    /// Set while a gRPC-Web request is served (WebBridge).
+    var web: BufferPointer?
+    /// When a gRPC client stops waiting, as `nowNs` counts; 0 when it did not say.
+    var callDeadlineNs: UInt64 = 0
+    var peerIsTrusted = false
+    var clientAddress = IPAddress.unspecified
+    /// Scheme and authority the client used.
+    var origin = RequestOrigin(RequestHead(), isSecure: false)
+    var sequence: UInt64 = 0
+
+    // The attempt
+    var attempts: UInt8 = 0
+    var excluded = Excluded()
+    /// Counted with its endpoint, and not yet counted off.
+    var attemptIsOpen = false
+    /// The next attempt must not use a pooled connection: the last one's had been closed under it.
+    var needsFreshConnection = false
+    /// The head (and what is held of the body) was handed to the kernel or the outbox.
+    var requestStarted = false
+    /// All of the request has left.
+    var requestSentWhole = false
+    /// The endpoint takes nothing more now.
+    var requestIsBlocked = false
+    var writeErrno: Int32 = 0
+    /// The upstream no longer takes the request's body; whatever the client still sends is thrown away.
+    var discardsRequestBody = false
+    var upstreamChunked = false
+
+    // A request body that is decoded (Bodies/Decompress.swift)
+    var requestCoding: DecodedCoding?
+    var decoding = RequestDecoding.none
+    /// Not all of the decoded body is held or sent.
+    var isDecoding = false
+    /// The decoder has more to say, or there is something in `held` for it.
+    var codedWaits = false
+    /// Goes on in the next turn of the loop.
+    var awaitsTurn = false
+    var decoder: Decoder?
+    /// Bytes of `held` the decoder has taken.
+    var codedTaken: UInt32 = 0
+    var decodedBytes: UInt64 = 0
+
+    // The response
+    var response = ResponseHead()
+    /// From this status on, what an endpoint says is looked at before it goes to the client: errors, and all
+    /// that is said to a request for a page.
+    var judgedStatusMin: UInt16 = 400
+    var status: UInt16 = 0
+    var responseStarted = false
+    var responseDone = false
+    /// Our side re-chunks.
+    var clientChunked = false
+    var isLocal = false
+    /// Set once a page is asked for in place of an error (FetchedPage).
+    var pageFetch: BufferPointer?
+    var upgrade = Upgrade.none
+    /// A WebSocket's sides were told that we go away.
+    var clientKnowsWeGo = false
+    var endpointKnowsWeGo = false
+    var interimCount: UInt8 = 0
+    var responseBody = BodyReader()
+    var responsePipe = Pipe.none
+    /// What is left of a file being sent (FileBody).
+    var fileBody: BufferPointer?
+    /// The client takes nothing more of the file now.
+    var fileIsBlocked = false
+    /// Set while the response body is being coded.
+    var encoder: Encoder?
+    var flushesWhenIdle = false
+    var requestPipe = Pipe.none
+
+    // The record
+    var startNs: UInt64 = 0
+    var connectUs: UInt32 = 0
+    var headUs: UInt32 = 0
+    var usedReusedConnection = false
+    var bytesIn: UInt64 = 0
+    var bytesOut: UInt64 = 0
+    /// The client's rate while it owes us a body.
+    var meter: ProgressMeter
+
+}
+
+/// What follows from an exchange's state. Of the pointer: a property of the struct may be given a copy of
+/// all of it.
+extension ExchangePointer {
+    @inline(__always) var route: RoutePlan? { pointee.lentRoute?.object }
+    @inline(__always) var service: ServicePlan? { pointee.lentService?.object }
+    @inline(__always) var endpoint: Endpoint? { pointee.lentEndpoint?.object }
+    /// All of the request's body is held or sent.
+    @inline(__always) var requestIsComplete: Bool { pointee.requestBody.isDone && !pointee.isDecoding }
+    /// Bytes of the body as the endpoint gets them.
+    @inline(__always) var requestBytes: UInt64 {
+        pointee.decoding == .none ? pointee.requestBody.count : pointee.decodedBytes
+    }
+}
+
+enum ExchangeTimer: UInt8 {
+    case none, backoff, hold, ping
+}
