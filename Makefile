@@ -25,7 +25,7 @@ BYTES ?= bodies decompression endings errors fields grpc http2 http2_floods http
 	malformed_responses reload routing survival tcp_sni tls upstream websocket websocket_cases
 integration = $(if $(1),$(1:%=Tests/Integration/test_%.py),Tests/Integration) -m "not slow"
 
-.PHONY: help run build test test-everything lint format bench fuzz schema reference install clean setup-run setup-test \
+.PHONY: help run build test test-everything lint format house bench fuzz schema reference install clean setup-run setup-test \
 	setup-bench test-unit test-integration test-docs test-fuzz test-allocations test-tsan test-asan
 
 help: ## list the targets
@@ -75,6 +75,9 @@ test-asan: ## the same under AddressSanitizer and, for the running program, Leak
 
 lint: ## fails on what the toolchain's formatter would change
 	@swift format lint -r --strict $(FORMATTED)
+
+house: ## draw the calls between the rooms of the data plane, docs/house.svg
+	@WEIR_UPDATE_GOLDEN=1 swift test --filter RoomsTests
 
 format: ## let the toolchain's formatter change it
 	@swift format -i -r $(FORMATTED)

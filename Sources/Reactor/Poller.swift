@@ -15,16 +15,18 @@ public struct Token: Sendable, BitwiseCopyable, Equatable {
     @inlinable @inline(__always)
     public init(raw: UInt64) { self.raw = raw }
 
-    /// kind: 0…15.
+    /// kind: 0…63; of the generation the lower 26 bits count.
     @inlinable @inline(__always)
     public init(kind: UInt8, handle: Handle) {
-        raw = UInt64(kind) << 60 | UInt64(handle.generation & 0x0fff_ffff) << 32 | UInt64(handle.index)
+        raw =
+            UInt64(kind) << 58 | UInt64(handle.generation & Handle.generationMask) << 32
+            | UInt64(handle.index)
     }
 
-    @inlinable @inline(__always) public var kind: UInt8 { UInt8(truncatingIfNeeded: raw >> 60) }
+    @inlinable @inline(__always) public var kind: UInt8 { UInt8(truncatingIfNeeded: raw >> 58) }
     @inlinable @inline(__always) public var index: UInt32 { UInt32(truncatingIfNeeded: raw) }
     @inlinable @inline(__always) public var generation: UInt32 {
-        UInt32(truncatingIfNeeded: raw >> 32) & 0x0fff_ffff
+        UInt32(truncatingIfNeeded: raw >> 32) & Handle.generationMask
     }
     @inlinable @inline(__always) public var handle: Handle { Handle(index: index, generation: generation) }
 }

@@ -6,8 +6,9 @@
 /// The name of a slab slot's current occupant.
 public struct Handle: Sendable, BitwiseCopyable, Equatable {
     public let index: UInt32
-    /// 28 bits, so that it fits into a Token.
+    /// 26 bits, so that it fits into a Token.
     public let generation: UInt32
+    @usableFromInline static let generationMask: UInt32 = 0x03ff_ffff
 
     @inlinable @inline(__always)
     public init(index: UInt32, generation: UInt32) {
@@ -55,7 +56,7 @@ public struct Slab<Element>: ~Copyable {
     public mutating func release(_ handle: Handle) {
         let index = Int(handle.index)
         precondition(generations[index] == handle.generation, "slab slot released twice")
-        generations[index] = (handle.generation &+ 1) & 0x0fff_ffff
+        generations[index] = (handle.generation &+ 1) & Handle.generationMask
         free.append(handle.index)
         gave()
     }

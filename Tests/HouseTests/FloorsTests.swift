@@ -25,7 +25,7 @@ struct FloorsTests {
         #expect(Repository.sources.count > 100)
         #expect(
             Repository.sources.contains {
-                $0.path == "Sources/Proxy/Engine.swift" && imports($0).contains("HTTPModel")
+                $0.path == "Sources/Proxy/Phases/Engine.swift" && imports($0).contains("HTTPModel")
             })
     }
 

@@ -63,20 +63,20 @@ private func took<Value>(_ value: Value?) throws -> Value { try #require(value) 
         var previous = Handle.none
         for _ in 0..<1000 {
             let (_, handle) = try took(slab.allocate())
-            let token = Token(kind: 15, handle: handle)
-            #expect(token.kind == 15 && token.handle == handle)
+            let token = Token(kind: 63, handle: handle)
+            #expect(token.kind == 63 && token.handle == handle)
             #expect(slab.pointer(token.handle) != nil)
-            #expect(slab.pointer(Token(kind: 15, handle: previous).handle) == nil)
+            #expect(slab.pointer(Token(kind: 63, handle: previous).handle) == nil)
             previous = handle
             slab.release(handle)
         }
     }
 
     @Test func tokenKeepsItsParts() {
-        let handle = Handle(index: 0xdead_beef, generation: 0x0fff_ffff)
-        for kind in UInt8(0)...15 {
+        let handle = Handle(index: 0xdead_beef, generation: 0x03ff_ffff)
+        for kind in UInt8(0)...63 {
             let token = Token(kind: kind, handle: handle)
-            #expect(token.kind == kind && token.index == 0xdead_beef && token.generation == 0x0fff_ffff)
+            #expect(token.kind == kind && token.index == 0xdead_beef && token.generation == 0x03ff_ffff)
             #expect(Token(raw: token.raw) == token)
         }
     }

@@ -50,15 +50,4 @@ extension Worker {
     }
 
     private static let secretFields: [StaticString] = ["authorization", "proxy-authorization", "cookie"]
-
-    /// Writes a field that counts hops, for the next of them. False: it is another field.
-    func writeHops(_ field: Field, _ bytes: UnsafePointer<UInt8>, _ writer: inout ByteWriter) -> Bool {
-        guard equals(bytes + Int(field.nameOffset), Int(field.nameCount), lowercase: "max-forwards"),
-            let next = MaxForwards(field.value.bytes(in: bytes))?.next
-        else { return false }
-        writer.append("max-forwards: ")
-        writer.append(decimal: UInt64(next))
-        writer.append("\r\n")
-        return true
-    }
 }

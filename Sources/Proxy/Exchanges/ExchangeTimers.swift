@@ -1,8 +1,16 @@
-// An exchange's own clocks: one for what it waits for, one for all of it.
+// An exchange's own clocks, one for what it waits for and one for all of it, and its turn.
 
 import Reactor
 
 extension Worker {
+    /// A file on its way, or a body being decoded, goes on in the next turn of the loop. Once, however many events
+    /// come meanwhile: each would bring a share of its own.
+    func goOnNextTurn(_ exchange: ExchangePointer) {
+        exchange.pointee.awaitsTurn = true
+        goOnNextTurn(Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
+        armDeadlines(exchange)
+    }
+
     /// The exchange's own timer: back-off before another attempt, the hold's patience, or a WebSocket's Pings.
     func setTimer(_ exchange: ExchangePointer, _ purpose: ExchangeTimer, afterMs: UInt64) {
         if exchange.pointee.timer < 0 {

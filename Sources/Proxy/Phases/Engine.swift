@@ -2,7 +2,7 @@
 //
 //   accept → handshake → read → route → admit → lookup → select → forward → respond → record
 //
-// accept and read happen before there is an exchange (Phases/Accept.swift, Phases/Read.swift); from
+// accept and read happen before there is an exchange (HTTP/Accept.swift, Phases/Read.swift); from
 // route on, `run` walks the phases. A phase says what comes next; one that waits for a client, an
 // endpoint or a timer returns, and whoever is woken by the event enters `run` again where it left.
 // No phase knows which HTTP version the client or the endpoint speaks. What a phase, or anything below it,

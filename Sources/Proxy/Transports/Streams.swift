@@ -4,7 +4,7 @@
 // connection of its own, with one exchange: what arrives on it waits in an inbox until it is received
 // (and only then may the peer send more: the stream's window is the back-pressure), what is sent goes
 // into the session's queue for that stream as far as it has room. The session itself, its socket and
-// its events are Sessions.swift's.
+// its events are for Carriers/ and HTTP/.
 
 import Glibc
 import HTTP2

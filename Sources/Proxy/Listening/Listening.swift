@@ -29,8 +29,6 @@ extension Worker {
     /// Connections taken per event, so that a flood of new ones does not starve those we have.
     private static let acceptBatch = 64
     private static let acceptPauseMs: UInt64 = 100
-    /// How long handshakes that have begun may take when a socket ends: enough within a site.
-    static let handshakesMs: UInt64 = 10
 
     // MARK: listening
 
@@ -223,65 +221,30 @@ extension Worker {
             refuse(socket)
             return
         }
-        switch plan.traffic {
-        case .http:
-            openClient(socket, peer: peer, port: port, plan: plan)
-        case .tcp(let serviceID):
-            openTunnel(socket, peer: peer, port: port, plan: plan, serviceID: serviceID)
-        case .tcpByName:
-            openTunnel(socket, peer: peer, port: port, plan: plan, serviceID: nil)
-        case .udp:
-            // The name went from TCP to UDP while the connection was handed over.
-            refuse(socket)
+        for room in rooms.all where room.serves(plan) {
+            room.accept(self, socket, peer: peer, port: port, plan)
+            return
         }
+        // The name went from TCP to UDP while the connection was handed over.
+        refuse(socket)
     }
 
-    private func refuse(_ socket: Socket) {
+    /// Resets a connection that `status.connections` counts.
+    func refuse(_ socket: Socket) {
         status.connections.subtract(1, ordering: .relaxed)
         socket.closeWithReset()
     }
+}
 
-    private func openClient(_ socket: Socket, peer: IPAddress, port: UInt16, plan: ListenerPlan) {
-        guard let (client, handle) = clients.allocate() else {
-            plan.metrics.cell(worker: index).rejected()
-            refuse(socket)
-            return
-        }
-        let token = Token(kind: TokenKind.client, handle: handle)
-        client.initialize(
-            to: ClientConnection(
-                transport: Transport(socket), handle: handle, timer: timers.create(token),
-                listenerID: plan.id,
-                metrics: .passRetained(plan.metrics), state: plan.requiresProxyHeader ? .proxyHeader : .idle,
-                peer: peer, peerPort: port))
-        plan.metrics.cell(worker: index).connectionBegan()
-        // A fresh connection owes us a head: the head deadline runs from here.
-        setDeadline(client, .head, afterMs: plan.headTimeoutMs)
-        if !plan.requiresProxyHeader && !beginHandshake(client, plan) { return }
-        if poller.register(socket.fd, token) != 0 { close(client) }
+/// Listening sockets, and the times that go with them.
+final class ListeningRoom: Room {
+    override var kinds: [UInt8] { [TokenKind.listener, TokenKind.acceptPause] }
+
+    override func ready(_ worker: Worker, _ token: Token, _ readiness: Readiness) {
+        worker.acceptReady(token.handle)
     }
 
-    // MARK: PROXY protocol
-
-    /// Reads the header that tells whom a connection is really from. True when it is done.
-    func readProxyHeader(_ client: ClientPointer) -> Bool {
-        guard let input = bufferInput(client, capacity: 4096) else { return false }
-        switch ProxyHeader.parse(input.readable, count: input.count) {
-        case .needMore:
-            return client.pointee.canRead
-        case .complete(let header, let consumed):
-            if header.family == .ip {
-                client.pointee.peer = header.source
-                client.pointee.peerPort = header.sourcePort
-            }
-            consumeInput(client, consumed)
-            client.pointee.state = .idle
-            guard let plan = listenerPlan(client) else { return true }
-            return beginHandshake(client, plan)
-        case .malformed(let position):
-            rejectConnection(
-                client, Failure(.proxyHeaderMalformed, phase: .accept, position: Int32(position)))
-            return false
-        }
+    override func expired(_ worker: Worker, _ token: Token) {
+        worker.resumeAccepting()
     }
 }

@@ -1,7 +1,7 @@
-// One worker: a thread with its own event loop, connections, pools and timers.
+// What one worker has: a thread with its own event loop, connections, pools and timers.
 //
-// The loop turns events into calls on the objects they are for. It shares nothing with other workers
-// but immutable snapshots, relaxed counters and mailboxes, so nothing here takes a lock.
+// It shares nothing with other workers but immutable snapshots, relaxed counters and mailboxes, so nothing here
+// takes a lock. What its thread does is in Loop/; what becomes of events, in the rooms of the table.
 
 import Balancing
 import Compression
@@ -59,31 +59,15 @@ public struct WorkerLimits: Sendable {
     public init() {}
 }
 
-/// Tokens' kinds.
-enum TokenKind {
-    static let client: UInt8 = 0
-    static let upstream: UInt8 = 1
-    static let tunnelClient: UInt8 = 2
-    static let tunnelUpstream: UInt8 = 3
-    static let listener: UInt8 = 4
-    static let mailbox: UInt8 = 5
-    static let exchange: UInt8 = 6
-    static let acceptPause: UInt8 = 7
-    static let tick: UInt8 = 8
-    static let exchangeTotal: UInt8 = 9
-    static let session: UInt8 = 10
-    static let pipes: UInt8 = 11
-    static let retirement: UInt8 = 12
-    static let datagramListener: UInt8 = 14
-    static let datagramSession: UInt8 = 15
-}
-
 public final class Worker: @unchecked Sendable {
     public let index: Int
     public let mailbox = Mailbox<WorkerMessage>()
     public let status = WorkerGauges()
     /// All workers, for handing connections over; set before the threads start.
     public private(set) var peers: [Worker] = []
+
+    /// What the thread's events are for.
+    let rooms: RoomTable
 
     // Everything below belongs to the worker's thread.
     var poller = Poller()
@@ -161,23 +145,25 @@ public final class Worker: @unchecked Sendable {
     let metrics: WorkerMetrics
     var acceptTimer: TimerID = -1
     var tickTimer: TimerID = -1
-    private var pipeTimer: TimerID = -1
-    private var pipeTimerIsArmed = false
+    var pipeTimer: TimerID = -1
+    var pipeTimerIsArmed = false
+    var tickIsArmed = false
     var retireTimer: TimerID = -1
     var retirementDueMs: UInt64 = .max
     var isDraining = false
     var drainStartedMs: UInt64 = 0
     var isStopping = false
-    private var unfinished: [Token] = []
+    var unfinished: [Token] = []
     var drainSweepMs: UInt64 = 0
     /// Accepting pauses when descriptors reach this number: an eighth of them is left for endpoints.
     let acceptDescriptorMax: Int32
 
-    public init(
+    init(
         index: Int, snapshot: Snapshot, limits: WorkerLimits, log: AccessLogBuffer?, eventLog: Log,
-        metrics: WorkerMetrics
+        metrics: WorkerMetrics, rooms: RoomTable
     ) {
         self.index = index
+        self.rooms = rooms
         self.snapshot = snapshot
         self.log = log
         self.eventLog = eventLog
@@ -230,79 +216,10 @@ public final class Worker: @unchecked Sendable {
         for worker in workers { worker.peers = workers }
     }
 
-    /// The thread's body; returns when told to stop, or when drained.
-    public func run() {
-        poller.registerReadable(
-            mailbox.descriptor, Token(kind: TokenKind.mailbox, handle: Handle(index: 0, generation: 0)))
-        acceptTimer = timers.create(
-            Token(kind: TokenKind.acceptPause, handle: Handle(index: 0, generation: 0)))
-        tickTimer = timers.create(Token(kind: TokenKind.tick, handle: Handle(index: 0, generation: 0)))
-        pipeTimer = timers.create(Token(kind: TokenKind.pipes, handle: Handle(index: 0, generation: 0)))
-        retireTimer = timers.create(
-            Token(kind: TokenKind.retirement, handle: Handle(index: 0, generation: 0)))
-        adopt(snapshot)
-        while !isStopping {
-            let timeoutMs = unfinished.isEmpty ? timers.timeoutMs(nowMs: nowMs, limitMs: 60_000) : 0
-            let count = poller.wait(timeoutMs: timeoutMs)
-            updateClock()
-            let startNs = nowNs
-            goOnWithUnfinished()
-            for i in 0..<count {
-                let event = poller.event(i)
-                dispatch(event.token, event.readiness)
-                // Often enough for the times in records; reading the clock costs as much as parsing a field.
-                if i & 7 == 7 { updateClock() }
-            }
-            sendAnswers()
-            updateClock()
-            while let token = timers.nextExpired(nowMs: nowMs) { expired(token) }
-            flushSessions()
-            buryTheDead()
-            metrics.cell(worker: index).turn(busyNs: nowNs &- startNs)
-            tellStatus()
-            watchPipes()
-            if isDraining { continueDraining() }
-        }
-        closeEverything()
-        log?.flush()
-        status.isStopped.store(true, ordering: .releasing)
-    }
-
     @inline(__always)
     func updateClock() {
         nowNs = Clock.monotonicNs()
         nowMs = nowNs / 1_000_000
-    }
-
-    @inline(__always)
-    private func dispatch(_ token: Token, _ readiness: Readiness) {
-        switch token.kind {
-        case TokenKind.client:
-            guard let client = clients.pointer(token.handle) else { return }
-            clientReady(client, readiness)
-        case TokenKind.upstream:
-            guard let upstream = upstreams.pointer(token.handle) else { return }
-            upstreamReady(upstream, readiness)
-        case TokenKind.tunnelClient:
-            guard let tunnel = tunnels.pointer(token.handle) else { return }
-            tunnelReady(tunnel, readiness, side: .client)
-        case TokenKind.tunnelUpstream:
-            guard let tunnel = tunnels.pointer(token.handle) else { return }
-            tunnelReady(tunnel, readiness, side: .upstream)
-        case TokenKind.listener:
-            acceptReady(token.handle)
-        case TokenKind.datagramListener:
-            datagramsReady(token.handle)
-        case TokenKind.datagramSession:
-            if let session = datagrams.sessions.pointer(token.handle) { answersReady(session) }
-        case TokenKind.exchange:
-            guard let exchange = exchanges.pointer(token.handle) else { return }
-            goOn(exchange)
-        case TokenKind.mailbox:
-            for message in mailbox.takeAll() { receive(message) }
-        default:
-            break
-        }
     }
 
     // MARK: fairness
@@ -310,85 +227,7 @@ public final class Worker: @unchecked Sendable {
     /// What used up its share of a loop turn goes on in the next one, after the events of the others.
     func goOnNextTurn(_ token: Token) { unfinished.append(token) }
 
-    /// The same for a file on its way or a body being decoded. Once, however many events come meanwhile: each
-    /// would bring a share of its own.
-    func goOnNextTurn(_ exchange: ExchangePointer) {
-        exchange.pointee.awaitsTurn = true
-        goOnNextTurn(Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
-        armDeadlines(exchange)
-    }
-
-    private func goOnWithUnfinished() {
-        guard !unfinished.isEmpty else { return }
-        let tokens = unfinished
-        unfinished.removeAll(keepingCapacity: true)
-        for token in tokens { dispatch(token, []) }
-    }
-
-    private func expired(_ token: Token) {
-        switch token.kind {
-        case TokenKind.client:
-            if let client = clients.pointer(token.handle) { clientDeadlinePassed(client) }
-        case TokenKind.upstream:
-            if let upstream = upstreams.pointer(token.handle) { upstreamDeadlinePassed(upstream) }
-        case TokenKind.tunnelClient:
-            if let tunnel = tunnels.pointer(token.handle) { tunnelDeadlinePassed(tunnel) }
-        case TokenKind.datagramSession:
-            if let session = datagrams.sessions.pointer(token.handle) { sessionDeadlinePassed(session) }
-        case TokenKind.exchange:
-            if let exchange = exchanges.pointer(token.handle) { exchangeTimerFired(exchange) }
-        case TokenKind.exchangeTotal:
-            if let exchange = exchanges.pointer(token.handle) { totalDeadlinePassed(exchange) }
-        case TokenKind.session:
-            if let record = sessions.pointer(token.handle) { sessionClockRang(record) }
-        case TokenKind.acceptPause:
-            resumeAccepting()
-        case TokenKind.tick:
-            tick()
-        case TokenKind.pipes:
-            pipeTimerIsArmed = false
-            pipes.closeUnused()
-        case TokenKind.retirement:
-            retirementRang()
-        default:
-            break
-        }
-    }
-
-    private func receive(_ message: WorkerMessage) {
-        switch message {
-        case .publish(let snapshot): adopt(snapshot)
-        case .adopt(let fd, let peer, let port, let listenerID):
-            admitConnection(Socket(fd: fd), peer: peer, port: port, listenerID: listenerID)
-        case .drain: startDraining()
-        case .stop: isStopping = true
-        case .log(let new): log = new?.makeBuffer()
-        }
-    }
-
-    /// Publishes what this worker holds, for status views.
-    private func tellStatus() {
-        status.exchanges.store(exchanges.count, ordering: .relaxed)
-        status.tunnels.store(tunnels.count, ordering: .relaxed)
-        status.sessions.store(datagrams.sessions.count, ordering: .relaxed)
-        status.upstreams.store(upstreams.count, ordering: .relaxed)
-        status.bufferBytes.store(buffers.bytesInUse, ordering: .relaxed)
-        status.pipes.store(pipes.inUse, ordering: .relaxed)
-        metrics.cell(worker: index).sizes(buffersInUse: buffers.bytesInUse, timers: timers.count)
-    }
-
     // MARK: ticks
-
-    /// How often pipes that were not needed meanwhile are closed.
-    private static let pipesUnusedMs: UInt64 = 5_000
-
-    /// While pipes are kept, they are looked at now and then.
-    @inline(__always)
-    private func watchPipes() {
-        if pipeTimerIsArmed || pipes.idleCount == 0 { return }
-        pipeTimerIsArmed = true
-        timers.arm(pipeTimer, atMs: nowMs &+ Self.pipesUnusedMs)
-    }
 
     /// Work that waits for traffic to be seen: log lines still in the buffer. Armed by what leaves
     /// something behind, so an idle worker sleeps.
@@ -397,12 +236,6 @@ public final class Worker: @unchecked Sendable {
             tickIsArmed = true
             timers.arm(tickTimer, atMs: nowMs + 200)
         }
-    }
-    private var tickIsArmed = false
-
-    private func tick() {
-        tickIsArmed = false
-        log?.flush()
     }
 
     // MARK: the end of connections
@@ -419,16 +252,9 @@ public final class Worker: @unchecked Sendable {
         var datagramSessions: [Handle] = []
     }
 
-    func buryTheDead() {
-        while let handle = graveyard.clients.popLast() { clients.release(handle) }
-        while let handle = graveyard.exchanges.popLast() {
-            if let exchange = exchanges.pointer(handle) { exchange.deinitialize(count: 1) }
-            exchanges.release(handle)
-        }
-        while let handle = graveyard.upstreams.popLast() { upstreams.release(handle) }
-        while let handle = graveyard.tunnels.popLast() { tunnels.release(handle) }
-        while let handle = graveyard.streams.popLast() { streams.release(handle) }
-        while let handle = graveyard.sessions.popLast() { sessions.release(handle) }
-        while let handle = graveyard.datagramSessions.popLast() { datagrams.sessions.release(handle) }
-    }
+    /// Connections that may bring another request are closed after it; a client that is just sending
+    /// one finds us still here. Idle ones get a moment before they are closed.
+    static let drainIdleGraceMs: UInt64 = 1_000
+    /// How long handshakes that have begun may take when a socket ends: enough within a site.
+    static let handshakesMs: UInt64 = 10
 }

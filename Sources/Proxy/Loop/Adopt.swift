@@ -7,23 +7,13 @@
 import Reactor
 import Synchronization
 
-/// A listener that a reload has taken away, while it still has connections.
-struct RetiredListener {
-    let id: Int
-    /// Of the last snapshot that had it.
-    let lease: UnsafeMutablePointer<SnapshotLease>
-    /// Connections that have been idle since then are closed.
-    let idleEndMs: UInt64
-}
-
 extension Worker {
     private static let retiredSweepMs: UInt64 = 1_000
 
     /// Makes a snapshot the current one and listens where it says.
     func adopt(_ new: Snapshot) {
         // Answers under way, and datagrams that have come, are for sockets and plans of the old one.
-        sendAnswers()
-        endDatagramSockets(before: new)
+        for room in rooms.all { room.prepare(self, for: new) }
         let previous = snapshot
         if new !== snapshot {
             let old = lease
@@ -49,7 +39,9 @@ extension Worker {
         }
         forgetGoneEndpoints()
         listen(to: new)
-        withExtendedLifetime(previous) { followSnapshot() }
+        withExtendedLifetime(previous) {
+            for room in rooms.all { room.follow(self) }
+        }
         status.generation.store(new.generation, ordering: .releasing)
         metrics.cell(worker: index).snapshot(generation: new.generation)
     }
@@ -66,35 +58,8 @@ extension Worker {
                 RetiredListener(id: id, lease: old, idleEndMs: nowMs + Self.drainIdleGraceMs))
         }
         guard !ids.isEmpty else { return }
-        clients.each {
-            guard ids.contains($0.pointee.listenerID) else { return }
-            $0.pointee.closeAfterResponse = true
-            if let session = $0.pointee.session { shutDown(session) }
-        }
+        for room in rooms.all { room.retire(self, listeners: ids) }
         wantRetirement(atMs: nowMs + Self.drainIdleGraceMs)
-    }
-
-    /// Whether a listener has gone: what its connections do next is their last.
-    func isRetired(_ listenerID: Int) -> Bool { snapshot.listeners[listenerID] == nil }
-
-    func retiredPlan(_ listenerID: Int) -> Lent<ListenerPlan>? {
-        retiredLease(listenerID)?.pointee.snapshot._withUnsafeGuaranteedRef { $0.lentListeners[listenerID] }
-    }
-
-    private func retiredLease(_ listenerID: Int) -> UnsafeMutablePointer<SnapshotLease>? {
-        // The newest of those that had it, should it have come and gone again.
-        retired.last { $0.id == listenerID }?.lease
-    }
-
-    func listenerPlan(_ listenerID: Int) -> ListenerPlan? {
-        guard listenerID < snapshot.listeners.count else { return nil }
-        return snapshot.listeners[listenerID] ?? retiredPlan(listenerID)?.object
-    }
-
-    func wantRetirement(atMs: UInt64) {
-        if retirementDueMs <= atMs { return }
-        retirementDueMs = atMs
-        timers.arm(retireTimer, atMs: atMs)
     }
 
     /// Ends sockets and connections of listeners that are gone, as they become due.
@@ -105,9 +70,9 @@ extension Worker {
         var used: Set<Int> = []
         for entry in listening where entry.sockets != nil { used.insert(entry.listenerID) }
         let idle = Set(retired.filter { nowMs >= $0.idleEndMs && isRetired($0.id) }.map(\.id))
-        clients.each {
-            if idle.contains($0.pointee.listenerID) { closeIfIdle($0) }
-            if $0.pointee.state != .closed { used.insert($0.pointee.listenerID) }
+        for room in rooms.all {
+            room.closeIdle(self, listeners: idle)
+            room.collectListeners(self, into: &used)
         }
         var kept: [RetiredListener] = []
         for entry in retired {
@@ -120,31 +85,5 @@ extension Worker {
         }
         retired = kept
         if !kept.isEmpty { wantRetirement(atMs: nowMs + Self.retiredSweepMs) }
-    }
-
-    // MARK: leases
-
-    /// A lease of the snapshot that has a listener: the current one, or the last that had it.
-    @inline(__always)
-    func takeLease(_ listenerID: Int) -> UnsafeMutablePointer<SnapshotLease> {
-        var taken = lease
-        if snapshot.lentListeners[listenerID] == nil, let last = retiredLease(listenerID) { taken = last }
-        taken.pointee.users &+= 1
-        return taken
-    }
-
-    @inline(__always)
-    func giveBack(_ lease: UnsafeMutablePointer<SnapshotLease>) {
-        lease.pointee.users &-= 1
-        if !lease.pointee.isCurrent { giveUp(lease) }
-    }
-
-    private func giveUp(_ lease: UnsafeMutablePointer<SnapshotLease>) {
-        if lease.pointee.users == 0 {
-            lease.pointee.snapshot.release()
-            lease.deallocate()
-            oldLeases -= 1
-        }
-        status.oldSnapshots.store(oldLeases, ordering: .relaxed)
     }
 }

@@ -1,0 +1,108 @@
+// HTTP: connections of clients and to endpoints, the streams they carry, the exchanges on them.
+
+import ProxyProtocol
+import Reactor
+import Resilience
+import Telemetry
+
+final class HTTPRoom: Room {
+    override var kinds: [UInt8] {
+        [
+            TokenKind.client, TokenKind.upstream, TokenKind.exchange, TokenKind.exchangeTotal,
+            TokenKind.session,
+        ]
+    }
+
+    override func ready(_ worker: Worker, _ token: Token, _ readiness: Readiness) {
+        switch token.kind {
+        case TokenKind.client:
+            if let client = worker.clients.pointer(token.handle) { worker.clientReady(client, readiness) }
+        case TokenKind.upstream:
+            if let upstream = worker.upstreams.pointer(token.handle) {
+                worker.upstreamReady(upstream, readiness)
+            }
+        default:
+            if let exchange = worker.exchanges.pointer(token.handle) { worker.goOn(exchange) }
+        }
+    }
+
+    override func expired(_ worker: Worker, _ token: Token) {
+        switch token.kind {
+        case TokenKind.client:
+            if let client = worker.clients.pointer(token.handle) { worker.clientDeadlinePassed(client) }
+        case TokenKind.upstream:
+            if let upstream = worker.upstreams.pointer(token.handle) {
+                worker.upstreamDeadlinePassed(upstream)
+            }
+        case TokenKind.exchange:
+            if let exchange = worker.exchanges.pointer(token.handle) { worker.exchangeTimerFired(exchange) }
+        case TokenKind.exchangeTotal:
+            if let exchange = worker.exchanges.pointer(token.handle) { worker.totalDeadlinePassed(exchange) }
+        default:
+            if let record = worker.sessions.pointer(token.handle) { worker.sessionClockRang(record) }
+        }
+    }
+
+    override func serves(_ plan: ListenerPlan) -> Bool {
+        if case .http = plan.traffic { true } else { false }
+    }
+
+    override func accept(
+        _ worker: Worker, _ socket: Socket, peer: IPAddress, port: UInt16, _ plan: ListenerPlan
+    ) {
+        worker.openClient(socket, peer: peer, port: port, plan: plan)
+    }
+
+    override var hasTurns: Bool { true }
+
+    override func turnEnds(_ worker: Worker) { worker.flushSessions() }
+
+    override func retire(_ worker: Worker, listeners: Set<Int>) {
+        worker.clients.each {
+            guard listeners.contains($0.pointee.listenerID) else { return }
+            $0.pointee.closeAfterResponse = true
+            if let session = $0.pointee.session { worker.shutDown(session) }
+        }
+    }
+
+    override func closeIdle(_ worker: Worker, listeners: Set<Int>) {
+        worker.clients.each { if listeners.contains($0.pointee.listenerID) { worker.closeIfIdle($0) } }
+    }
+
+    override func collectListeners(_ worker: Worker, into used: inout Set<Int>) {
+        worker.clients.each { if $0.pointee.state != .closed { used.insert($0.pointee.listenerID) } }
+    }
+
+    override func beginDrain(_ worker: Worker) {
+        worker.sessions.each {
+            // One that ended earlier in this turn is still in its slot, and belongs to nobody.
+            if let client = $0.pointee.client, client.pointee.session == $0 { worker.shutDown($0) }
+        }
+    }
+
+    override func continueDrain(_ worker: Worker, elapsedMs: UInt64) {
+        worker.exchanges.each {
+            worker.sayGoingAway($0)
+            worker.conclude($0)
+        }
+        if elapsedMs >= Worker.drainIdleGraceMs { worker.clients.each { worker.closeIfIdle($0) } }
+    }
+
+    override func isEmpty(_ worker: Worker) -> Bool { worker.clients.count == 0 }
+
+    override func closeEverything(_ worker: Worker) {
+        worker.clients.each { worker.endClient($0) }
+        for i in 0..<worker.pools.count { worker.closeIdle(worker.pools[i]) }
+    }
+
+    override func bury(_ worker: Worker) {
+        while let handle = worker.graveyard.clients.popLast() { worker.clients.release(handle) }
+        while let handle = worker.graveyard.exchanges.popLast() {
+            if let exchange = worker.exchanges.pointer(handle) { exchange.deinitialize(count: 1) }
+            worker.exchanges.release(handle)
+        }
+        while let handle = worker.graveyard.upstreams.popLast() { worker.upstreams.release(handle) }
+        while let handle = worker.graveyard.streams.popLast() { worker.streams.release(handle) }
+        while let handle = worker.graveyard.sessions.popLast() { worker.sessions.release(handle) }
+    }
+}

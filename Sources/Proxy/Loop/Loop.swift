@@ -1,0 +1,122 @@
+// The turn of the loop: events and timers to the rooms they are for, then what the turn has collected.
+
+import Reactor
+import Synchronization
+
+extension Handle {
+    /// Of what there is one of.
+    fileprivate static var first: Handle { Handle(index: 0, generation: 0) }
+}
+
+extension Worker {
+    /// The thread's body; returns when told to stop, or when drained.
+    public func run() {
+        poller.registerReadable(mailbox.descriptor, Token(kind: TokenKind.mailbox, handle: .first))
+        acceptTimer = timers.create(
+            Token(kind: TokenKind.acceptPause, handle: .first))
+        tickTimer = timers.create(Token(kind: TokenKind.tick, handle: .first))
+        pipeTimer = timers.create(Token(kind: TokenKind.pipes, handle: .first))
+        retireTimer = timers.create(
+            Token(kind: TokenKind.retirement, handle: .first))
+        adopt(snapshot)
+        while !isStopping {
+            let timeoutMs = unfinished.isEmpty ? timers.timeoutMs(nowMs: nowMs, limitMs: 60_000) : 0
+            let count = poller.wait(timeoutMs: timeoutMs)
+            updateClock()
+            let startNs = nowNs
+            goOnWithUnfinished()
+            for i in 0..<count {
+                let event = poller.event(i)
+                rooms[event.token].ready(self, event.token, event.readiness)
+                // Often enough for the times in records; reading the clock costs as much as parsing a field.
+                if i & 7 == 7 { updateClock() }
+            }
+            rooms.eachWithTurns { $0.eventsDone(self) }
+            updateClock()
+            while let token = timers.nextExpired(nowMs: nowMs) { rooms[token].expired(self, token) }
+            rooms.eachWithTurns { $0.turnEnds(self) }
+            buryTheDead()
+            metrics.cell(worker: index).turn(busyNs: nowNs &- startNs)
+            tellStatus()
+            watchPipes()
+            if isDraining { continueDraining() }
+        }
+        closeEverything()
+        log?.flush()
+        status.isStopped.store(true, ordering: .releasing)
+    }
+
+    private func goOnWithUnfinished() {
+        guard !unfinished.isEmpty else { return }
+        let tokens = unfinished
+        unfinished.removeAll(keepingCapacity: true)
+        for token in tokens { rooms[token].ready(self, token, []) }
+    }
+
+    fileprivate func receive(_ message: WorkerMessage) {
+        switch message {
+        case .publish(let snapshot): adopt(snapshot)
+        case .adopt(let fd, let peer, let port, let listenerID):
+            admitConnection(Socket(fd: fd), peer: peer, port: port, listenerID: listenerID)
+        case .drain: startDraining()
+        case .stop: isStopping = true
+        case .log(let new): log = new?.makeBuffer()
+        }
+    }
+
+    /// Publishes what this worker holds, for status views.
+    private func tellStatus() {
+        status.exchanges.store(exchanges.count, ordering: .relaxed)
+        status.tunnels.store(tunnels.count, ordering: .relaxed)
+        status.sessions.store(datagrams.sessions.count, ordering: .relaxed)
+        status.upstreams.store(upstreams.count, ordering: .relaxed)
+        status.bufferBytes.store(buffers.bytesInUse, ordering: .relaxed)
+        status.pipes.store(pipes.inUse, ordering: .relaxed)
+        metrics.cell(worker: index).sizes(buffersInUse: buffers.bytesInUse, timers: timers.count)
+    }
+
+    /// How often pipes that were not needed meanwhile are closed.
+    private static let pipesUnusedMs: UInt64 = 5_000
+
+    /// While pipes are kept, they are looked at now and then.
+    @inline(__always)
+    private func watchPipes() {
+        if pipeTimerIsArmed || pipes.idleCount == 0 { return }
+        pipeTimerIsArmed = true
+        timers.arm(pipeTimer, atMs: nowMs &+ Self.pipesUnusedMs)
+    }
+
+    fileprivate func tick() {
+        tickIsArmed = false
+        log?.flush()
+    }
+
+    fileprivate func closePipes() {
+        pipeTimerIsArmed = false
+        pipes.closeUnused()
+    }
+
+    /// Frees what was closed in this turn.
+    func buryTheDead() {
+        rooms.eachWithTurns { $0.bury(self) }
+    }
+}
+
+/// What belongs to the loop itself.
+final class LoopRoom: Room {
+    override var kinds: [UInt8] {
+        [TokenKind.mailbox, TokenKind.tick, TokenKind.pipes, TokenKind.retirement]
+    }
+
+    override func ready(_ worker: Worker, _ token: Token, _ readiness: Readiness) {
+        for message in worker.mailbox.takeAll() { worker.receive(message) }
+    }
+
+    override func expired(_ worker: Worker, _ token: Token) {
+        switch token.kind {
+        case TokenKind.tick: worker.tick()
+        case TokenKind.pipes: worker.closePipes()
+        default: worker.retirementRang()
+        }
+    }
+}

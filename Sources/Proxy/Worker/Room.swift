@@ -1,0 +1,107 @@
+// What the loop asks of a room that has events: one table of entries for each.
+//
+// A protocol of listeners is a room: its folder, its entries, and a line in Loop/Rooms.swift. Entries are methods of a
+// class (a call through a vtable costs 20 instructions, one through a stored closure 83); a room overrides those it
+// has a use for. Rooms hold no state: that is the worker's, and handed over.
+
+import Reactor
+
+class Room {
+    /// Kinds of tokens that are this room's, each at most `RoomTable.kindsMax - 1` and no other room's.
+    var kinds: [UInt8] { [] }
+
+    /// A descriptor of the room's is ready; none of the readiness: its turn goes on.
+    func ready(_ worker: Worker, _ token: Token, _ readiness: Readiness) {}
+
+    /// A timer of the room's has expired.
+    func expired(_ worker: Worker, _ token: Token) {}
+
+    /// Whether connections of this listener are the room's.
+    func serves(_ plan: ListenerPlan) -> Bool { false }
+
+    /// A connection has come, counted and within the listener's bound.
+    func accept(
+        _ worker: Worker, _ socket: Socket, peer: IPAddress, port: UInt16, _ plan: ListenerPlan
+    ) {}
+
+    /// Whether `eventsDone`, `turnEnds` and `bury` are called at all.
+    var hasTurns: Bool { false }
+
+    /// The events of a turn have been taken, its timers have not.
+    func eventsDone(_ worker: Worker) {}
+
+    /// The turn ends: what it has collected leaves.
+    func turnEnds(_ worker: Worker) {}
+
+    /// A snapshot is about to be adopted.
+    func prepare(_ worker: Worker, for new: Snapshot) {}
+
+    /// These listeners have gone with the last snapshot: their connections may bring no more.
+    func retire(_ worker: Worker, listeners: Set<Int>) {}
+
+    /// A snapshot was adopted, and its listeners listen.
+    func follow(_ worker: Worker) {}
+
+    /// Closes what is idle on these listeners.
+    func closeIdle(_ worker: Worker, listeners: Set<Int>) {}
+
+    /// Adds the listeners that still have connections of this room's.
+    func collectListeners(_ worker: Worker, into used: inout Set<Int>) {}
+
+    /// No new work from here on.
+    func beginDrain(_ worker: Worker) {}
+
+    /// The next step of a drain that has lasted this long.
+    func continueDrain(_ worker: Worker, elapsedMs: UInt64) {}
+
+    /// Nothing is under way.
+    func isEmpty(_ worker: Worker) -> Bool { true }
+
+    /// Ends everything, now.
+    func closeEverything(_ worker: Worker) {}
+
+    /// Frees the slots of what was closed in this turn.
+    func bury(_ worker: Worker) {}
+}
+
+/// Rooms by the kinds of their tokens.
+final class RoomTable: @unchecked Sendable {
+    static let kindsMax = 64
+    let all: [Room]
+    private let byKind: UnsafeMutablePointer<Unmanaged<Room>>
+    private let withTurns: UnsafeMutablePointer<Unmanaged<Room>>
+    private let withTurnsCount: Int
+
+    /// Traps when two rooms claim a kind, or one is beyond the bound: it is the programmer's mistake, and shows at
+    /// the first start.
+    init(_ rooms: [Room]) {
+        all = rooms
+        byKind = .allocate(capacity: Self.kindsMax)
+        // Retained by `all`. A kind nobody has is a room without entries.
+        byKind.initialize(repeating: .passRetained(Room()), count: Self.kindsMax)
+        let turning = rooms.filter(\.hasTurns)
+        withTurns = .allocate(capacity: max(1, turning.count))
+        withTurnsCount = turning.count
+        for (i, room) in turning.enumerated() { (withTurns + i).initialize(to: .passUnretained(room)) }
+        var taken: Set<UInt8> = []
+        for room in rooms {
+            for kind in room.kinds {
+                precondition(Int(kind) < Self.kindsMax, "token kind \(kind) is beyond the bound")
+                precondition(taken.insert(kind).inserted, "token kind \(kind) has two rooms")
+                byKind[Int(kind)] = .passUnretained(room)
+            }
+        }
+    }
+
+    /// Those that have something to do once a turn.
+    @inline(__always)
+    func eachWithTurns(_ body: (Room) -> Void) {
+        for i in 0..<withTurnsCount { withTurns[i]._withUnsafeGuaranteedRef(body) }
+    }
+
+    /// The room a token belongs to. Its kind has no more values than the table.
+    @inline(__always)
+    subscript(_ token: Token) -> Room {
+        _read { yield byKind[Int(token.kind)]._withUnsafeGuaranteedRef { $0 } }
+    }
+}

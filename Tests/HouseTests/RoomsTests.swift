@@ -1,0 +1,44 @@
+// Calls between the rooms of the data plane against their order, and the picture of them.
+
+import Foundation
+import Testing
+
+@Suite("The rooms")
+struct RoomsTests {
+    @Test("every source of the data plane stands in a room of the list, and every room has sources")
+    func roomsAreListed() {
+        let sources = Repository.sources.filter { $0.module == "Proxy" }
+        for source in sources {
+            let room = Rooms.room(of: source)
+            #expect(room.map { Rooms.all.contains($0) } ?? false, "\(source.path) is in no room of the list")
+        }
+        let used = Set(sources.compactMap { Rooms.room(of: $0) })
+        #expect(Set(Rooms.all).subtracting(used).sorted() == [])
+    }
+
+    @Test("a room calls only rooms below its own")
+    func callsPointDown() {
+        #expect(Rooms.calls.count > 100)
+        for call in Rooms.calls where call.isUpward {
+            Issue.record("\(call.file) calls \(call.function), which is \(call.to)'s, above \(call.from)")
+        }
+    }
+
+    @Test("ARCHITECTURE.md has a row for every room, in their order")
+    func roomsAreDescribed() {
+        let rows = ArchitectureTests.rows(under: "## The rooms of the data plane").compactMap {
+            ArchitectureTests.quoted($0[0]).first
+        }
+        #expect(rows == Rooms.all)
+    }
+
+    @Test("the picture of the rooms is current (make house)")
+    func pictureIsCurrent() throws {
+        let path = "docs/house.svg"
+        if ProcessInfo.processInfo.environment["WEIR_UPDATE_GOLDEN"] != nil {
+            try Rooms.picture.write(
+                to: Repository.root.appending(path: path), atomically: true, encoding: .utf8)
+        }
+        #expect(Repository.read(path) == Rooms.picture, "run `make house`")
+    }
+}
