@@ -100,12 +100,12 @@ struct FloorsTests {
     func phasesKnowNoVersion() {
         let version = /\.(isStream|stream|h2|h3|http2|http3)\b|HTTP[23]/
         let phases = Repository.sources.filter { $0.path.hasPrefix("Sources/Proxy/Phases/") }
-        #expect(phases.count == 10)
+        #expect(phases.count >= 10)
         for source in phases {
             for (i, line) in source.code.enumerated() {
                 guard let found = line.firstMatch(of: version) else { continue }
                 Issue.record(
-                    "\(source.path):\(i + 1): \(found.output.0) belongs into Sources/Proxy/Codecs or Sessions"
+                    "\(source.path):\(i + 1): \(found.output.0) belongs into Sources/Proxy/Codecs or Carriers"
                 )
             }
         }
@@ -137,7 +137,7 @@ struct FloorsTests {
 
     @Test("no two kinds of token have one number: events of one would go to the other")
     func kindsOfTokens() throws {
-        let text = try #require(Repository.read("Sources/Proxy/Worker.swift"))
+        let text = try #require(Repository.read("Sources/Proxy/Worker/TokenKind.swift"))
         let numbers = text.matches(of: /static let \w+: UInt8 = (\d+)/).map { String($0.1) }
         #expect(numbers.count > 10)
         #expect(Set(numbers).count == numbers.count)

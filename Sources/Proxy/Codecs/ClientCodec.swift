@@ -12,6 +12,22 @@ import TLS
 import Telemetry
 
 extension Worker {
+    /// "PRI * HTTP/2.0": no method begins like this (RFC 9113 §3.4).
+    private static let prefaceBytesMin = 3
+
+    /// Whether these first bytes of a connection are HTTP/2's.
+    func opensCarrier(
+        _ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) -> Bool {
+        client.pointee.requests == 0 && !client.pointee.transport.isStream
+            // With TLS it is ALPN that says so (RFC 9113 §3.3).
+            && client.pointee.transport.tls == nil && count >= Self.prefaceBytesMin
+            && bytes[0] == 0x50 && bytes[1] == 0x52 && bytes[2] == 0x49
+    }
+
+    /// Whether what a handshake agreed on is carried in streams.
+    func carries(_ version: NegotiatedProtocol) -> Bool { version == .h2 }
+
     /// Begins the body of a request. On a stream its length is checked by the session, and its end is the stream's.
     func beginBody(_ exchange: ExchangePointer, _ head: RequestHead, _ client: ClientPointer) {
         guard let stream = client.pointee.transport.stream else {

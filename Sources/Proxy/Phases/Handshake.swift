@@ -59,7 +59,7 @@ extension Worker {
             }
             client.pointee.state = .idle
             client.pointee.canRead = true
-            if session.negotiatedProtocol == .h2 {
+            if carries(session.negotiatedProtocol) {
                 client.pointee.parting = .carry
             } else {
                 setDeadline(client, .head, afterMs: plan.headTimeoutMs)

@@ -89,19 +89,6 @@ extension Worker {
         }
     }
 
-    /// "PRI * HTTP/2.0": no method begins like this (RFC 9113 §3.4).
-    private static let prefaceBytesMin = 3
-
-    /// Whether these first bytes of a connection are HTTP/2's.
-    private func opensCarrier(
-        _ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
-    ) -> Bool {
-        client.pointee.requests == 0 && !client.pointee.transport.isStream
-            // With TLS it is ALPN that says so (RFC 9113 §3.3).
-            && client.pointee.transport.tls == nil && count >= Self.prefaceBytesMin
-            && bytes[0] == 0x50 && bytes[1] == 0x52 && bytes[2] == 0x49
-    }
-
     /// Keeps the head, and what came behind it, and starts the exchange on its way.
     func beginExchange(
         _ client: ClientPointer, _ plan: ListenerPlan, base: UnsafeMutablePointer<UInt8>, count: Int,
