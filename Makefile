@@ -12,18 +12,17 @@ RELEASE := swift build -c release --product weir --static-swift-stdlib -Xswiftc 
 WEIR := .build/release/weir
 FORMATTED := Sources Tests Fuzz Package.swift
 
-# The suite waits more than it computes: processes share it, a file is one's own.
+# The suite waits more than it computes: processes share it, a file is one's own. What fails there is run once
+# more, alone (Tests/Integration/unsteady.py).
 PROCESSES ?= 3
-PYTEST := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -n $(PROCESSES) --dist loadfile
-FUZZ_SECONDS ?= 5
+PYTEST := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -n $(PROCESSES) --dist loadfile --once-more
+# Shared by all fuzz targets.
+FUZZ_SECONDS ?= 80
 # Heap allocations per proxied request that are allowed in steady state (Benchmarks/allocations).
 ALLOCATIONS_MAX ?= 0.02
-# What of the integration suite runs with sanitizers: where threads meet with the one, what moves and reads
-# bytes with the other. `make test-everything` runs all of it with both.
-THREADS ?= bodies compression files http2_floods names records reload streaming survival tcp udp unix upstream
-BYTES ?= bodies decompression endings errors fields grpc http2 http2_floods http2_responses location_cookies \
-	malformed_responses reload routing survival tcp_sni tls upstream websocket websocket_cases
-integration = $(if $(1),$(1:%=Tests/Integration/test_%.py),Tests/Integration) -m "not slow"
+# With sanitizers run what is marked `threads` with the one, `bytes` with the other (the files say so), or all of it.
+SANITIZED ?= marked
+sanitized = Tests/Integration -m "not slow$(if $(filter marked,$(SANITIZED)), and $(1))"
 
 .PHONY: help run build test test-everything lint format house bench fuzz schema reference install clean setup-run setup-test \
 	setup-bench test-unit test-integration test-docs test-fuzz test-allocations test-tsan test-asan
@@ -40,8 +39,8 @@ build: ## the release binary, .build/release/weir
 test: setup-test ## the whole suite, as CI runs it
 	@scripts/test
 
-test-everything: setup-test ## the same with the whole integration suite under both sanitizers, and a minute for each fuzz target
-	@FUZZ_SECONDS=60 THREADS= BYTES= scripts/test
+test-everything: setup-test ## the same with the whole integration suite under both sanitizers, and 16 minutes of fuzzing
+	@FUZZ_SECONDS=960 SANITIZED=all scripts/test
 
 test-unit: ## unit tests and the house rules
 	@scripts/no-warnings swift build --build-tests
@@ -53,25 +52,25 @@ test-integration: build ## the release binary against scripted clients and backe
 test-docs: build ## every documented configuration and link
 	@$(PYTHON) scripts/check-docs $(WEIR)
 
-test-fuzz: ## every fuzz target for FUZZ_SECONDS
+test-fuzz: ## every fuzz target for its share of FUZZ_SECONDS
 	@Fuzz/run $(FUZZ_SECONDS)
 
 test-allocations: build ## heap allocations per request stay below ALLOCATIONS_MAX
 	@Benchmarks/allocations --max $(ALLOCATIONS_MAX)
 
-test-tsan: ## unit tests and part of the integration suite under ThreadSanitizer
+test-tsan: ## unit tests and what is marked `threads` of the integration suite under ThreadSanitizer
 	@swift build --build-tests --sanitize=thread --scratch-path .build/tsan
 	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no \
 		swift test --skip-build --sanitize=thread --scratch-path .build/tsan
 	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/tsan/debug/weir \
-		$(PYTEST) $(call integration,$(THREADS))
+		$(PYTEST) $(call sanitized,threads)
 
-test-asan: ## the same under AddressSanitizer and, for the running program, LeakSanitizer
+test-asan: ## the same with what is marked `bytes` under AddressSanitizer and, for the running program, LeakSanitizer
 	@swift build --build-tests --sanitize=address --scratch-path .build/asan
 	@ASAN_OPTIONS="detect_leaks=0:quarantine_size_mb=1" SWIFT_BACKTRACE=enable=no \
 		swift test --skip-build --sanitize=address --scratch-path .build/asan
 	@ASAN_OPTIONS="quarantine_size_mb=1" LSAN_OPTIONS="suppressions=$(CURDIR)/Tests/lsan.supp:print_suppressions=0" \
-		SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/asan/debug/weir $(PYTEST) $(call integration,$(BYTES))
+		SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/asan/debug/weir $(PYTEST) $(call sanitized,bytes)
 
 lint: ## fails on what the toolchain's formatter would change
 	@swift format lint -r --strict $(FORMATTED)
@@ -86,8 +85,8 @@ bench: setup-bench build ## against nginx, HAProxy and Envoy on this machine
 	@Benchmarks/fetch-peers || true
 	@Benchmarks/run
 
-fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=60)
-	@Fuzz/run $(if $(filter command line environment,$(origin FUZZ_SECONDS)),$(FUZZ_SECONDS),60)
+fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=960, shared by all)
+	@Fuzz/run $(if $(filter command line environment,$(origin FUZZ_SECONDS)),$(FUZZ_SECONDS),960)
 
 schema: build ## the JSON Schema of the configuration, for editors: weir.schema.json
 	@$(WEIR) schema > weir.schema.json

@@ -10,10 +10,14 @@ sys.path.insert(0, os.path.dirname(__file__))
 import harness
 from backends import Backend, recorder
 
+pytest_plugins = ["unsteady"]
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "harness_only: needs no binary")
     config.addinivalue_line("markers", "slow: takes more than 5 s")
+    config.addinivalue_line("markers", "threads: where threads meet; `make test` runs it with ThreadSanitizer too")
+    config.addinivalue_line("markers", "bytes: what moves and reads bytes; `make test` runs it with AddressSanitizer too")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -11,6 +11,8 @@ from backends import answer, fixed, once, serve
 from harness import FULL, assert_made_by_weir, proxy_to
 from wire import Ended, eventually, head_bytes
 
+pytestmark = [pytest.mark.threads, pytest.mark.bytes]
+
 
 def chunks(*parts: bytes, trailers=b"") -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in parts) + b"0\r\n" + trailers + b"\r\n"

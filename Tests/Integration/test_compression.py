@@ -14,6 +14,8 @@ from backends import answer, serve
 from harness import proxy_to
 from wire import Ended, eventually, head_bytes
 
+pytestmark = [pytest.mark.threads]
+
 TEXT = b"".join(b'{"id": %d, "name": "endpoint %d", "state": "active"}\n' % (i, i * 7919 % 1000) for i in range(60000))
 CODINGS = ["gzip", "br", "zstd"]
 ON = {"compression": "on"}

@@ -21,6 +21,8 @@ from harness import assert_answers, assert_made_by_weir, listening_ports, proxy_
 from ports import free_port
 from wire import eventually, head_bytes
 
+pytestmark = [pytest.mark.bytes]
+
 TEXT = b"".join(b'{"id": %d, "name": "endpoint %d"}\n' % (i, i * 7919 % 1000) for i in range(40_000))
 MIB = 1 << 20
 ON = {"decompress-requests": {"max-size": "64MiB"}}

@@ -16,6 +16,8 @@ from test_tcp import echo
 from test_tcp_sni import hello_of, passing
 from wire import eventually, head_bytes
 
+pytestmark = [pytest.mark.bytes]
+
 BAD_RECORD = b"\x17\x03\x03\x00\x20" + bytes(32)
 UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
 

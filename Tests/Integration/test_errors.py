@@ -15,6 +15,8 @@ from harness import BINARY, merge, proxy_to
 from test_http2_responses import Origin
 from test_tls_upstream import over_tls
 
+pytestmark = [pytest.mark.bytes]
+
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 HTML = "<!doctype html><title>{error.status}</title><h1>{error.phrase}</h1><p>{request.path} {request.id}\n"
 JSON = '{{"status": {error.status}, "error": "{error.reason}", "request": "{request.id}", "path": "{request.path}"}}'

@@ -11,6 +11,8 @@ from backends import answer, closed_port, fixed, serve
 from harness import proxy_to
 from wire import head_bytes
 
+pytestmark = [pytest.mark.bytes]
+
 
 def received(response) -> wire.Fields:
     """What the mirroring backend got."""

@@ -25,6 +25,8 @@ from harness import assert_made_by_weir, merge
 from ports import free_port
 from wire import eventually
 
+pytestmark = [pytest.mark.threads]
+
 PAGE = b"<!doctype html><title>hello</title>\n"
 STYLE = b"body { color: black }\n" * 40
 BIG = bytes(range(256)) * (1 << 14)  # 4 MiB

@@ -21,6 +21,8 @@ from harness import proxy_to
 from test_http2_responses import Origin
 from wire import eventually
 
+pytestmark = [pytest.mark.bytes]
+
 CODE = grpc.StatusCode
 
 

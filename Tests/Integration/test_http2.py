@@ -21,6 +21,8 @@ from h2wire import SETTINGS, WINDOW, frame
 from harness import ROOT, proxy_to
 from wire import eventually
 
+pytestmark = [pytest.mark.bytes]
+
 CORPUS = h2cases.load()
 LIMITS = {"limits": {"head": "16KiB", "fields": 100, "target": "4KiB"}}
 

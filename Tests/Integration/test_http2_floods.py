@@ -21,6 +21,8 @@ from h2wire import END_HEADERS, frame, headers, pseudo
 from harness import proxy_to
 from wire import eventually
 
+pytestmark = [pytest.mark.threads, pytest.mark.bytes]
+
 MIB = 1024  # KiB
 # Requests for /hang get no answer, all others get one from Weir itself.
 HANG = [{"name": "hang", "match": {"path": "/hang"}, "service": "origin"},

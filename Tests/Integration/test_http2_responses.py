@@ -21,6 +21,8 @@ from backends import Backend
 from harness import assert_made_by_weir, proxy_to
 from wire import eventually
 
+pytestmark = [pytest.mark.bytes]
+
 CORPUS = h2cases.load("http2-responses")
 BY_NAME = {case["case"]: case for case in CORPUS}
 

@@ -12,6 +12,8 @@ from backends import Backend, answer, closed_port, fixed, serve
 from harness import assert_made_by_weir, proxy_to
 from wire import head_bytes
 
+pytestmark = [pytest.mark.bytes]
+
 REWRITES = {"location": "rewrite"}
 STRIPS = {"match": {"path": "/shop/*"}, "rewrite": {"prefix": {"from": "/shop", "to": "/"}}}
 

@@ -23,6 +23,8 @@ from backends import Backend, answer
 from harness import assert_made_by_weir, proxy_to
 from wire import eventually
 
+pytestmark = [pytest.mark.bytes]
+
 CORPUS = cases.load("malformed-responses")
 BY_NAME = {case["case"]: case for case in CORPUS}
 

@@ -13,6 +13,8 @@ from harness import assert_made_by_weir, proxy_to, tcp_to
 from ports import free_port
 from wire import eventually
 
+pytestmark = [pytest.mark.threads]
+
 
 class Names:
     """A dnsmasq of our own with records that change."""

@@ -27,6 +27,8 @@ from test_http2_responses import Origin
 from test_tls_upstream import over_tls
 from wire import Ended, eventually, head_bytes
 
+pytestmark = [pytest.mark.threads]
+
 SOURCE = open(os.path.join(ROOT, "Sources/Resilience/Failure.swift")).read()
 FACTS = {
     name: {"side": side, "status": int(status), "error": error}

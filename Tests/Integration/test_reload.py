@@ -17,6 +17,8 @@ from harness import BINARY, Load, listening_ports, merge, proxy_to, udp_to
 from ports import free_port
 from wire import eventually, head_bytes
 
+pytestmark = [pytest.mark.threads, pytest.mark.bytes]
+
 
 @pytest.fixture
 def origin():

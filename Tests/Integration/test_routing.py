@@ -10,6 +10,8 @@ import wire
 from backends import answer, serve
 from harness import assert_made_by_weir, merge, proxy_to
 
+pytestmark = [pytest.mark.bytes]
+
 
 def named(name):
     """A script that answers with its own name."""

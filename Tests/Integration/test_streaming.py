@@ -13,6 +13,8 @@ from backends import Backend
 from harness import proxy_to
 from wire import eventually, head_bytes
 
+pytestmark = [pytest.mark.threads]
+
 MIB = 1 << 20
 PATTERN = bytes(range(251)) * 4178  # a little over 1 MiB, of a period that is no power of two
 SIZE = 300 * len(PATTERN)

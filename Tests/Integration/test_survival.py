@@ -17,6 +17,8 @@ from harness import BINARY, FULL, Load, assert_answers, assert_made_by_weir, lis
 from ports import free_port
 from wire import Ended, eventually, head_bytes
 
+pytestmark = [pytest.mark.threads, pytest.mark.bytes]
+
 
 # Clients that misbehave
 

@@ -12,6 +12,8 @@ from backends import Blackhole, answer, closed_port
 from harness import assert_answers, proxy_to, tcp_to
 from wire import eventually
 
+pytestmark = [pytest.mark.threads]
+
 
 def echo(c):
     while c.fill():

@@ -22,6 +22,8 @@ from harness import address_of
 from test_tls_upstream import over_tls
 from wire import eventually
 
+pytestmark = [pytest.mark.bytes]
+
 UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
 OPENSSL = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 CURL = pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")

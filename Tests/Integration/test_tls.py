@@ -27,6 +27,8 @@ from backends import answer, fixed, recorder, serve
 from harness import BINARY, proxy_to
 from wire import eventually, head_bytes
 
+pytestmark = [pytest.mark.bytes]
+
 # What templates call the client certificate's subject; more of it in test_client_certificates.py.
 SUBJECT_VARIABLE = "{client.certificate.subject}"
 

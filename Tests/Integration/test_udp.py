@@ -21,6 +21,8 @@ from harness import BINARY, proxy_to, tcp_to, udp_to
 from ports import free_port
 from wire import eventually
 
+pytestmark = [pytest.mark.threads]
+
 SOON = {"timeout": {"idle": "300ms"}}
 
 

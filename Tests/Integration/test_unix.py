@@ -15,6 +15,8 @@ from backends import recorder
 from harness import BINARY, merge, proxy_to
 from wire import eventually
 
+pytestmark = [pytest.mark.threads]
+
 
 @pytest.fixture
 def origin():

@@ -13,6 +13,8 @@ from backends import (Blackhole, ProcessBackend, answer, closed_port, drop, fixe
 from harness import Load, assert_answers, assert_made_by_weir, proxy_to
 from wire import Ended, eventually, head_bytes
 
+pytestmark = [pytest.mark.threads, pytest.mark.bytes]
+
 
 def test_connections_are_kept_and_shared(weir, backend):
     """Sequential clients use one upstream connection."""

@@ -13,6 +13,8 @@ from harness import assert_made_by_weir, proxy_to
 from wire import eventually, head_bytes
 from wswire import BINARY, CLOSE, PING, PONG, TEXT, frame, read_frame
 
+pytestmark = [pytest.mark.bytes]
+
 
 def test_messages_of_all_sizes(weir, backend):
     w = weir(proxy_to(backend(wswire.echo)))

@@ -23,6 +23,8 @@ from harness import proxy_to
 from test_clients import Tunnel
 from wswire import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_frame, frame
 
+pytestmark = [pytest.mark.bytes]
+
 CASES = {}
 
 
