@@ -24,7 +24,7 @@ ALLOCATIONS_MAX ?= 0.02
 SANITIZED ?= marked
 sanitized = Tests/Integration -m "not slow$(if $(filter marked,$(SANITIZED)), and $(1))"
 
-.PHONY: help run build test test-everything lint format house bench fuzz schema reference install clean setup-run setup-test \
+.PHONY: help run build test test-everything lint format house bench fuzz mutate schema reference install clean setup-run setup-test \
 	setup-bench test-unit test-integration test-docs test-fuzz test-allocations test-tsan test-asan
 
 help: ## list the targets
@@ -87,6 +87,9 @@ bench: setup-bench build ## against nginx, HAProxy and Envoy on this machine
 
 fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=960, shared by all)
 	@Fuzz/run $(if $(filter command line environment,$(origin FUZZ_SECONDS)),$(FUZZ_SECONDS),960)
+
+mutate: ## small wrong changes to the sources, each of which a test must notice (Tests/Mutations)
+	@$(PYTHON) scripts/mutate
 
 schema: build ## the JSON Schema of the configuration, for editors: weir.schema.json
 	@$(WEIR) schema > weir.schema.json

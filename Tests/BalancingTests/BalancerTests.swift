@@ -128,6 +128,11 @@ struct Endpoints: EndpointView {
         }
     }
 
+    /// However heavy the others are: it has one slot in a schedule that is bounded.
+    @Test func theLightestHasItsTurn() {
+        #expect(order([1, 10_000_000], RoundRobin.slotsMax + 1).contains(0))
+    }
+
     @Test func oneRoundIsExact() {
         let picks = order([6, 4, 2], 6)
         #expect((0...2).map { index in picks.filter { $0 == index }.count } == [3, 2, 1])

@@ -120,6 +120,7 @@ struct DecisionTests {
         Case(request(), response("Cache-Control: public, No-Transform\r\n"), "pass"),
         Case(request(), response("Cache-Control: public\r\nCache-Control: no-transform\r\n"), "pass"),
         Case(request(), response("Cache-Control: private=\"a, no-transform\"\r\n"), "gzip"),
+        Case(request(), response("Cache-Control: private=\"a, no-transform , b\"\r\n"), "gzip"),
         Case(request(), response("Cache-Control: no-transformation\r\n"), "gzip"),
         Case(request("gzip", "Cache-Control: no-transform\r\n"), response(), "pass"),
         Case(request(), response("Content-Digest: sha-256=:AAAA:\r\n"), "pass"),
@@ -207,6 +208,7 @@ struct DecisionTests {
         arguments: [
             ("W/\"a\"", "W/\"a\""), ("\"a\"", "\"a\""), ("\"b\", W/\"a\"", "W/\"a\""),
             ("W/\"ab\"", "\"a\""), ("W/\"a", "\"a\""), ("*", "\"a\""), ("\"x, W/\", \"a\"", "\"a\""),
+            ("W/\"b\"", "\"a\""),
         ])
     func revalidation(known: String, expected: String) throws {
         let judged = try Judged(

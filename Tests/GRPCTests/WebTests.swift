@@ -69,7 +69,7 @@ struct Base64Tests {
     @Test(
         "refused",
         arguments: [
-            "Z", "Zg", "Zg=", "Zm9", "=", "====", "Z===", "Zg=a", "Zg=\n", "Zm9v\n", " Zm9v", "Zm9v=",
+            "Z", "Zg", "Zg=", "Zm9", "=", "====", "Z===", "A===", "Zg=a", "Zg=\n", "Zm9v\n", " Zm9v", "Zm9v=",
             "Zm9-", "Zm_v", "Zh==", "Zm9=", "Zg===", "Zm 9v", "Zm9v\u{0}",
         ])
     func refused(text: String) {

@@ -149,6 +149,7 @@ let malformedRequests: [MalformedRequest] = [
     host("\u{e9}", 0), host("a\tb", 1), host("[::1", 0), host("[]", 0), host("[::1]x", 5),
     host("[1:2:3:4:5:6:7:8:9]", 0), host("[1:2:3]", 0), host("[1::2::3]", 6), host("[12345::]", 6),
     host("[::1%25eth0]", 4), host("[v1.a]", 1), host("[::1.2.3]", 3), host("[::256.1.1.1]", 3),
+    host("[::01.2.3.4]", 3), host("[::1.2.3.04]", 3),
     host("[1:]", 3), host("[:1]", 1), host("::1", 0), host("a\"", 1),
     host(String(repeating: "a", count: 255), 0),
     MalformedRequest("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", .hostMismatch, 30),

@@ -237,6 +237,15 @@ import Testing
         #expect(old.result == .complete && !old.head.expectsContinue && !old.head.acceptsTrailers)
     }
 
+    @Test func trailersAreTakenFromThoseWhoAsk() {
+        func accepts(_ te: String) -> Bool {
+            parseRequest("GET / HTTP/1.1\r\nHost: a\r\nConnection: te\r\nTE: \(te)\r\n\r\n").head
+                .acceptsTrailers
+        }
+        #expect(accepts("trailers") && accepts("gzip, Trailers"))
+        #expect(!accepts("gzip") && !accepts("trailersx"))
+    }
+
     @Test func contentLengths() {
         for (text, value) in [("0", 0), ("007", 7), ("9223372036854775807", Int.max)] {
             let head = parseRequest("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: \(text)\r\n\r\n").head

@@ -311,6 +311,16 @@ import Testing
         #expect(!peer.session.wantsInput)
     }
 
+    @Test func fieldsWithoutEndEndTheConnection() throws {
+        let peer = Peer.server {
+            $0.head.fieldsMax = 20
+            $0.head.bytesMax = 1 << 20
+        }
+        let seen = peer.feed(Frame.headers(1, get + (0..<200).map { ("x-\($0)", "") }))
+        #expect(seen.map(\.kind) == [.violation])
+        #expect(seen.first?.event.violation == .headFlood)
+    }
+
     // A few bytes that stand for many: one entry of the table, referred to again and again.
     @Test func decompressionBomb() throws {
         let peer = Peer.server()

@@ -34,7 +34,8 @@ func deciding(_ path: String) -> String { written(path) { PathForm.writeDeciding
         ("/%2f%5c%25", "/%2F%5C%25"), ("/%0a%7f", "/%0A%7F"), ("/%ff", "/%FF"), ("/%c3", "/%C3"),
         ("/%c3%28", "/%C3("), ("/%c0%af", "/%C0%AF"), ("/%ed%a0%80", "/%ED%A0%80"), ("/%e2%82%ac", "/€"),
         ("/%f0%9f%90%9d", "/🐝"), ("/%f4%90%80%80", "/%F4%90%80%80"), ("/%e2%82", "/%E2%82"),
-        ("/%2541", "/%2541"),
+        ("/%2541", "/%2541"), ("/%e0%80%af", "/%E0%80%AF"), ("/%e0%9f%bf", "/%E0%9F%BF"),
+        ("/%f0%8f%bf%bf", "/%F0%8F%BF%BF"),
     ])
     func whatDecides(path: String, expected: String) {
         #expect(deciding(path) == expected)

@@ -170,6 +170,7 @@ private func expectIncremental(_ bytes: [UInt8], _ check: (ProxyHeader) -> Void)
         }
         #expect(parse(v2(0x11, 0x11, v4Block)) == .malformed(position: 12))
         #expect(parse(v2(0x22, 0x11, v4Block)) == .malformed(position: 12))
+        #expect(parse(v2(0x31, 0x11, v4Block)) == .malformed(position: 12))
         #expect(parse(v2(0x21, 0x41, v4Block)) == .malformed(position: 13))
         #expect(parse(v2(0x21, 0x13, v4Block)) == .malformed(position: 13))
         #expect(parse(v2(0x21, 0x11, Array(v4Block.dropLast()))) == .malformed(position: 14))

@@ -48,6 +48,14 @@ import Testing
         #expect(decide(.upstreamMalformedHead, reused: true) == .no(.notRetryable))
     }
 
+    @Test func onlyWhatIsAskedFor() {
+        #expect(decide(.upstreamReset, RetryPolicy(on: .connect)) == .no(.notConfigured))
+        #expect(decide(.upstreamClosed, RetryPolicy(on: [.connect, .timeout])) == .no(.notConfigured))
+        // Of what fails before anything is sent, none is repeated once something was.
+        #expect(decide(.connectRefused, sent: .partial) == .no(.notRetryable))
+        #expect(decide(.upstreamStreamRefused, sent: .all) == .no(.notRetryable))
+    }
+
     @Test func attemptsAndBudgetEnd() {
         #expect(decide(.upstreamReset, attempt: 2) == .no(.attemptsSpent))
         #expect(

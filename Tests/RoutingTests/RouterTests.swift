@@ -142,6 +142,29 @@ import Testing
         #expect(router.name("h", "/v1/x", [("x-tenant", "blueish")]) == "all")
     }
 
+    @Test func oneOfSeveralFieldsIsEnough() throws {
+        let router = Router([
+            try rule("blue", paths: ["/*"], conditions: [Condition(.field("x-tenant"), .equals("blue"))])
+        ])
+        #expect(router.name("h", "/", [("X-Tenant", "red"), ("X-Tenant", "blue")]) == "blue")
+        #expect(router.name("h", "/", [("X-Tenant", "red"), ("X-Tenant", "green")]) == nil)
+    }
+
+    @Test func methodMismatchIsForgottenWhereAnotherRouteMatches() throws {
+        let router = Router([
+            try rule("get", paths: ["/a"], methods: ["GET"]), try rule("all", paths: ["/*"]),
+        ])
+        let found = router.route(Request("/a", method: "POST"))
+        #expect(found.name == "all" && !found.match.methodMismatch)
+    }
+
+    @Test func labelsOf63BytesAreTheLongest() throws {
+        let label = String(repeating: "a", count: 63)
+        #expect(try HostPattern.parse("\(label).example").name == "\(label).example")
+        #expect(throws: PatternError.self) { try HostPattern.parse("a\(label).example") }
+        #expect(throws: PatternError.self) { try HostPattern.parse("\(label)a") }
+    }
+
     @Test func methodMismatchIsKnown() throws {
         let router = Router([
             try rule("get", paths: ["/a"], methods: ["GET"]),
