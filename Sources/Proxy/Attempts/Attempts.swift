@@ -11,6 +11,7 @@ import Synchronization
 import Telemetry
 
 extension Worker {
+    @inline(__always)
     func beginAttempt(_ exchange: ExchangePointer, _ endpoint: Endpoint) {
         exchange.pointee.attempts &+= exchange.pointee.needsFreshConnection ? 0 : 1
         exchange.pointee.attemptIsOpen = true
@@ -59,6 +60,7 @@ extension Worker {
     }
 
     /// The exchange needs its connection no more; another one may, where `reusable`.
+    @inline(__always)
     func letGo(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, reusable: Bool) {
         exchange.pointee.upstream = nil
         // A connection that would have to be read once more to know is asked now.

@@ -69,7 +69,7 @@ extension Worker {
         if record.pointee.isDirty { unmark(record) }
         if record.pointee.timer >= 0 { timers.remove(record.pointee.timer) }
         record.pointee.session.destroy()
-        graveyard.sessions.append(record.pointee.handle)
+        bury(TokenKind.session, record.pointee.handle)
     }
 
     private func unmark(_ record: SessionPointer) {

@@ -85,6 +85,7 @@ extension Worker {
 
     /// Writes what stands last in a response head: the body's framing, and what happens to the connection where
     /// the version's default is the other thing.
+    @inline(__always)
     func writeFraming(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
         if exchange.pointee.client.pointee.transport.isStream { return }
         if exchange.pointee.clientChunked { writer.append("transfer-encoding: chunked\r\n") }

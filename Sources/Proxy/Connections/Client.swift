@@ -130,12 +130,12 @@ extension Worker {
         timers.remove(client.pointee.timer)
         client.pointee.transport.close(reset: reset, pool: &buffers)
         if let stream = client.pointee.transport.stream {
-            graveyard.streams.append(stream.pointee.handle)
+            bury(TokenKind.stream, stream.pointee.handle)
         } else {
             status.connections.subtract(1, ordering: .relaxed)
             client.pointee.metrics._withUnsafeGuaranteedRef { $0.cell(worker: index).connectionEnded() }
         }
         client.pointee.metrics.release()
-        graveyard.clients.append(client.pointee.handle)
+        bury(TokenKind.client, client.pointee.handle)
     }
 }

@@ -140,17 +140,17 @@ extension Worker {
         upstream.pointee.input = nil
         timers.remove(upstream.pointee.timer)
         upstream.pointee.transport.close(pool: &buffers)
-        graveyard.upstreams.append(upstream.pointee.handle)
+        bury(TokenKind.upstream, upstream.pointee.handle)
         upstream.pointee.endpoint.release()
     }
 
     private func closeStream(_ upstream: UpstreamPointer) {
         upstream.pointee.state = .closed
         upstream.pointee.exchange = nil
-        if let stream = upstream.pointee.transport.stream { graveyard.streams.append(stream.pointee.handle) }
+        if let stream = upstream.pointee.transport.stream { bury(TokenKind.stream, stream.pointee.handle) }
         timers.remove(upstream.pointee.timer)
         upstream.pointee.transport.close(pool: &buffers)
-        graveyard.upstreams.append(upstream.pointee.handle)
+        bury(TokenKind.upstream, upstream.pointee.handle)
         upstream.pointee.endpoint.release()
     }
 

@@ -81,6 +81,7 @@ extension Worker {
     }
 
     /// Goes on with a connection as it was left.
+    @inline(__always)
     func part(_ client: ClientPointer) {
         let parting = client.pointee.parting
         client.pointee.parting = .none
@@ -96,6 +97,7 @@ extension Worker {
     }
 
     /// The connection is between two requests.
+    @inline(__always)
     private func awaitRequest(_ client: ClientPointer) {
         guard let idleMs = lentPlan(client)?({ $0.idleTimeoutMs }) else {
             endGracefully(client)

@@ -9,7 +9,7 @@ final class HTTPRoom: Room {
     override var kinds: [UInt8] {
         [
             TokenKind.client, TokenKind.upstream, TokenKind.exchange, TokenKind.exchangeTotal,
-            TokenKind.session,
+            TokenKind.session, TokenKind.stream,
         ]
     }
 
@@ -95,14 +95,15 @@ final class HTTPRoom: Room {
         for i in 0..<worker.pools.count { worker.closeIdle(worker.pools[i]) }
     }
 
-    override func bury(_ worker: Worker) {
-        while let handle = worker.graveyard.clients.popLast() { worker.clients.release(handle) }
-        while let handle = worker.graveyard.exchanges.popLast() {
-            if let exchange = worker.exchanges.pointer(handle) { exchange.deinitialize(count: 1) }
-            worker.exchanges.release(handle)
+    override func bury(_ worker: Worker, _ token: Token) {
+        switch token.kind {
+        case TokenKind.client: worker.clients.release(token.handle)
+        case TokenKind.exchange:
+            if let exchange = worker.exchanges.pointer(token.handle) { exchange.deinitialize(count: 1) }
+            worker.exchanges.release(token.handle)
+        case TokenKind.upstream: worker.upstreams.release(token.handle)
+        case TokenKind.stream: worker.streams.release(token.handle)
+        default: worker.sessions.release(token.handle)
         }
-        while let handle = worker.graveyard.upstreams.popLast() { worker.upstreams.release(handle) }
-        while let handle = worker.graveyard.streams.popLast() { worker.streams.release(handle) }
-        while let handle = worker.graveyard.sessions.popLast() { worker.sessions.release(handle) }
     }
 }

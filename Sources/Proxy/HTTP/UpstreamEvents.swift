@@ -44,6 +44,7 @@ extension Worker {
         conclude(exchange)
     }
 
+    @inline(__always)
     private func readIfBusy(_ upstream: UpstreamPointer, _ exchange: ExchangePointer) {
         if upstream.pointee.state == .busy && upstream.pointee.canRead
             && upstream.pointee.exchange == exchange && !exchange.isDecided

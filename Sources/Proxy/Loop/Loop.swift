@@ -27,14 +27,15 @@ extension Worker {
             goOnWithUnfinished()
             for i in 0..<count {
                 let event = poller.event(i)
-                rooms[event.token].ready(self, event.token, event.readiness)
+                withRoom(of: event.token) { $0.ready(self, event.token, event.readiness) }
                 // Often enough for the times in records; reading the clock costs as much as parsing a field.
                 if i & 7 == 7 { updateClock() }
             }
-            rooms.eachWithTurns { $0.eventsDone(self) }
             updateClock()
-            while let token = timers.nextExpired(nowMs: nowMs) { rooms[token].expired(self, token) }
-            rooms.eachWithTurns { $0.turnEnds(self) }
+            while let token = timers.nextExpired(nowMs: nowMs) {
+                withRoom(of: token) { $0.expired(self, token) }
+            }
+            eachRoomWithTurns { $0.turnEnds(self) }
             buryTheDead()
             metrics.cell(worker: index).turn(busyNs: nowNs &- startNs)
             tellStatus()
@@ -50,7 +51,7 @@ extension Worker {
         guard !unfinished.isEmpty else { return }
         let tokens = unfinished
         unfinished.removeAll(keepingCapacity: true)
-        for token in tokens { rooms[token].ready(self, token, []) }
+        for token in tokens { withRoom(of: token) { $0.ready(self, token, []) } }
     }
 
     fileprivate func receive(_ message: WorkerMessage) {
@@ -98,7 +99,7 @@ extension Worker {
 
     /// Frees what was closed in this turn.
     func buryTheDead() {
-        rooms.eachWithTurns { $0.bury(self) }
+        while let token = graveyard.popLast() { withRoom(of: token) { $0.bury(self, token) } }
     }
 }
 

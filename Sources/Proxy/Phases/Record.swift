@@ -39,6 +39,7 @@ extension Worker {
     }
 
     /// The response is out: the connection serves the next request or closes.
+    @inline(__always)
     func complete(_ exchange: ExchangePointer) {
         let client = exchange.pointee.client
         let requestIsRead = exchange.pointee.requestBody.isDone
@@ -77,7 +78,7 @@ extension Worker {
         exchange.pointee.timerPurpose = .none
         dropUpstream(exchange)
         giveBack(exchange.pointee.lease)
-        graveyard.exchanges.append(exchange.pointee.handle)
+        bury(TokenKind.exchange, exchange.pointee.handle)
     }
 
     private func record(_ exchange: ExchangePointer) {

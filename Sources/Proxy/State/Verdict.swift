@@ -31,6 +31,7 @@ extension ExchangePointer {
     func fail(_ failure: Failure) { note(.failed, failure) }
 
     /// The response is out.
+    @inline(__always)
     func finish() { note(.finished, .none) }
 
     /// The exchange ends here and now. What was sent of a response is cut by a reset, so that it cannot be
@@ -45,6 +46,7 @@ extension ExchangePointer {
     }
 
     /// What was seen first stands, unless the end is here and now.
+    @inline(__always)
     private func note(_ verdict: Verdict, _ failure: Failure) {
         if pointee.isOver || pointee.verdict == .ended { return }
         if pointee.verdict != .none && verdict != .ended { return }

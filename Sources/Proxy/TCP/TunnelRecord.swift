@@ -38,7 +38,7 @@ extension Worker {
         tunnel.pointee.endpoint?.release()
         tunnel.pointee.endpoint = nil
         giveBack(tunnel.pointee.lease)
-        graveyard.tunnels.append(tunnel.pointee.handle)
+        bury(TokenKind.tunnelClient, tunnel.pointee.handle)
     }
 
     /// The client's socket goes on as a connection that lingers, and is counted as one; it has no pipe, as what

@@ -38,9 +38,5 @@ final class TunnelRoom: Room {
         worker.tunnels.each { worker.close($0, Failure(.drainDeadline, phase: .forward)) }
     }
 
-    override var hasTurns: Bool { true }
-
-    override func bury(_ worker: Worker) {
-        while let handle = worker.graveyard.tunnels.popLast() { worker.tunnels.release(handle) }
-    }
+    override func bury(_ worker: Worker, _ token: Token) { worker.tunnels.release(token.handle) }
 }

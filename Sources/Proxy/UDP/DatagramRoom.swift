@@ -22,7 +22,7 @@ final class DatagramRoom: Room {
 
     override var hasTurns: Bool { true }
 
-    override func eventsDone(_ worker: Worker) { worker.sendAnswers() }
+    override func turnEnds(_ worker: Worker) { worker.sendAnswers() }
 
     override func prepare(_ worker: Worker, for new: Snapshot) {
         // Answers under way, and datagrams that have come, are for sockets and plans of the old one.
@@ -41,9 +41,7 @@ final class DatagramRoom: Room {
         worker.endAllSessions(Failure(.drainDeadline, phase: .forward))
     }
 
-    override func bury(_ worker: Worker) {
-        while let handle = worker.graveyard.datagramSessions.popLast() {
-            worker.datagrams.sessions.release(handle)
-        }
+    override func bury(_ worker: Worker, _ token: Token) {
+        worker.datagrams.sessions.release(token.handle)
     }
 }

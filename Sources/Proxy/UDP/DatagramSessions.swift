@@ -352,7 +352,7 @@ extension Worker {
         session.pointee.endpoint?.release()
         session.pointee.endpoint = nil
         session.pointee.listener.metrics.cell(worker: index).connectionEnded()
-        graveyard.datagramSessions.append(session.pointee.handle)
+        bury(TokenKind.datagramSession, session.pointee.handle)
     }
 
     private func record(_ session: DatagramSessionPointer, _ failure: Failure) {

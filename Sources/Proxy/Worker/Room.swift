@@ -24,11 +24,8 @@ class Room {
         _ worker: Worker, _ socket: Socket, peer: IPAddress, port: UInt16, _ plan: ListenerPlan
     ) {}
 
-    /// Whether `eventsDone`, `turnEnds` and `bury` are called at all.
+    /// Whether `turnEnds` is called at all.
     var hasTurns: Bool { false }
-
-    /// The events of a turn have been taken, its timers have not.
-    func eventsDone(_ worker: Worker) {}
 
     /// The turn ends: what it has collected leaves.
     func turnEnds(_ worker: Worker) {}
@@ -60,17 +57,18 @@ class Room {
     /// Ends everything, now.
     func closeEverything(_ worker: Worker) {}
 
-    /// Frees the slots of what was closed in this turn.
-    func bury(_ worker: Worker) {}
+    /// Frees the slot of what was closed in this turn.
+    func bury(_ worker: Worker, _ token: Token) {}
 }
 
 /// Rooms by the kinds of their tokens.
 final class RoomTable: @unchecked Sendable {
     static let kindsMax = 64
     let all: [Room]
-    private let byKind: UnsafeMutablePointer<Unmanaged<Room>>
-    private let withTurns: UnsafeMutablePointer<Unmanaged<Room>>
-    private let withTurnsCount: Int
+    /// By kind, for the worker to keep: its loop counts no references.
+    let byKind: UnsafeMutablePointer<Unmanaged<Room>>
+    let withTurns: UnsafeMutablePointer<Unmanaged<Room>>
+    let withTurnsCount: Int
 
     /// Traps when two rooms claim a kind, or one is beyond the bound: it is the programmer's mistake, and shows at
     /// the first start.
@@ -92,16 +90,18 @@ final class RoomTable: @unchecked Sendable {
             }
         }
     }
+}
 
-    /// Those that have something to do once a turn.
+extension Worker {
+    /// Calls the room a token belongs to. Its kind has no more values than the table.
     @inline(__always)
-    func eachWithTurns(_ body: (Room) -> Void) {
-        for i in 0..<withTurnsCount { withTurns[i]._withUnsafeGuaranteedRef(body) }
+    func withRoom(of token: Token, _ body: (Room) -> Void) {
+        roomsByKind[Int(token.kind)]._withUnsafeGuaranteedRef(body)
     }
 
-    /// The room a token belongs to. Its kind has no more values than the table.
+    /// Calls those that have something to do once a turn.
     @inline(__always)
-    subscript(_ token: Token) -> Room {
-        _read { yield byKind[Int(token.kind)]._withUnsafeGuaranteedRef { $0 } }
+    func eachRoomWithTurns(_ body: (Room) -> Void) {
+        for i in 0..<roomsWithTurnsCount { roomsWithTurns[i]._withUnsafeGuaranteedRef(body) }
     }
 }

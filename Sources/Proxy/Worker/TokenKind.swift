@@ -16,4 +16,5 @@ enum TokenKind {
     static let retirement: UInt8 = 12
     static let datagramListener: UInt8 = 14
     static let datagramSession: UInt8 = 15
+    static let stream: UInt8 = 16
 }

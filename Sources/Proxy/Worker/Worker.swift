@@ -68,6 +68,9 @@ public final class Worker: @unchecked Sendable {
 
     /// What the thread's events are for.
     let rooms: RoomTable
+    let roomsByKind: UnsafeMutablePointer<Unmanaged<Room>>
+    let roomsWithTurns: UnsafeMutablePointer<Unmanaged<Room>>
+    let roomsWithTurnsCount: Int
 
     // Everything below belongs to the worker's thread.
     var poller = Poller()
@@ -83,7 +86,7 @@ public final class Worker: @unchecked Sendable {
     var sessions: Slab<SessionRecord>
     var streams: Slab<StreamEnd>
     var datagrams: DatagramState
-    var graveyard = Graveyard()
+    var graveyard: [Token] = []
     var pools = Table<EndpointPool>()
     var serviceStates = Table<ServiceState>()
     /// By service id.
@@ -164,6 +167,9 @@ public final class Worker: @unchecked Sendable {
     ) {
         self.index = index
         self.rooms = rooms
+        roomsByKind = rooms.byKind
+        roomsWithTurns = rooms.withTurns
+        roomsWithTurnsCount = rooms.withTurnsCount
         self.snapshot = snapshot
         self.log = log
         self.eventLog = eventLog
@@ -242,15 +248,7 @@ public final class Worker: @unchecked Sendable {
 
     /// Closed objects are freed at the end of the loop turn, so that pointers to them stay valid in
     /// every function on the stack.
-    struct Graveyard {
-        var clients: [Handle] = []
-        var exchanges: [Handle] = []
-        var upstreams: [Handle] = []
-        var tunnels: [Handle] = []
-        var streams: [Handle] = []
-        var sessions: [Handle] = []
-        var datagramSessions: [Handle] = []
-    }
+    func bury(_ kind: UInt8, _ handle: Handle) { graveyard.append(Token(kind: kind, handle: handle)) }
 
     /// Connections that may bring another request are closed after it; a client that is just sending
     /// one finds us still here. Idle ones get a moment before they are closed.
