@@ -1,6 +1,6 @@
 // Readiness notification: epoll, edge-triggered.
 //
-// A socket is registered once with IN|OUT|RDHUP|ET and never touched again (performance.md, rule 1);
+// A socket is registered once with IN|OUT|RDHUP|ET and never touched again (docs/decisions/001-epoll-first.md);
 // the kernel drops the registration when the descriptor is closed. The token travels with the event,
 // and says which object it is for (Token).
 

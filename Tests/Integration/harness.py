@@ -2,7 +2,7 @@
 
 WEIR_BIN names the binary (default .build/release/weir). Configurations are Python mappings in the
 shape of weir.yaml (design: the contract users see) and are written as JSON, which is YAML. Every
-wait is for a condition; nothing here sleeps for a guessed time.
+wait is for a condition.
 """
 
 import copy

@@ -26,29 +26,29 @@ import Testing
                 source: IPAddress(high: 1, low: key(1).source.low), local: .unspecified, listener: 0,
                 endpoint: -1, port: 53),
         ]
-        for (n, key) in keys.enumerated() { table.insert(key, handle(n)) }
+        for (n, key) in keys.enumerated() { table.put(key, handle(n)) }
         #expect(table.count == keys.count)
-        for (n, key) in keys.enumerated() { #expect(table.find(key) == handle(n)) }
-        table.remove(keys[0])
-        #expect(table.find(keys[0]) == nil)
-        for (n, key) in keys.enumerated().dropFirst() { #expect(table.find(key) == handle(n)) }
+        for (n, key) in keys.enumerated() { #expect(table.handle(of: key) == handle(n)) }
+        table.forget(keys[0])
+        #expect(table.handle(of: keys[0]) == nil)
+        for (n, key) in keys.enumerated().dropFirst() { #expect(table.handle(of: key) == handle(n)) }
     }
 
     @Test func aKeyInsertedAgainChangesItsHandle() {
         var table = SessionTable(seed: (1, 2))
-        table.insert(key(1), handle(1))
-        table.insert(key(1), handle(2))
+        table.put(key(1), handle(1))
+        table.put(key(1), handle(2))
         #expect(table.count == 1)
-        #expect(table.find(key(1)) == handle(2))
+        #expect(table.handle(of: key(1)) == handle(2))
     }
 
     @Test func removingWhatIsNotThereChangesNothing() {
         var table = SessionTable(seed: (1, 2))
-        table.remove(key(1))
-        table.insert(key(1), handle(1))
-        table.remove(key(2))
+        table.forget(key(1))
+        table.put(key(1), handle(1))
+        table.forget(key(2))
         #expect(table.count == 1)
-        #expect(table.find(key(1)) == handle(1))
+        #expect(table.handle(of: key(1)) == handle(1))
     }
 
     /// Few keys in a small table, added and removed at random, so that chains run into each other and
@@ -66,25 +66,25 @@ import Testing
             let bound = step / 2_000 % 2 == 0 ? 3 : 1
             let n = random(400)
             if random(4) < bound {
-                table.insert(key(n), handle(step))
+                table.put(key(n), handle(step))
                 model[n] = handle(step)
             } else {
-                table.remove(key(n))
+                table.forget(key(n))
                 model[n] = nil
             }
             if step % 500 == 0 {
                 #expect(table.count == model.count)
-                for n in 0..<400 { #expect(table.find(key(n)) == model[n]) }
+                for n in 0..<400 { #expect(table.handle(of: key(n)) == model[n]) }
             }
         }
     }
 
     @Test func memoryFollowsTheNumberOfSessions() {
         var table = SessionTable(seed: (5, 6))
-        for n in 0..<100_000 { table.insert(key(n), handle(n)) }
+        for n in 0..<100_000 { table.put(key(n), handle(n)) }
         #expect(table.slotCount >= 100_000 * 4 / 3)
         #expect(table.slotCount <= 262_144)
-        for n in 0..<100_000 { table.remove(key(n)) }
+        for n in 0..<100_000 { table.forget(key(n)) }
         #expect(table.count == 0)
         #expect(table.slotCount == 64)
     }
@@ -94,7 +94,7 @@ import Testing
     @Test func neighboursAreSpread() {
         for secret in [UInt64(0), 1, 0xffff_ffff_ffff_ffff, 0x0123_4567_89ab_cdef] {
             var table = SessionTable(seed: (secret, secret &* 3))
-            for n in 0..<3_000 { table.insert(key(0x0a00_0000, port: UInt16(1024 + n)), handle(n)) }
+            for n in 0..<3_000 { table.put(key(0x0a00_0000, port: UInt16(1024 + n)), handle(n)) }
             #expect(table.longestRun < 128)
         }
     }

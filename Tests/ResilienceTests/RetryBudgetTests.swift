@@ -2,7 +2,7 @@ import Resilience
 import Testing
 
 @Suite struct RetryBudgetTests {
-    /// pains.md 36 and 37: never more than 20 % of completed requests plus the floor, whatever happens.
+    /// Never more than 20 % of completed requests plus the floor, whatever happens.
     @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func neverExceeded(seed: UInt64) {
         var random = Generator(state: seed)

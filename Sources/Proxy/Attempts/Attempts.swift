@@ -1,6 +1,6 @@
 // Attempts: where one begins and ends, and the connection it gets.
 //
-// The only place that counts an attempt to its endpoint and off again (design law 8: only what happened on
+// The only place that counts an attempt to its endpoint and off again (law 8: only what happened on
 // the wire to it counts against an endpoint).
 
 import Balancing
@@ -11,26 +11,43 @@ import Synchronization
 import Telemetry
 
 extension Worker {
+    // MARK: the endpoint's side, whatever the protocol
+
+    /// An attempt at this endpoint begins.
+    @inline(__always)
+    func attemptBegan(_ endpoint: Endpoint) {
+        endpoint.load.add(1, ordering: .relaxed)
+        endpoint.metrics.cell(worker: index).attemptStarted()
+    }
+
+    /// An attempt that began at this endpoint is over; once for each.
+    @inline(__always)
+    func attemptEnded(_ endpoint: Endpoint, _ reason: Reason, bytesSent: UInt64, bytesReceived: UInt64) {
+        endpoint.load.subtract(1, ordering: .relaxed)
+        // Law 8: only what happened on the wire to the endpoint counts against it.
+        endpoint.metrics.cell(worker: index).attemptEnded(
+            reason: reason.side == .upstream ? reason : .none, bytesSent: bytesSent,
+            bytesReceived: bytesReceived)
+    }
+
+    // MARK: of an exchange
+
     @inline(__always)
     func beginAttempt(_ exchange: ExchangePointer, _ endpoint: Endpoint) {
         exchange.pointee.attempts &+= exchange.pointee.needsFreshConnection ? 0 : 1
         exchange.pointee.attemptIsOpen = true
         exchange.pointee.requestStarted = false
         exchange.pointee.requestSentWhole = false
-        endpoint.load.add(1, ordering: .relaxed)
-        endpoint.metrics.cell(worker: index).attemptStarted()
+        attemptBegan(endpoint)
     }
 
     /// Accounts the end of an attempt to its endpoint; once per attempt.
     func endAttempt(_ exchange: ExchangePointer, _ reason: Reason) {
         guard exchange.pointee.attemptIsOpen, let endpoint = exchange.pointee.lentEndpoint else { return }
         exchange.pointee.attemptIsOpen = false
-        endpoint { endpoint in
-            endpoint.load.subtract(1, ordering: .relaxed)
-            // Law 8: only what happened on the wire to the endpoint counts against it.
-            endpoint.metrics.cell(worker: index).attemptEnded(
-                reason: reason.side == .upstream ? reason : .none,
-                bytesSent: exchange.requestBytes,
+        endpoint {
+            attemptEnded(
+                $0, reason, bytesSent: exchange.requestBytes,
                 bytesReceived: exchange.pointee.responseBody.count)
         }
     }
@@ -68,6 +85,6 @@ extension Worker {
             upstream.pointee.canRead = false
         }
         clearDeadline(upstream)
-        release(upstream, reusable: reusable && exchange.pointee.requestSentWhole)
+        giveToPool(upstream, reusable: reusable && exchange.pointee.requestSentWhole)
     }
 }

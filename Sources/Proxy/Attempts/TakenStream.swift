@@ -20,7 +20,7 @@ extension Worker {
         while let record = candidate {
             candidate = record.pointee.nextInPool
             if record.pointee.isShuttingDown || record.pointee.session.acceptsNoStreams
-                || record.pointee.streamsOpening >= room(record)
+                || record.pointee.streamsOpening >= streamsLeft(record)
             {
                 continue
             }
@@ -64,7 +64,7 @@ extension Worker {
 
     /// Streams a session may still be given. Until the endpoint has said how many it takes, the number
     /// RFC 9113 §6.5.2 recommends as the least.
-    private func room(_ record: SessionPointer) -> Int {
+    private func streamsLeft(_ record: SessionPointer) -> Int {
         record.pointee.settingsAreKnown ? record.pointee.session.streamsFree : 100
     }
 

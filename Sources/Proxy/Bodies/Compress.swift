@@ -131,14 +131,14 @@ extension Worker {
         if isChunked && isLast { writeLastChunk(exchange.pointee.responseBody, &writer) }
         let trailing = writer.count - headerEnd
         var partCount = 0
-        func add(_ start: UnsafeMutablePointer<UInt8>, _ length: Int) {
+        func addPart(_ start: UnsafeMutablePointer<UInt8>, _ length: Int) {
             if length == 0 { return }
             parts[partCount] = iovec(iov_base: start, iov_len: length)
             partCount += 1
         }
-        add(output, headerEnd)
-        add(encoders.scratch, count)
-        add(output + headerEnd, trailing)
+        addPart(output, headerEnd)
+        addPart(encoders.scratch, count)
+        addPart(output + headerEnd, trailing)
         let total = writer.count + count
         if total > 0 {
             result.errno = client.pointee.transport.send(

@@ -281,15 +281,15 @@ extension Worker {
         }
         if tail.overflowed { return overflowed(bridge, result) }
         var partCount = 0
-        func add(_ start: UnsafeMutablePointer<UInt8>, _ length: Int) {
+        func addPart(_ start: UnsafeMutablePointer<UInt8>, _ length: Int) {
             if length == 0 { return }
             parts[partCount] = iovec(iov_base: start, iov_len: length)
             partCount += 1
             result.sent += length
         }
-        add(output, front.count)
-        add(raw.baseAddress ?? output, raw.count)
-        add(output + tailStart, tail.count - tailStart)
+        addPart(output, front.count)
+        addPart(raw.baseAddress ?? output, raw.count)
+        addPart(output + tailStart, tail.count - tailStart)
         if partCount > 0 {
             result.errno = client.pointee.transport.send(
                 parts, partCount, total: result.sent, pool: &buffers, nowMs: nowMs)

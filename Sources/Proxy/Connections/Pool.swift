@@ -46,7 +46,7 @@ extension Worker {
     }
 
     /// Puts a connection whose response is complete into its pool, or closes it.
-    func release(_ upstream: UpstreamPointer, reusable: Bool) {
+    func giveToPool(_ upstream: UpstreamPointer, reusable: Bool) {
         upstream.pointee.exchange = nil
         let idleMax = serviceStates[upstream.pointee.serviceID].idleConnectionsMax
         guard reusable, idleMax > 0, !upstream.pointee.peerEnded, !upstream.pointee.canRead,

@@ -30,7 +30,7 @@ extension Worker {
         let owesBody =
             !body.isDone && !exchange.pointee.requestIsBlocked && !exchange.pointee.discardsRequestBody
             && !exchange.pointee.isLocal && !exchange.pointee.responseStarted && !exchange.pointee.streams
-            && (exchange.pointee.isHolding || exchange.pointee.requestStarted)
+            && (exchange.pointee.waitsFor == .body || exchange.pointee.requestStarted)
             && !asksFirst
         run(client, clientIsBlocked ? blockedDeadline(client) : owesBody ? .body : .none, exchange)
 

@@ -26,7 +26,7 @@ extension Worker {
         client.pointee.inputIsPartial = false
         let record = beginSession(client, plan) ? client.pointee.session : nil
         guard let input else { return }
-        if let record { feed(record, input.readable, input.count) }
+        if let record { feedSession(record, input.readable, input.count) }
         buffers.give(input)
     }
 
@@ -71,14 +71,14 @@ extension Worker {
             rounds += 1
             let received = receive(client, into: sessionInput, Self.inputBytes)
             if received <= 0 { return false }
-            feed(record, sessionInput, received)
+            feedSession(record, sessionInput, received)
         }
         return false
     }
 
     private static let sessionRoundsPerTurn = 8
 
-    func feed(_ record: SessionPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
+    func feedSession(_ record: SessionPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
         // The machine may have stood still since this turn began, while these bytes piled up: what time earns
         // (FloodBudget) is theirs.
         updateClock()

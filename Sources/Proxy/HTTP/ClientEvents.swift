@@ -65,7 +65,7 @@ extension Worker {
                     goOn = client.pointee.exchange != exchange && client.pointee.state != .closed
                 }
             } else if client.pointee.parting != .none {
-                part(client)
+                carryOn(client)
             }
         }
         client.pointee.isServing = false
@@ -77,12 +77,12 @@ extension Worker {
     func conclude(_ exchange: ExchangePointer) {
         if exchange.pointee.verdict == .none { return }
         settle(exchange)
-        if exchange.pointee.isOver { part(exchange.pointee.client) }
+        if exchange.pointee.isOver { carryOn(exchange.pointee.client) }
     }
 
     /// Goes on with a connection as it was left.
     @inline(__always)
-    func part(_ client: ClientPointer) {
+    func carryOn(_ client: ClientPointer) {
         let parting = client.pointee.parting
         client.pointee.parting = .none
         switch parting {
@@ -145,7 +145,7 @@ extension Worker {
             let error = client.pointee.transport.flush(pool: &buffers, nowMs: nowMs)
             if error != 0 {
                 broke(client, errno: error)
-                if let exchange = client.pointee.exchange { conclude(exchange) } else { part(client) }
+                if let exchange = client.pointee.exchange { conclude(exchange) } else { carryOn(client) }
                 return
             }
             if let exchange = client.pointee.exchange { touch(client, exchange) }

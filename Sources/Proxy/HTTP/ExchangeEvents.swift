@@ -8,7 +8,7 @@ extension Worker {
     func goOn(_ exchange: ExchangePointer) {
         exchange.pointee.awaitsTurn = false
         if exchange.pointee.isOver { return }
-        if exchange.pointee.isHolding {
+        if exchange.pointee.waitsFor == .body {
             endHold(exchange)
         } else if exchange.pointee.fileBody != nil {
             pumpFile(exchange)

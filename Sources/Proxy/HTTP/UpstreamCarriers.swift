@@ -146,7 +146,7 @@ extension Worker {
                 endCarrier(carrier)
                 return
             }
-            feed(record, sessionInput, received)
+            feedSession(record, sessionInput, received)
         }
     }
 
@@ -280,7 +280,7 @@ extension Worker {
         } else if exchange.pointee.upgrade == .asked && head.status >= 200 && head.status < 300 {
             if acceptExtendedConnect(exchange, upstream, base, head) { beginTalk(exchange) }
         } else {
-            respond(exchange, upstream, base, Int(head.byteCount), head)
+            beginResponse(exchange, upstream, base, Int(head.byteCount), head)
         }
     }
 

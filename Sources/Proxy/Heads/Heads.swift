@@ -248,7 +248,7 @@ extension Worker {
 
     func writeDate(_ writer: inout ByteWriter) {
         writer.append("date: ")
-        writer.append(date.text(nowMs: nowMs), HTTPDate.byteCount)
+        writer.append(date.dateText(nowMs: nowMs), HTTPDate.byteCount)
         writer.append("\r\n")
     }
 
@@ -317,7 +317,7 @@ final class DateCache {
     deinit { bytes.deallocate() }
 
     /// `HTTPDate.byteCount` bytes, valid until the next call.
-    func text(nowMs: UInt64) -> UnsafePointer<UInt8> {
+    func dateText(nowMs: UInt64) -> UnsafePointer<UInt8> {
         if madeAtMs == 0 || nowMs &- madeAtMs >= 500 {
             madeAtMs = nowMs
             HTTPDate.write(secondsSinceEpoch: Int64(Clock.wallUs() / 1_000_000), to: bytes)

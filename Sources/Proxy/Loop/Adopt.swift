@@ -32,7 +32,7 @@ extension Worker {
         for (id, service) in new.services.enumerated() where service?.files == nil { fileRoots[id].forget() }
         for (id, service) in new.services.enumerated() {
             if let service {
-                serviceStates[id].update(service, random: &random)
+                serviceStates[id].follow(service, random: &random)
             } else {
                 serviceStates[id] = ServiceState()
             }

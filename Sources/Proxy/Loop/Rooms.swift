@@ -4,7 +4,7 @@ import Telemetry
 
 extension RoomTable {
     /// In the order in which a turn's ends are theirs.
-    static func make() -> RoomTable {
+    static func dataPlane() -> RoomTable {
         RoomTable([LoopRoom(), ListeningRoom(), HTTPRoom(), TunnelRoom(), DatagramRoom()])
     }
 }
@@ -16,6 +16,6 @@ extension Worker {
     ) {
         self.init(
             index: index, snapshot: snapshot, limits: limits, log: log, eventLog: eventLog, metrics: metrics,
-            rooms: .make())
+            rooms: .dataPlane())
     }
 }

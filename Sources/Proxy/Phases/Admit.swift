@@ -94,10 +94,10 @@ extension Worker {
         exchange.pointee.held = buffers.take(
             exchange.pointee.requestBody.framing == .length
                 ? Int(exchange.pointee.requestBody.remaining) : min(route.holdBytes, 16_000))
-        exchange.pointee.isHolding = true
+        exchange.pointee.waitsFor = .body
         switch hold(exchange) {
         case .next:
-            exchange.pointee.isHolding = false
+            exchange.pointee.waitsFor = .nothing
             return .next
         case .finish: return .finish
         case .wait:
@@ -132,17 +132,17 @@ extension Worker {
 
     /// Body bytes have come while the exchange was waiting for them, before or after an endpoint was chosen.
     func clientBodyReady(_ exchange: ExchangePointer) {
-        if exchange.pointee.isHolding {
-            if hold(exchange) == .next { endHold(exchange) }
-        } else {
-            pumpRequestBody(exchange)
+        switch exchange.pointee.waitsFor {
+        case .body: if hold(exchange) == .next { endHold(exchange) }
+        case .nothing: pumpRequestBody(exchange)
+        case .backoff: break
         }
     }
 
     /// No more of the body is waited for: on to the next phase.
     func endHold(_ exchange: ExchangePointer) {
         if exchange.pointee.timerPurpose == .hold { clearTimer(exchange) }
-        exchange.pointee.isHolding = false
+        exchange.pointee.waitsFor = .nothing
         exchange.pointee.holdIsOver = true
         askNothing(of: exchange.pointee.client, exchange)
         run(exchange, from: .lookup)

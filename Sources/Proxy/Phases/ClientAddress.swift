@@ -1,4 +1,4 @@
-// Who the client is: computed once per request, used by everything (design law 9).
+// Who the client is: computed once per request, used by everything (law 9).
 //
 // X-Forwarded-For and Forwarded (RFC 7239) can be written by anybody. What is believed is what a
 // trusted proxy appended: the list is walked from the right, and the walk goes one step further left

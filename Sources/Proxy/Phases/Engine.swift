@@ -73,7 +73,9 @@ extension Worker {
         exchange.pointee.timerPurpose = .none
         switch purpose {
         case .none: break
-        case .backoff: run(exchange, from: .select)
+        case .backoff:
+            exchange.pointee.waitsFor = .nothing
+            run(exchange, from: .select)
         case .hold: endHold(exchange)
         case .ping: pingClockRang(exchange)
         }

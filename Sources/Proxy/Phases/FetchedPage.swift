@@ -193,7 +193,7 @@ extension Worker {
         exchange.pointee.lentRoute = fetch.fetch.pointee.route
         timers.disarm(exchange.pointee.totalTimer)
         exchange.pointee.judgedStatusMin = .max
-        respond(exchange, upstream, buffer.base, buffer.count, page)
+        beginResponse(exchange, upstream, buffer.base, buffer.count, page)
         buffers.give(buffer)
     }
 

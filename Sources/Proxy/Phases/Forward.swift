@@ -389,6 +389,7 @@ extension Worker {
         exchange.pointee.interimCount = 0
         if afterMs > 0 {
             exchange.pointee.phase = .select
+            exchange.pointee.waitsFor = .backoff
             setTimer(exchange, .backoff, afterMs: afterMs)
         } else {
             run(exchange, from: fresh ? .forward : .select)

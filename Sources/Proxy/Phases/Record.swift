@@ -15,7 +15,7 @@ extension Worker {
         endAttempt(exchange, failure.reason)
         dropUpstream(exchange)
         clearTimer(exchange)
-        exchange.pointee.isHolding = false
+        exchange.pointee.waitsFor = .nothing
         if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.status == 0 {
             if !endBridged(exchange, failure) { exchange.end(failure) }
             return

@@ -100,7 +100,7 @@ extension Worker {
                     }
                     return
                 }
-                respond(exchange, upstream, base + offset, count - offset, head)
+                beginResponse(exchange, upstream, base + offset, count - offset, head)
                 return
             case .incomplete:
                 keepPartialHead(exchange, upstream, base + offset, count - offset)
@@ -160,7 +160,7 @@ extension Worker {
         return sendInterim(exchange, head.status, &writer)
     }
 
-    func respond(
+    func beginResponse(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
         _ count: Int,
         _ head: ResponseHead

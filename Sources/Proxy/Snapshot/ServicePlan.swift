@@ -125,3 +125,15 @@ public final class EndpointIDs: Sendable {
 
     func give(_ id: Int) { state.withLock { $0.free.append(id) } }
 }
+
+/// The balancers' view of a service: weights from the plan, loads from the endpoints.
+struct ServiceEndpoints: EndpointView {
+    private let endpoints: LentTable<Endpoint>
+    var count: Int { endpoints.count }
+
+    init(plan: borrowing ServicePlan) { endpoints = plan.lentEndpoints }
+
+    func weight(_ i: Int) -> UInt32 { endpoints[i]?({ $0.weight }) ?? 0 }
+    func load(_ i: Int) -> Int { endpoints[i]?({ $0.load.load(ordering: .relaxed) }) ?? 0 }
+    func isAvailable(_ i: Int) -> Bool { true }
+}

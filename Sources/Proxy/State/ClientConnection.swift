@@ -20,7 +20,7 @@ enum ClientDeadline: UInt8 {
 }
 
 /// What follows for a client's connection from what was seen, and is still to be done: by the room that owns
-/// connections (`part` in HTTP/ClientEvents.swift), once nothing of it is on the stack.
+/// connections (`carryOn` in HTTP/ClientEvents.swift), once nothing of it is on the stack.
 enum Parting: UInt8 {
     case none
     /// Its exchange is over: the next request, or silence.

@@ -39,6 +39,7 @@ struct Exchange {
     var timer: TimerID = -1
     var totalTimer: TimerID = -1
     var timerPurpose = ExchangeTimer.none
+    var waitsFor = Waiting.nothing
     /// What is to be done about it, and for which failure.
     var verdict = Verdict.none
     var noted = Failure.none
@@ -57,8 +58,6 @@ struct Exchange {
     var isReplayable = true
     /// As much of the body as will be held is held.
     var holdIsOver = false
-    /// The body is being waited for, before an endpoint is chosen.
-    var isHolding = false
     /// The client adds to its body when it has something to say (gRPC, `hold: 0B`).
     var streams = false
     /// Set while a gRPC-Web request is served (WebBridge).

@@ -60,8 +60,7 @@ extension Worker {
         tunnel.pointee.endpoint?.release()
         tunnel.pointee.endpoint = .passRetained(endpoint)
         tunnel.pointee.attemptIsOpen = true
-        endpoint.load.add(1, ordering: .relaxed)
-        endpoint.metrics.cell(worker: index).attemptStarted()
+        attemptBegan(endpoint)
     }
 
     func endTunnelAttempt(_ tunnel: TunnelPointer, _ reason: Reason) {
@@ -69,9 +68,8 @@ extension Worker {
             let endpoint = tunnel.pointee.endpoint?._withUnsafeGuaranteedRef({ $0 })
         else { return }
         tunnel.pointee.attemptIsOpen = false
-        endpoint.load.subtract(1, ordering: .relaxed)
-        endpoint.metrics.cell(worker: index).attemptEnded(
-            reason: reason.side == .upstream ? reason : .none, bytesSent: tunnel.pointee.client.received,
+        attemptEnded(
+            endpoint, reason, bytesSent: tunnel.pointee.client.received,
             bytesReceived: tunnel.pointee.upstream.received)
     }
 

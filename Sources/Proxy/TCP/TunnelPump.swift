@@ -47,14 +47,14 @@ extension Worker {
         while true {
             if sink.pointee.transport.isBlocked {
                 let error = sink.pointee.transport.flush(pool: &buffers, nowMs: nowMs)
-                if error != 0 { return sinkBroke(tunnel, error, side) }
+                if error != 0 { return tunnelSinkBroke(tunnel, error, side) }
                 if sink.pointee.transport.isBlocked { return true }
             }
             if source.pointee.pipe.count > 0 {
                 let moved = source.pointee.pipe.drain(to: sink.pointee.transport.socket, more: false)
                 if moved < 0 {
                     if moved == -Int(EAGAIN) || moved == -Int(EINTR) { return true }
-                    return sinkBroke(tunnel, Int32(-moved), side)
+                    return tunnelSinkBroke(tunnel, Int32(-moved), side)
                 }
                 if source.pointee.pipe.count > 0 { continue }
             }
@@ -96,7 +96,7 @@ extension Worker {
             source.pointee.received += UInt64(received)
             if isSpliced { continue }
             let error = sink.pointee.transport.send(input, received, pool: &buffers, nowMs: nowMs)
-            if error != 0 { return sinkBroke(tunnel, error, side) }
+            if error != 0 { return tunnelSinkBroke(tunnel, error, side) }
             if received == Self.inputBytes {
                 source.pointee.fullReads &+= 1
                 if source.pointee.fullReads >= 2, source.pointee.transport.isPlainSocket,
@@ -112,22 +112,22 @@ extension Worker {
         }
     }
 
-    private func failure(_ errno: Int32, ofClient: Bool) -> Failure {
+    private func tunnelFailure(_ errno: Int32, ofClient: Bool) -> Failure {
         Failure(ofClient ? .clientClosedDuringResponse : .upstreamReset, phase: .forward, errno: errno)
     }
 
     /// Reading failed: that side is gone, and the other learns it by a reset.
     private func sourceBroke(_ tunnel: TunnelPointer, _ errno: Int32, _ side: Tunnel.Side) -> Bool {
-        close(tunnel, failure(errno, ofClient: side == .client))
+        close(tunnel, tunnelFailure(errno, ofClient: side == .client))
         return false
     }
 
     /// Writing failed: this direction is over, but what the far side sent before it left (the reason,
     /// often) is still carried. True: the tunnel lives on for that.
-    private func sinkBroke(_ tunnel: TunnelPointer, _ errno: Int32, _ side: Tunnel.Side) -> Bool {
+    private func tunnelSinkBroke(_ tunnel: TunnelPointer, _ errno: Int32, _ side: Tunnel.Side) -> Bool {
         let source = end(tunnel, side)
         let sink = end(tunnel, side == .client ? .upstream : .client)
-        tunnel.pointee.failure = failure(errno, ofClient: side == .upstream)
+        tunnel.pointee.failure = tunnelFailure(errno, ofClient: side == .upstream)
         sink.pointee.transport.forgetOutput(pool: &buffers)
         if source.pointee.pipe.exists {
             pipes.give(source.pointee.pipe)

@@ -104,7 +104,7 @@ extension Worker {
                 listening: Handle(index: UInt32(arrival.listening), generation: slot.generation),
                 answersBy: arrival.socket, endpoint: endpoint.map { .passRetained($0) },
                 lastActiveMs: nowMs))
-        datagrams.table.insert(key, handle)
+        datagrams.table.put(key, handle)
         timers.arm(timer, atMs: nowMs + arrival.listener.idleTimeoutMs)
         arrival.cell.connectionBegan()
         return session
@@ -176,8 +176,7 @@ extension Worker {
         session.pointee.attemptIsOpen = true
         session.pointee.attemptBytesIn = 0
         session.pointee.attemptBytesOut = 0
-        endpoint.load.add(1, ordering: .relaxed)
-        endpoint.metrics.cell(worker: index).attemptStarted()
+        attemptBegan(endpoint)
     }
 
     private func endAttempt(_ session: DatagramSessionPointer, _ reason: Reason) {
@@ -185,9 +184,8 @@ extension Worker {
             let endpoint = session.pointee.endpoint?._withUnsafeGuaranteedRef({ $0 })
         else { return }
         session.pointee.attemptIsOpen = false
-        endpoint.load.subtract(1, ordering: .relaxed)
-        endpoint.metrics.cell(worker: index).attemptEnded(
-            reason: reason.side == .upstream ? reason : .none, bytesSent: session.pointee.attemptBytesIn,
+        attemptEnded(
+            endpoint, reason, bytesSent: session.pointee.attemptBytesIn,
             bytesReceived: session.pointee.attemptBytesOut)
     }
 
@@ -346,7 +344,7 @@ extension Worker {
     private func close(_ session: DatagramSessionPointer) {
         session.pointee.state = .closed
         timers.remove(session.pointee.timer)
-        datagrams.table.remove(session.pointee.key)
+        datagrams.table.forget(session.pointee.key)
         if session.pointee.socket.fd >= 0 { session.pointee.socket.close() }
         session.pointee.socket = .none
         session.pointee.endpoint?.release()

@@ -169,7 +169,7 @@ extension Worker {
         _ key: inout SessionKey, _ peer: DatagramPeer, _ arrival: Arrival
     ) -> DatagramSessionPointer? {
         if arrival.plan.isPerPacket { return sessionForPacket(&key, peer, arrival) }
-        if let handle = datagrams.table.find(key), let session = datagrams.sessions.pointer(handle) {
+        if let handle = datagrams.table.handle(of: key), let session = datagrams.sessions.pointer(handle) {
             return session
         }
         return openSession(key, peer, arrival)
@@ -186,7 +186,7 @@ extension Worker {
         }
         let endpoint = arrival.service.endpoints[i]
         key.endpoint = Int32(truncatingIfNeeded: endpoint.id)
-        if let handle = datagrams.table.find(key), let session = datagrams.sessions.pointer(handle) {
+        if let handle = datagrams.table.handle(of: key), let session = datagrams.sessions.pointer(handle) {
             return session
         }
         return openSession(key, peer, arrival, endpoint: endpoint)

@@ -86,7 +86,7 @@ struct SessionTable: ~Copyable {
 
     /// The session of a key; nil when there is none.
     @inline(__always)
-    func find(_ key: SessionKey) -> Handle? {
+    func handle(of key: SessionKey) -> Handle? {
         var i = home(key)
         while entries[i].handle != .none {
             if entries[i].key == key { return entries[i].handle }
@@ -96,7 +96,7 @@ struct SessionTable: ~Copyable {
     }
 
     /// Adds a session, or gives a key that is there already to another one.
-    mutating func insert(_ key: SessionKey, _ handle: Handle) {
+    mutating func put(_ key: SessionKey, _ handle: Handle) {
         if (count + 1) * 4 > slotCount * 3 { resize(slotCount * 2) }
         var i = home(key)
         while entries[i].handle != .none {
@@ -111,7 +111,7 @@ struct SessionTable: ~Copyable {
     }
 
     /// Forgets a key; without effect when it is not there.
-    mutating func remove(_ key: SessionKey) {
+    mutating func forget(_ key: SessionKey) {
         var i = home(key)
         while entries[i].key != key || entries[i].handle == .none {
             if entries[i].handle == .none { return }

@@ -15,7 +15,7 @@ struct ServiceState {
 
     /// Follows a new plan. The budget goes on with what it has counted; the balancer goes on
     /// where it was unless the algorithm is another.
-    mutating func update(_ new: ServicePlan, random: inout WorkerRandom) {
+    mutating func follow(_ new: ServicePlan, random: inout WorkerRandom) {
         if plan === new { return }
         budget.follow(new.retryBudget)
         if balancer.algorithm != new.algorithm { balancer = Balancer(new.algorithm) }
@@ -25,16 +25,4 @@ struct ServiceState {
         idleTimeoutMs = new.idleTimeoutMs
         balancer.prepare(ServiceEndpoints(plan: new), using: &random)
     }
-}
-
-/// The balancers' view of a service: weights from the plan, loads from the endpoints.
-struct ServiceEndpoints: EndpointView {
-    private let endpoints: LentTable<Endpoint>
-    var count: Int { endpoints.count }
-
-    init(plan: borrowing ServicePlan) { endpoints = plan.lentEndpoints }
-
-    func weight(_ i: Int) -> UInt32 { endpoints[i]?({ $0.weight }) ?? 0 }
-    func load(_ i: Int) -> Int { endpoints[i]?({ $0.load.load(ordering: .relaxed) }) ?? 0 }
-    func isAvailable(_ i: Int) -> Bool { true }
 }
