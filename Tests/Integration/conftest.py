@@ -49,6 +49,7 @@ def _factory(make_folder):
                 crashed.append(f"weir ended with {code}:\n{weir.log()[-4000:]}")
         assert not crashed, "\n".join(crashed)
 
+    start.running = running
     return start, finish
 
 
@@ -57,6 +58,47 @@ def weir(tmp_path_factory):
     """weir(config) starts Weir; every test also asserts that it neither crashed nor hung."""
     start, finish = _factory(lambda: tmp_path_factory.mktemp("weir"))
     yield start
+    finish()
+
+
+@pytest.fixture(scope="module")
+def _kept(tmp_path_factory):
+    """Processes that tests of this module have given back."""
+    kept = []
+    yield kept
+    codes = [weir.stop() for weir in kept]
+    assert not any(codes), f"weir ended with {codes}"
+
+
+@pytest.fixture
+def reused_weir(tmp_path_factory, _kept):
+    """As `weir`, for tests that do not mind what was counted before them: a process that an earlier test of the
+    module is done with takes a new configuration, where nothing of that test is left in it."""
+    start, finish = _factory(lambda: tmp_path_factory.mktemp("weir"))
+    used = []
+
+    def take(config, **options):
+        workers = config.get("workers", 2)
+        if not options and "admin" not in config and "WEIR_PEER" not in os.environ:
+            for weir in [each for each in _kept if each.config["workers"] == workers]:
+                _kept.remove(weir)
+                if weir.is_left_alone():
+                    weir.take_over(config, tmp_path_factory.mktemp("weir"))
+                    used.append(weir)
+                    return weir
+                assert weir.stop() in (0, None), weir.log()[-4000:]
+            used.append(start(config))
+            return used[-1]
+        return start(config, **options)
+
+    yield take
+    for weir in used:
+        if weir.process.poll() is None:
+            if weir in start.running:
+                start.running.remove(weir)
+            _kept.append(weir)
+        else:
+            assert weir.process.returncode == 0, f"weir ended with {weir.process.returncode}:\n{weir.log()[-4000:]}"
     finish()
 
 

@@ -78,6 +78,7 @@ class Weir:
         self.output_path = os.path.join(self.folder, "weir.log")
         self.arguments, self.limits = list(arguments), limits
         self.process = None
+        self.said_before = 0  # bytes of output that belong to earlier tests
         self.config = self.write(config)
         if start:
             self.start()
@@ -137,6 +138,25 @@ class Weir:
             preexec_fn=prepare if self.limits else None)
         self.wait_ready()
 
+    def take_over(self, config: dict, folder):
+        """Serve another test: a new file, a new access log, and nothing of what was said before."""
+        self.said_before = os.path.getsize(self.output_path)
+        self.folder = str(folder)
+        self.access_path = os.path.join(self.folder, "access.log")
+        self.reload(config)
+        self.wait_ready()
+
+    def is_left_alone(self) -> bool:
+        """Whether it runs and neither a connection nor an attempt of the test before is left."""
+        if self.process.poll() is not None:
+            return False
+        left = ("weir_listener_active_connections", "weir_endpoint_active_attempts")
+        quiet = lambda: not any(self.metric(name) for name in left)
+        try:
+            return eventually(quiet, "nothing is left", timeout=0.5)
+        except (AssertionError, OSError):
+            return False
+
     def wait_ready(self):
         wanted, datagrams = {self.admin[1]}, set()
         for name, listener in self.config["listeners"].items():
@@ -153,6 +173,7 @@ class Weir:
 
     def log(self) -> str:
         with open(self.output_path, errors="replace") as file:
+            file.seek(self.said_before)
             return file.read()
 
     def wait_log(self, pattern: str, timeout=wire.PATIENCE) -> re.Match:

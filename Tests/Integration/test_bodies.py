@@ -14,6 +14,11 @@ from wire import Ended, eventually, head_bytes
 pytestmark = [pytest.mark.threads, pytest.mark.bytes]
 
 
+@pytest.fixture
+def weir(reused_weir):
+    return reused_weir
+
+
 def chunks(*parts: bytes, trailers=b"") -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in parts) + b"0\r\n" + trailers + b"\r\n"
 

@@ -16,6 +16,11 @@ from wire import Ended, eventually, head_bytes
 
 pytestmark = [pytest.mark.threads]
 
+
+@pytest.fixture
+def weir(reused_weir):
+    return reused_weir
+
 TEXT = b"".join(b'{"id": %d, "name": "endpoint %d", "state": "active"}\n' % (i, i * 7919 % 1000) for i in range(60000))
 CODINGS = ["gzip", "br", "zstd"]
 ON = {"compression": "on"}

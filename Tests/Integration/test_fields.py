@@ -14,6 +14,11 @@ from wire import head_bytes
 pytestmark = [pytest.mark.bytes]
 
 
+@pytest.fixture
+def weir(reused_weir):
+    return reused_weir
+
+
 def received(response) -> wire.Fields:
     """What the mirroring backend got."""
     assert response.status == 200, response

@@ -14,6 +14,11 @@ from wire import head_bytes
 
 pytestmark = [pytest.mark.bytes]
 
+
+@pytest.fixture
+def weir(reused_weir):
+    return reused_weir
+
 REWRITES = {"location": "rewrite"}
 STRIPS = {"match": {"path": "/shop/*"}, "rewrite": {"prefix": {"from": "/shop", "to": "/"}}}
 

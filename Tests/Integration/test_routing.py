@@ -13,6 +13,11 @@ from harness import assert_made_by_weir, merge, proxy_to
 pytestmark = [pytest.mark.bytes]
 
 
+@pytest.fixture
+def weir(reused_weir):
+    return reused_weir
+
+
 def named(name):
     """A script that answers with its own name."""
     return serve(lambda request: answer(name.encode()))
