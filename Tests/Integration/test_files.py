@@ -27,6 +27,11 @@ from wire import eventually
 
 pytestmark = [pytest.mark.threads]
 
+
+@pytest.fixture
+def weir(reused_weir):
+    return reused_weir
+
 PAGE = b"<!doctype html><title>hello</title>\n"
 STYLE = b"body { color: black }\n" * 40
 BIG = bytes(range(256)) * (1 << 14)  # 4 MiB

@@ -23,6 +23,11 @@ from wire import eventually
 
 pytestmark = [pytest.mark.bytes]
 
+
+@pytest.fixture
+def weir(reused_weir):
+    return reused_weir
+
 CORPUS = h2cases.load("http2-responses")
 BY_NAME = {case["case"]: case for case in CORPUS}
 

@@ -25,6 +25,11 @@ from wire import eventually
 
 pytestmark = [pytest.mark.bytes]
 
+
+@pytest.fixture
+def weir(reused_weir):
+    return reused_weir
+
 CORPUS = cases.load("malformed-responses")
 BY_NAME = {case["case"]: case for case in CORPUS}
 

@@ -16,6 +16,11 @@ from wswire import BINARY, CLOSE, PING, PONG, TEXT, frame, read_frame
 pytestmark = [pytest.mark.bytes]
 
 
+@pytest.fixture
+def weir(reused_weir):
+    return reused_weir
+
+
 def test_messages_of_all_sizes(weir, backend):
     w = weir(proxy_to(backend(wswire.echo)))
     stream = w.connect()

@@ -25,6 +25,11 @@ from wswire import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_frame, frame
 
 pytestmark = [pytest.mark.bytes]
 
+
+@pytest.fixture
+def weir(reused_weir):
+    return reused_weir
+
 CASES = {}
 
 
