@@ -24,6 +24,7 @@ struct CrossCheck {
         addresses(&check)
         unixSockets(&check)
         routes(&check)
+        policies(&check)
         services(&check)
         tls(&check)
         clientCertificates(&check)
@@ -38,12 +39,14 @@ struct CrossCheck {
         }
     }
 
-    func dangling(_ name: Text, _ what: String, _ known: [String], _ check: inout SchemaCheck) {
+    func dangling(
+        _ name: Text, _ what: String, plural: String? = nil, _ known: [String], _ check: inout SchemaCheck
+    ) {
         if check.isFull { return }
         check.report(
             "there is no \(what) \"\(name.value.clipped(64))\"", name.origin,
             known.isEmpty
-                ? "the file has no \(what)s"
+                ? "the file has no \(plural ?? what + "s")"
                 : "expected one of: \(known.prefix(12).joined(separator: ", "))\(known.count > 12 ? ", …" : "")",
             // Among many names the first slips are worth the search.
             suggestion: check.problems.count * known.count > 100_000

@@ -132,6 +132,7 @@ extension CrossCheck {
     func errorPages(_ check: inout SchemaCheck) {
         look(written["errors"], &check)
         for entry in written["listeners"]?.entries ?? [] { look(entry.value["errors"], &check) }
+        for entry in written["policies"]?.entries ?? [] { look(entry.value["errors"], &check) }
         for route in written["routes"]?.elements ?? [] {
             look(route["errors"], &check)
             guard route["service"] == nil, route["redirect"] != nil || route["respond"] != nil else {

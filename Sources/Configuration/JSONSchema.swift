@@ -159,6 +159,10 @@ private struct SchemaWriter {
         }
     }
 
+    /// 1 to 65535, with zeros in front as the reader takes them.
+    private static let port =
+        "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
     private func members(_ rule: TextRule) -> [(String, (inout SchemaWriter) -> Void)] {
         let pattern: String? =
             switch rule {
@@ -168,9 +172,10 @@ private struct SchemaWriter {
             case .cookiePath: "^/[^*?{;]*$"
             case .method, .fieldName: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$"
             case .listenAddress:
-                "^(unix:.+|[0-9.]*:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+(%[^/ ]{1,15})?\\]:[0-9]{1,5})$"
+                "^(unix:.+|[0-9.]*:\(Self.port)|\\[[0-9A-Fa-f:.]+(%[^/ ]{1,15})?\\]:\(Self.port))$"
             case .endpointAddress:
-                "^(unix:.+|[A-Za-z0-9._-]+:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5})$"
+                "^(unix:.+|[A-Za-z0-9._-]+:\(Self.port)|\\[[0-9A-Fa-f:.]+\\]:\(Self.port))$"
+            case .resolverAddress: "^([0-9.]+|\\[[0-9A-Fa-f:.]+\\])(:\(Self.port))?$"
             case .logPath: "^(stdout|stderr|.*[/.].*)$"
             case .applicationProtocol: "^[!-~]{1,255}$"
             case .serverNamePattern: "^([*]|([*][.])?[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*)$"

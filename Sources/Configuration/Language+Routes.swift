@@ -24,6 +24,10 @@ extension Language {
                 "Answers with a fixed response. `close`: with none; the connection is closed, and of an HTTP/2 connection the request's stream is reset.",
                 example: "respond: { status: 404, body: nothing here }"),
             Key(
+                "policies", .oneOrMany(.text(.name)), default: "[]",
+                "Policies of the top level, by name. Of several a later one counts before an earlier one; what is written beside `policies` counts before all of them, and they count before the `routes-defaults` of farther places.",
+                example: "policies: [slow, zip]"),
+            Key(
                 "rewrite", .section(rewrite),
                 "Changes the path before it goes to the service.",
                 example: "rewrite: { prefix: { from: /v1, to: / } }"),
@@ -81,7 +85,6 @@ extension Language {
         exactlyOne: [["service", "redirect", "respond"]],
         later: [
             "cache", "auth", "rate-limit", "cors", "files", "waf", "mirror", "split", "priority",
-            "policies",
         ])
 
     /// Keys that say which requests a route takes and who answers them.
@@ -98,7 +101,15 @@ extension Language {
     /// What routes can inherit: all of a route that is a policy.
     static let routeDefaults = Section(
         name: "routes-defaults",
-        keys: route.keys.filter { !ownRouteKeys.contains($0.name) }, later: route.later)
+        keys: route.keys.filter { !ownRouteKeys.contains($0.name) }, later: route.later, excerptOf: "routes[]"
+    )
+
+    /// What a policy can say: what routes can inherit, and pages of errors. Policies name no policies.
+    static let policy = Section(
+        name: "policy",
+        keys: route.keys.filter {
+            $0.name == errors.name || !ownRouteKeys.contains($0.name) && $0.name != "policies"
+        }, later: route.later, excerptOf: "routes[]")
 
     static let match = Section(
         name: "match",

@@ -29,9 +29,15 @@ enum Language {
                 example: "routes:\n  - { name: all, match: { path: /* }, service: web }"),
             Key(
                 "routes-defaults", .section(routeDefaults),
-                "What all routes have unless they say otherwise: everything of a route that is not about which requests it takes or who answers them. Maps merge by key, everything else replaces. Precedence: the built-in default, this, the listener's `routes-defaults`, the route. A key a route has no use for (`retry` of a redirect) is not inherited.",
+                "What all routes have unless they say otherwise: everything of a route that is not about which requests it takes or who answers them. Maps merge by key, everything else replaces. Precedence: the built-in default, this, the listener's `routes-defaults`, the route's `policies`, the route. A key a route has no use for (`retry` of a redirect) is not inherited.",
                 example:
                     "routes-defaults:\n  timeout: { head: 10s }\n  headers: { response: { set: { X-Frame-Options: DENY } } }"
+            ),
+            Key(
+                "policies", .map(.section(policy), of: .name),
+                "What several routes have in common, by name. A route names those it wants in `policies`, and so may each `routes-defaults`. Maps merge by key, everything else replaces.",
+                example:
+                    "policies:\n  slow: { timeout: { head: 60s }, retry: { attempts: 1 } }\n  zip: { compression: on }"
             ),
             errors,
             Key(
@@ -62,7 +68,7 @@ enum Language {
                 "Deadline after SIGTERM for the requests that were accepted; connections still open then are closed.",
                 example: "drain: 1m"),
         ],
-        later: ["cache", "cluster", "certificates", "tls", "includes", "policies", "expect"],
+        later: ["cache", "cluster", "certificates", "tls", "includes", "expect"],
         hasExtensions: true)
 
     static let listener = Section(

@@ -109,7 +109,7 @@ private struct Form {
         if listener.underscores != .pass { put("\(at) underscores", listener.underscores.rawValue) }
         put(
             "\(at) limits",
-            "head=\(Units.size(Int64(listener.limits.headBytes))) fields=\(listener.limits.fields) target=\(Units.size(Int64(listener.limits.targetBytes))) requests-per-connection=\(listener.limits.requestsPerConnection)"
+            "head=\(Units.size(Int64(listener.limits.headBytes))) fields=\(listener.limits.fields) target=\(Units.size(Int64(listener.limits.targetBytes))) requests-per-connection=\(listener.limits.requestsPerConnection) streams=\(listener.limits.streams)"
         )
         if let bytes = listener.limits.bodyBytes { put("\(at) limits.body", Units.size(bytes)) }
         errors(listener.errors, "\(at) errors")
@@ -182,11 +182,12 @@ private struct Form {
         if route.refusesOtherUpgrades { put("\(at) other-upgrades", "refuse") }
         put(
             "\(at) timeout",
-            "head=\(Units.duration(route.timeout.headMs)) idle=\(Units.duration(route.timeout.idleMs)) total=\(route.timeout.totalMs.map(Units.duration) ?? "none")"
+            "head=\(Units.duration(route.timeout.headMs)) idle=\(Units.duration(route.timeout.idleMs)) total=\(route.timeout.totalMs.map(Units.duration) ?? "none") upgraded=\(Units.duration(route.timeout.upgradedMs))"
         )
         put(
             "\(at) retry",
             "attempts=\(route.retry.attempts) on=\(route.retry.on.map(\.text).joined(separator: ","))")
+        put("\(at) upgrades", route.upgrades.isEmpty ? "none" : route.upgrades.joined(separator: " "))
         put("\(at) hold", Units.size(Int64(route.holdBytes)))
         if let ping = route.webSocket.pingMs {
             put(
@@ -266,6 +267,7 @@ private struct Form {
             "\(at) retry-budget",
             "ratio=\(Units.percent(Int64(service.retryBudget.ratioPerMille))) floor=\(service.retryBudget.floorPerSecond)/s"
         )
+        put("\(at) protocol", service.speaksHTTP2 ? "h2" : "http/1.1")
         put("\(at) proxy-protocol", service.proxyProtocol.rawValue)
         if !service.quirks.isEmpty { list("\(at) quirks", service.quirks.list.map(\.name.description)) }
         if let tls = service.tls {

@@ -34,9 +34,22 @@ extension Configuration {
 
 private struct Manual {
     var text = ""
+    /// Where a section stands, by its name and keys: it is said once.
+    private var said: [[String]: String] = [:]
 
     mutating func section(_ section: Section, path: String) {
         text += "\n## \(path.isEmpty ? "The file" : path)\n"
+        if let whole = section.excerptOf {
+            let names = section.keys.map { "`\($0.name)`" }.joined(separator: ", ")
+            text += "\nAny of these keys of `\(whole)`: \(names).\n"
+            return
+        }
+        let signature = [section.name] + section.keys.map(\.doc)
+        if let place = said[signature] {
+            text += "\nThe keys of `\(place)`.\n"
+            return
+        }
+        said[signature] = path
         for group in section.exactlyOne {
             text += "\nExactly one of \(group.map { "`\($0)`" }.joined(separator: ", ")) has to be given.\n"
         }

@@ -94,6 +94,8 @@ struct Section: Sendable {
     var later: [String] = []
     /// Keys that begin with "x-" are the user's own, for anchors: nobody looks at them.
     var hasExtensions = false
+    /// The section of the manual that has all of its keys, and more.
+    var excerptOf: String?
 
     subscript(name: String) -> Key? {
         for key in keys where key.name == name { return key }

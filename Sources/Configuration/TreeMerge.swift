@@ -135,9 +135,10 @@ extension TextRule {
 
 // MARK: routes
 
-/// What routes inherit: from the top of the file, and from the listener they are on.
+/// What routes inherit: from the top of the file, from the listener they are on, and from the policies they name.
 struct RouteDefaults {
     static let key = "routes-defaults"
+    static let policiesKey = "policies"
 
     /// Most places of routes on listeners that differ, over all routes: a file of some kilobytes can stand for
     /// any number of them.
@@ -150,6 +151,8 @@ struct RouteDefaults {
         var listeners: [Text]
     }
 
+    /// What the file's policies say, by name.
+    private let policies: [String: Node]
     private let top: Node?
     /// In order, and last, even if there are none, those without defaults of their own.
     private let kinds: [Kind]
@@ -159,12 +162,16 @@ struct RouteDefaults {
     private let kindOf: [String: Int]
 
     init(root: Node) {
-        top = root[Self.key]
+        let policies = Dictionary(
+            (root[Self.policiesKey]?.entries ?? []).map { ($0.key.value, $0.value) },
+            uniquingKeysWith: { first, _ in first })
+        self.policies = policies
+        top = root[Self.key]?.resolved(policies)
         var kinds: [Kind] = []
         var plain = Kind(defaults: nil, listeners: [])
         for listener in root["listeners"]?.entries ?? []
         where (listener.value["protocol"]?.text ?? "http") == "http" {
-            guard let defaults = listener.value[Self.key] else {
+            guard let defaults = listener.value[Self.key]?.resolved(policies) else {
                 plain.listeners.append(listener.key)
                 continue
             }
@@ -187,7 +194,7 @@ struct RouteDefaults {
     /// The tree with every route as it takes effect. A route on listeners with different defaults becomes
     /// several, one for each kind of listener. More of that than is sensible is reported, and not done.
     func applied(to root: Node, _ check: inout SchemaCheck) -> Node {
-        guard top != nil || kinds.count > 1, case .map(var entries) = root.content,
+        guard top != nil || kinds.count > 1 || !policies.isEmpty, case .map(var entries) = root.content,
             let place = entries.firstIndex(where: { $0.key.value == "routes" }),
             case .list(let routes) = entries[place].value.content
         else { return root }
@@ -234,8 +241,9 @@ struct RouteDefaults {
         let isForService = route["service"] != nil
         var inherited = Node(content: .map([]), origin: route.origin)
         for node in defaults {
-            if let node { inherited = node.merged(over: inherited, .section(Language.routeDefaults)) }
+            if let node { inherited = node.merged(over: inherited, .section(Language.route)) }
         }
+        inherited = route.policies(policies, over: inherited)
         guard case .map(let all) = inherited.content else { return route }
         // What a route of its kind has no use for is not inherited.
         let useful = all.filter { entry in
@@ -249,6 +257,25 @@ struct RouteDefaults {
 }
 
 extension Node {
+    /// What the policies named here say, the later before the earlier, and what `base` has besides. Names that lead
+    /// nowhere have been reported.
+    fileprivate func policies(_ policies: [String: Node], over base: Node) -> Node {
+        (self[RouteDefaults.policiesKey]?.texts ?? []).reduce(base) { base, name in
+            policies[name.value]?.merged(over: base, .section(Language.route)) ?? base
+        }
+    }
+
+    /// Defaults of routes with what their policies say in place of the names.
+    fileprivate func resolved(_ policies: [String: Node]) -> Node {
+        guard case .map(let entries) = content, self[RouteDefaults.policiesKey] != nil else { return self }
+        let own = Node(
+            content: .map(entries.filter { $0.key.value != RouteDefaults.policiesKey }), origin: origin,
+            isFaulty: isFaulty)
+        return own.merged(
+            over: self.policies(policies, over: Node(content: .map([]), origin: origin)),
+            .section(Language.route))
+    }
+
     /// A route on these listeners only.
     fileprivate func on(_ listeners: [Text]) -> Node {
         let list = Node(

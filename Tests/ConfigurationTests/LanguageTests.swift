@@ -195,6 +195,33 @@ import Testing
     }
 }
 
+@Suite struct SchemaPatterns {
+    @Test(arguments: [
+        ("1", true), ("80", true), ("080", true), ("9999", true), ("10000", true), ("59999", true),
+        ("65535", true), ("0", false), ("65536", false), ("65540", false), ("65600", false), ("66000", false),
+        ("70000", false), ("99999", false), ("100000", false), ("", false),
+    ])
+    func portsAreThoseTheReaderTakes(_ port: String, _ isRight: Bool) throws {
+        let listener = ["properties", "listeners", "additionalProperties", "properties", "address"]
+        let endpoints = [
+            "properties", "services", "additionalProperties", "properties", "endpoints", "items",
+        ]
+        let text = "127.0.0.1:\(port)"
+        for keys in [listener, endpoints] {
+            let data = try JSONSerialization.jsonObject(with: Data(Configuration.jsonSchema().utf8))
+            var node: [String: Any]? = data as? [String: Any]
+            for key in keys { node = node?[key] as? [String: Any] }
+            let kinds = try #require(node?["anyOf"] as? [[String: Any]])
+            let pattern = try NSRegularExpression(pattern: try #require(kinds[0]["pattern"] as? String))
+            let range = NSRange(text.startIndex..., in: text)
+            #expect((pattern.firstMatch(in: text, range: range) != nil) == isRight, "\(keys)")
+        }
+        for role in [Address.Role.listen, .endpoint] {
+            #expect(((try? Address(Text(text), role: role)) != nil) == isRight)
+        }
+    }
+}
+
 @Suite struct ValueTests {
     @Test(arguments: [
         ("250ms", 250), ("10s", 10_000), ("5m", 300_000), ("1h", 3_600_000), ("0s", 0), ("2d", 172_800_000),
