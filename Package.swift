@@ -56,7 +56,7 @@ let package = Package(
             ]),
 
         // Floor 5: what produces snapshots
-        .target(name: "Configuration", dependencies: ["CYAML", "HTTPModel", "NamedFiles"]),
+        .target(name: "Configuration", dependencies: ["Balancing", "CYAML", "HTTPModel", "NamedFiles"]),
         .target(
             name: "Control",
             dependencies: [
@@ -68,7 +68,8 @@ let package = Package(
         .target(
             name: "Admin",
             dependencies: [
-                "Control", "Configuration", "Proxy", "Telemetry", "Reactor", "HTTPModel", "HTTP1", "TLS",
+                "Balancing", "Control", "Configuration", "Proxy", "Telemetry", "Reactor", "HTTPModel",
+                "HTTP1", "TLS",
             ]),
         .executableTarget(
             name: "weir",

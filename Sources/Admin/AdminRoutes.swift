@@ -6,10 +6,13 @@
 //   GET  /readyz            200 when new traffic is welcome, else 503
 //   GET  /api/v1/status     StatusSnapshot as JSON; ?format=text for the command line, &service=NAME
 //   GET  /api/v1/explain    Explanation of a request, ?method=…&url=… (ExplainTarget.swift); ?format=text
+//   POST /api/v1/endpoints  ?service=…&endpoint=…&state=active|drain|down&weight=0…1000|configured; 404, 400
 //   POST /api/v1/reload     ReloadResult; 200 when it serves, 422 when it was refused; ?format=text
 //
 // HEAD is answered wherever GET is.
 
+import Balancing
+import Control
 import Telemetry
 
 /// A request as far as the admin server looks at one.
@@ -111,7 +114,8 @@ struct AdminRoutes: Sendable {
                     200, contentType: Self.json, status.json(service: request.parameter("service")))
             }
         case ExplainTarget.path: return get(request) { explain(request) }
-        case "/api/v1/reload": return reload(request)
+        case "/api/v1/endpoints": return change(request) { administer(request) }
+        case "/api/v1/reload": return change(request) { reload(request) }
         default: return AdminResponse(404, "Nothing is here. See /, /metrics, /api/v1/status.\n")
         }
     }
@@ -133,7 +137,8 @@ struct AdminRoutes: Sendable {
         }
     }
 
-    private func reload(_ request: AdminRequest) -> AdminResponse {
+    /// What changes something: by POST, and not by a page of somebody else.
+    private func change(_ request: AdminRequest, _ body: () -> AdminResponse) -> AdminResponse {
         guard request.method == "POST" else {
             var response = AdminResponse(405, "Only POST.\n")
             response.allow = "POST"
@@ -147,6 +152,41 @@ struct AdminRoutes: Sendable {
             return AdminResponse(
                 403, "Send the header X-Weir-Request: 1, or come from this server's own page.\n")
         }
+        return body()
+    }
+
+    private func administer(_ request: AdminRequest) -> AdminResponse {
+        guard let service = request.parameter("service"), let endpoint = request.parameter("endpoint") else {
+            return AdminResponse(400, "Which one? ?service=NAME&endpoint=NAME, as in the status.\n")
+        }
+        var order = EndpointOrder()
+        if let word = request.parameter("state") {
+            guard let known = Standing.operatorWords.first(where: { $0.word == word }) else {
+                let words = Standing.operatorWords.map(\.word).joined(separator: ", ")
+                return AdminResponse(400, "There is no state '\(word)'. States: \(words).\n")
+            }
+            order.standing = known.standing
+        }
+        if let text = request.parameter("weight") {
+            if text == "configured" {
+                order.weight = .configured
+            } else if let weight = UInt32(text), weight <= 1000 {
+                order.weight = .value(weight)
+            } else {
+                return AdminResponse(400, "A weight is a number from 0 to 1000, or 'configured'.\n")
+            }
+        }
+        if order == EndpointOrder() {
+            return AdminResponse(400, "Nothing to change: state=… or weight=….\n")
+        }
+        let endpoints = source.administer(service: service, endpoint: endpoint, order)
+        if endpoints.isEmpty {
+            return AdminResponse(404, "Service '\(service)' has no endpoint '\(endpoint)'.\n")
+        }
+        return AdminResponse(200, contentType: Self.json, EndpointStatus.json(endpoints))
+    }
+
+    private func reload(_ request: AdminRequest) -> AdminResponse {
         let result = source.reload()
         let status: UInt16 = result.ok ? 200 : 422
         if request.parameter("format") == "text" { return AdminResponse(status, result.text()) }

@@ -31,6 +31,10 @@ public struct ControlPlaneView: AdminSource {
 
     public func reload() -> ReloadResult { ReloadResult(control.reload()) }
 
+    public func administer(service: String, endpoint: String, _ order: EndpointOrder) -> [EndpointStatus] {
+        control.administer(service: service, endpoint: endpoint, order).map { EndpointStatus($0) }
+    }
+
     public func isReady() -> Bool { control.isReady }
 
     public func explain(_ question: ExplainQuestion) -> Explanation { control.explain(question) }
@@ -118,7 +122,7 @@ public struct ControlPlaneView: AdminSource {
                 name: name, balance: service.files == nil ? service.balance.rawValue : "files",
                 endpoints: [])
             for endpoint in plan.endpoints {
-                var one = EndpointStatus(metrics: endpoint.metrics.values(), weight: Int(endpoint.weight))
+                var one = EndpointStatus(endpoint)
                 if let host = Self.resolvedFrom(endpoint) {
                     one.resolvedFrom = host
                     if case .stale(let sinceMs) = current.names[host]?.state {
@@ -230,5 +234,16 @@ extension ReloadProblem {
                 error.expectation.map { $0.hasPrefix("expected") ? $0 : "expected \($0)" },
                 error.suggestion.map { "did you mean \"\($0)\"?" },
             ].compactMap { $0 }.joined(separator: "; "))
+    }
+}
+
+extension EndpointStatus {
+    /// What is known of an endpoint without its service.
+    fileprivate init(_ endpoint: Proxy.Endpoint) {
+        let standing = endpoint.standing(nowMs: Clock.monotonicNs() / 1_000_000)
+        self.init(
+            metrics: endpoint.metrics.values(), weight: Int(endpoint.weight),
+            configuredWeight: Int(endpoint.configuredWeight), state: standing.operatorWord,
+            health: standing.healthWord)
     }
 }

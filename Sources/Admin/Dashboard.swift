@@ -165,6 +165,8 @@ enum Dashboard {
               ["Endpoint", e => e.address, "left"],
               ...(service.endpoints.some(e => e.resolved_from) ? [["Name", e => e.resolved_from
                 ? [e.resolved_from + (e.stale_since_us ? " (stale)" : ""), e.stale_since_us ? "warn" : "dim"] : "", "left"]] : []),
+              ["State", e => [e.state + (e.health == "healthy" ? "" : ", " + e.health),
+                e.state == "active" && e.health == "healthy" ? "dim" : "warn"], "left"],
               ["Weight", e => e.weight], ["In flight", e => number(e.active)], ["Idle", e => number(e.idle)],
               ["Attempts/s", e => shown(rate(e.attempts, (oldEndpoints.get(e.address) || {}).attempts))],
               ["Attempts", e => number(e.attempts)],

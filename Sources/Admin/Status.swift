@@ -111,7 +111,13 @@ public struct ServiceStatus: Sendable, Equatable {
 }
 
 public struct EndpointStatus: Sendable, Equatable {
+    /// The weight in effect, and the one in the configuration where an operator has set another.
     public var weight: Int
+    public var configuredWeight: Int
+    /// "active", "drain", "down": the operator's word.
+    public var state: String
+    /// "healthy", "failing", "resting".
+    public var health: String
     /// The configured name this address was resolved from; empty for a literal address.
     public var resolvedFrom: String
     /// Since when the name could not be resolved anew, microseconds since 1970; 0 = fresh.
@@ -119,9 +125,15 @@ public struct EndpointStatus: Sendable, Equatable {
     /// Address, attempts, failures, in flight, idle: all from the counters.
     public var metrics: EndpointValues
 
-    public init(metrics: EndpointValues, weight: Int, resolvedFrom: String = "", staleSinceUs: UInt64 = 0) {
+    public init(
+        metrics: EndpointValues, weight: Int, configuredWeight: Int? = nil, state: String = "active",
+        health: String = "healthy", resolvedFrom: String = "", staleSinceUs: UInt64 = 0
+    ) {
         self.metrics = metrics
         self.weight = weight
+        self.configuredWeight = configuredWeight ?? weight
+        self.state = state
+        self.health = health
         self.resolvedFrom = resolvedFrom
         self.staleSinceUs = staleSinceUs
     }
@@ -209,6 +221,8 @@ public protocol AdminSource: Sendable {
     /// Reads the configuration anew and swaps it in, or says why not. The admin server answers nobody
     /// else meanwhile.
     func reload() -> ReloadResult
+    /// Gives an order about the endpoints of a service with this name; what they are then. Empty: there is none.
+    func administer(service: String, endpoint: String, _ order: EndpointOrder) -> [EndpointStatus]
     /// Whether new traffic should be sent here: started and not draining.
     func isReady() -> Bool
     /// What a request would meet. Sends nothing.

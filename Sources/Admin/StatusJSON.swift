@@ -62,6 +62,15 @@ extension ReloadResult {
     }
 }
 
+extension EndpointStatus {
+    /// The body of POST /api/v1/endpoints.
+    static func json(_ endpoints: [EndpointStatus]) -> [UInt8] {
+        var json = JSONWriter()
+        json.object { $0.member("endpoints", endpoints) { $1.write(&$0) } }
+        return json.bytes
+    }
+}
+
 extension ConfigurationStatus {
     fileprivate func write(_ json: inout JSONWriter) {
         json.object {
@@ -168,6 +177,9 @@ extension EndpointStatus {
         json.object {
             $0.member("address", metrics.endpoint)
             $0.member("weight", weight)
+            $0.member("configured_weight", configuredWeight)
+            $0.member("state", state)
+            $0.member("health", health)
             $0.member("resolved_from", resolvedFrom)
             $0.member("stale_since_us", staleSinceUs)
             $0.member("active", metrics.active)

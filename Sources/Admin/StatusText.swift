@@ -103,17 +103,26 @@ extension StatusSnapshot {
 
     private static func endpointTable(_ endpoints: [EndpointStatus]) -> String {
         TextTable.render(
-            ["  ENDPOINT", "WEIGHT", "ACTIVE", "IDLE", "ATTEMPTS", "REUSED", "FAILURES", ""],
+            ["  ENDPOINT", "STATE", "WEIGHT", "ACTIVE", "IDLE", "ATTEMPTS", "REUSED", "FAILURES", ""],
             endpoints.map { endpoint in
                 var note = endpoint.resolvedFrom.isEmpty ? "" : "from \(endpoint.resolvedFrom)"
                 if endpoint.staleSinceUs != 0 { note += " (stale)" }
                 return [
-                    "  " + endpoint.metrics.endpoint, String(endpoint.weight),
+                    "  " + endpoint.metrics.endpoint, stateText(endpoint), weightText(endpoint),
                     String(endpoint.metrics.active),
                     String(endpoint.metrics.idle), String(endpoint.metrics.attempts),
                     String(endpoint.metrics.connectionsReused), text(endpoint.metrics.failures), note,
                 ]
             })
+    }
+
+    private static func stateText(_ endpoint: EndpointStatus) -> String {
+        endpoint.health == "healthy" ? endpoint.state : "\(endpoint.state), \(endpoint.health)"
+    }
+
+    private static func weightText(_ endpoint: EndpointStatus) -> String {
+        endpoint.weight == endpoint.configuredWeight
+            ? "\(endpoint.weight)" : "\(endpoint.weight) (file: \(endpoint.configuredWeight))"
     }
 
     private static func text(_ failures: [FailureCount]) -> String {

@@ -5,20 +5,23 @@
 // two instead of all keeps workers that read the same loads from rushing to the same endpoint.
 
 /// Weighted least-request balancing over the loads of the view.
-public struct LeastRequest: Sendable {
+public struct LeastRequest: BalancingMethod, Sendable {
     @usableFromInline var sampler = WeightedRandom()
 
     public init() {}
 
     /// Call it when endpoints or weights change; allocates.
-    public mutating func prepare<V: EndpointView>(_ view: V) { sampler.prepare(view) }
+    public mutating func prepare<V: EndpointView, R: RandomNumberGenerator>(_ view: V, using random: inout R)
+    {
+        sampler.prepare(view, using: &random)
+    }
 
-    /// An available endpoint outside `excluded`; nil when there is none.
+    /// An endpoint that may be picked, outside `excluded`; nil when there is none.
     @inlinable
     public mutating func pick<V: EndpointView, R: RandomNumberGenerator>(
-        _ view: V, excluded: Excluded, using random: inout R
+        _ view: V, key: UInt64?, excluded: Excluded, using random: inout R
     ) -> Int? {
-        guard let first = sampler.pick(view, excluded: excluded, using: &random) else { return nil }
+        guard let first = sampler.pick(view, key: key, excluded: excluded, using: &random) else { return nil }
         if view.count == 1 { return first }
         guard let second = sampler.pick(view, excluded: excluded, otherThan: first, using: &random)
         else { return first }

@@ -1,10 +1,10 @@
 // Weighted random choice in constant time (Walker's alias method, Vose's construction).
 //
-// Unavailable and excluded endpoints are handled by drawing again a few times and then by one pass over
+// Barred and excluded endpoints are handled by drawing again a few times and then by one pass over
 // the endpoints; both give each eligible endpoint its exact share among the eligible ones.
 
 /// Weighted random balancing, and the sampler of `LeastRequest`.
-public struct WeightedRandom: Sendable {
+public struct WeightedRandom: BalancingMethod, Sendable {
     /// Draws before falling back to a pass over all endpoints.
     @usableFromInline static let drawsMax = 4
 
@@ -17,7 +17,8 @@ public struct WeightedRandom: Sendable {
     public init() {}
 
     /// Makes the table anew. Call it when endpoints or weights change; allocates.
-    public mutating func prepare<V: EndpointView>(_ view: V) {
+    public mutating func prepare<V: EndpointView, R: RandomNumberGenerator>(_ view: V, using random: inout R)
+    {
         prepare(weights: (0..<view.count).map { view.weight($0) })
     }
 
@@ -51,10 +52,10 @@ public struct WeightedRandom: Sendable {
         }
     }
 
-    /// An available endpoint outside `excluded`, by weight; nil when there is none.
+    /// An endpoint that may be picked, outside `excluded`, by weight; nil when there is none.
     @inlinable
     public mutating func pick<V: EndpointView, R: RandomNumberGenerator>(
-        _ view: V, excluded: Excluded, using random: inout R
+        _ view: V, key: UInt64?, excluded: Excluded, using random: inout R
     ) -> Int? {
         pick(view, excluded: excluded, otherThan: -1, using: &random)
     }
@@ -63,7 +64,7 @@ public struct WeightedRandom: Sendable {
     mutating func pick<V: EndpointView, R: RandomNumberGenerator>(
         _ view: V, excluded: Excluded, otherThan avoided: Int, using random: inout R
     ) -> Int? {
-        if endpointCount != view.count { prepare(view) }
+        if endpointCount != view.count { prepare(view, using: &random) }
         guard hasWeight else { return nil }
         var draws = 0
         while draws < Self.drawsMax {

@@ -3,11 +3,11 @@
 // The order is computed once, when endpoints or weights change: endpoint i with weight w stands at the
 // positions (k + ½)/w, all positions sorted. Weights 5:1:1 give a a b a c a a, never a a a a a b c.
 // A pick reads the next slot; slots of endpoints that cannot be chosen are consumed, so the others keep
-// their proportions among themselves. The cost is one slot when all endpoints are available, and at
+// their proportions among themselves. The cost is one slot when all endpoints may be picked, and at
 // worst one round of the schedule.
 
 /// Weighted round robin over a precomputed schedule. One per worker and service; plain state.
-public struct RoundRobin: Sendable {
+public struct RoundRobin: BalancingMethod, Sendable {
     /// Slots of a schedule, unless there are more endpoints: larger sums of weights are scaled down to
     /// this, each positive weight keeping at least one slot.
     public static let slotsMax = 4096
@@ -39,10 +39,10 @@ public struct RoundRobin: Sendable {
         }
     }
 
-    /// The next available endpoint outside `excluded`; nil when there is none.
+    /// The next endpoint that may be picked, outside `excluded`; nil when there is none.
     @inlinable
     public mutating func pick<V: EndpointView, R: RandomNumberGenerator>(
-        _ view: V, excluded: Excluded, using random: inout R
+        _ view: V, key: UInt64?, excluded: Excluded, using random: inout R
     ) -> Int? {
         if endpointCount != view.count { prepare(view, using: &random) }
         let count = schedule.count

@@ -1,6 +1,7 @@
 // The tree → the model. Runs on trees with errors too, so that cross references can be checked in the
 // same run; what could not be read keeps its default.
 
+import Balancing
 import HTTPModel
 
 struct ConfigurationBuilder {
@@ -127,7 +128,7 @@ struct ConfigurationBuilder {
         let node = entry.value
         var result = Service(name: entry.key)
         result.files = node["files"].flatMap { files($0) }
-        node["balance"]?.store(&result.balance, Service.Balance.init(rawValue:))
+        node["balance"]?.store(&result.balance, BalancingMethodName.init(rawValue:))
         if case .list(let endpoints)? = node["endpoints"]?.content {
             result.endpoints = endpoints.compactMap { element in
                 guard let text = element.asText ?? element["address"]?.asText,

@@ -3,6 +3,7 @@
 // The one definition. The checks, the JSON Schema and docs/reference.md come from it; the defaults are
 // compared with those of the model by a test.
 
+import Balancing
 import HTTPModel
 
 enum Language {
@@ -318,7 +319,7 @@ enum Language {
             Key(
                 "balance",
                 .choice(
-                    ["least-request", "round-robin", "random"],
+                    BalancingMethodName.allCases.map(\.rawValue),
                     later: ["peak-ewma", "ip-hash", "ring-hash", "rendezvous", "maglev"]),
                 default: "least-request",
                 "How the endpoint of a request is chosen. `least-request` compares two endpoints picked at random by their requests in flight; all three observe weights.",

@@ -6,6 +6,7 @@
 // patterns, header names and regular expressions stay text; whoever compiles them reports what is
 // wrong with them as a `ConfigurationError` at the `Origin` kept beside the text.
 
+import Balancing
 import HTTPModel
 
 /// Where a value was written. Origins never count in a comparison: a line that moved is no change, so
@@ -517,11 +518,6 @@ public struct Match: Sendable, Equatable {
 
 /// A named pool of endpoints.
 public struct Service: Sendable, Equatable {
-    public enum Balance: String, Sendable, CaseIterable {
-        case leastRequest = "least-request"
-        case roundRobin = "round-robin"
-        case random
-    }
     public struct Timeout: Sendable, Equatable {
         public var connectMs: Int64 = 2_000
 
@@ -553,7 +549,7 @@ public struct Service: Sendable, Equatable {
     public var name: Text
     /// The folder that answers instead of endpoints; nil for a service with endpoints.
     public var files: ServedFiles?
-    public var balance = Balance.leastRequest
+    public var balance = BalancingMethodName.leastRequest
     /// Endpoints speak HTTP/2.
     public var speaksHTTP2 = false
     /// At least one unless `files` is set; `Address.Kind.any` does not occur.

@@ -38,7 +38,6 @@ struct LongLivedObjects {
         var service: String
         var name: String
         var address: SocketAddress
-        var weight: UInt32
     }
 
     /// Dense ids; a name keeps its id for the life of the process.
@@ -54,10 +53,14 @@ struct LongLivedObjects {
         return id
     }
 
-    mutating func endpoint(_ key: EndpointKey, metrics: MetricsRegistry) -> Proxy.Endpoint {
-        if let endpoint = endpoints[key] { return endpoint }
+    /// - Parameter weight: what the configuration says.
+    mutating func endpoint(_ key: EndpointKey, weight: UInt32, metrics: MetricsRegistry) -> Proxy.Endpoint {
+        if let endpoint = endpoints[key] {
+            endpoint.configure(weight: weight)
+            return endpoint
+        }
         let endpoint = Proxy.Endpoint(
-            ids: endpointIDs, address: key.address, weight: key.weight, name: key.name, host: Self.host(key),
+            ids: endpointIDs, address: key.address, weight: weight, name: key.name, host: Self.host(key),
             metrics: metrics.endpoint(key.name, service: key.service))
         endpoints[key] = endpoint
         return endpoint
@@ -104,7 +107,11 @@ struct LongLivedObjects {
 
     /// Forgets what no configuration names any more. Sockets begin to end, before the workers hear of it.
     mutating func keepOnly(endpoints kept: Set<EndpointKey>, sockets addresses: Set<String>) {
-        endpoints = endpoints.filter { kept.contains($0.key) }
+        for (key, gone) in endpoints where !kept.contains(key) {
+            // What began under an older snapshot prefers those that are left.
+            gone.discovered(false)
+            endpoints[key] = nil
+        }
         codedBodies = codedBodiesInUse
         codedBodiesInUse = [:]
         endingSockets.removeAll { $0.sockets == nil }

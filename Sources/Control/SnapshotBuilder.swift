@@ -352,10 +352,10 @@ struct SnapshotBuilder {
         var endpoints: [Proxy.Endpoint] = []
         func add(_ address: SocketAddress, _ name: String, _ weight: Int) {
             let key = LongLivedObjects.EndpointKey(
-                service: service.name.value, name: name, address: address, weight: UInt32(weight))
+                service: service.name.value, name: name, address: address)
             // The same address twice is one endpoint.
             guard kept.insert(key).inserted else { return }
-            endpoints.append(objects.endpoint(key, metrics: metrics))
+            endpoints.append(objects.endpoint(key, weight: UInt32(weight), metrics: metrics))
         }
         for endpoint in service.endpoints {
             switch endpoint.address.kind {
@@ -379,12 +379,6 @@ struct SnapshotBuilder {
         let tls = certificates.context(service: service.name.value)
         // Rather nobody than in the clear: it cannot be missing, and if it were it would not show.
         if service.tls != nil && tls == nil { endpoints = [] }
-        let algorithm: Balancer.Algorithm =
-            switch service.balance {
-            case .leastRequest: .leastRequest
-            case .roundRobin: .roundRobin
-            case .random: .random
-            }
         let proxyProtocol: ProxyProtocolVersion? =
             switch service.proxyProtocol {
             case .off: nil
@@ -392,7 +386,7 @@ struct SnapshotBuilder {
             case .v2: .v2
             }
         return ServicePlan(
-            id: objects.serviceID(service.name.value), name: service.name.value, algorithm: algorithm,
+            id: objects.serviceID(service.name.value), name: service.name.value, balance: service.balance,
             endpoints: endpoints,
             connectTimeoutMs: UInt64(service.timeout.connectMs), idleConnectionsMax: service.connections.idle,
             idleTimeoutMs: UInt64(service.connections.idleTimeoutMs), connectionsMax: service.connections.max,

@@ -98,7 +98,7 @@ extension Reason {
         case .fileReadFailed, .fileTruncated: .internal
         case .configurationChanged: .unavailable
         case .upgradeNotAllowed, .connectNotAllowed, .closedByRoute: .unimplemented
-        case .nameUnresolved, .retryBudgetSpent, .connectionLimit, .drainDeadline: .unavailable
+        case .nameUnresolved, .noEndpoint, .retryBudgetSpent, .connectionLimit, .drainDeadline: .unavailable
         case .internalLimit: .resourceExhausted
         case .totalTimeout: .deadlineExceeded
 

@@ -103,6 +103,7 @@ public enum Reason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case fileReadFailed
     case fileTruncated
     case nameUnresolved
+    case noEndpoint
     case retryBudgetSpent
     case connectionLimit
     case drainDeadline
@@ -204,6 +205,7 @@ extension Reason {
         case .fileReadFailed: ("file-read-failed", .weir, 500, "proxy_internal_error", .never)
         case .fileTruncated: ("file-truncated", .weir, 500, "proxy_internal_error", .never)
         case .nameUnresolved: ("name-unresolved", .weir, 503, "dns_error", .never)
+        case .noEndpoint: ("no-endpoint", .weir, 503, "destination_unavailable", .never)
         case .retryBudgetSpent: ("retry-budget-spent", .weir, 503, "destination_unavailable", .never)
         case .connectionLimit: ("connection-limit", .weir, 503, "connection_limit_reached", .never)
         case .drainDeadline: ("drain-deadline", .weir, 0, "", .never)

@@ -22,6 +22,18 @@ final class FixedSource: AdminSource {
     func reload() -> ReloadResult { result }
     func isReady() -> Bool { ready }
 
+    func administer(service: String, endpoint: String, _ order: EndpointOrder) -> [EndpointStatus] {
+        guard service == "web", endpoint == "10.0.0.1:80", case .value(let weight)? = order.weight else {
+            return []
+        }
+        let registry = MetricsRegistry(workers: 1, build: BuildInfo(version: "1"))
+        return [
+            EndpointStatus(
+                metrics: registry.endpoint(endpoint, service: service).values(), weight: Int(weight),
+                configuredWeight: 2, state: order.standing?.operatorWord ?? "active")
+        ]
+    }
+
     func explain(_ question: ExplainQuestion) -> Explanation {
         var configuration = Configuration()
         configuration.listeners = [Listener(name: Text("web"))]
@@ -92,6 +104,26 @@ func json(_ bytes: [UInt8]) throws -> [String: Any] {
         #expect(ask("POST", "/metrics").status == 405)
         #expect(ask("POST", "/metrics").allow == "GET, HEAD")
         #expect(ask("GET", "/api/v1/reload").allow == "POST")
+    }
+
+    @Test func endpointsAreAdministered() throws {
+        func order(_ query: String, marker: Bool = true) -> AdminResponse {
+            ask("POST", "/api/v1/endpoints", query: query, marker: marker)
+        }
+        let which = "service=web&endpoint=10.0.0.1%3A80"
+        #expect(ask("GET", "/api/v1/endpoints", query: which).allow == "POST")
+        #expect(order("\(which)&weight=5", marker: false).status == 403)
+        let answer = order("\(which)&weight=5&state=drain")
+        #expect(answer.status == 200)
+        let endpoints = try #require(try json(answer.body)["endpoints"] as? [[String: Any]])
+        #expect(endpoints.first?["weight"] as? Int == 5)
+        #expect(endpoints.first?["configured_weight"] as? Int == 2)
+        #expect(endpoints.first?["state"] as? String == "drain")
+        #expect(order("service=web&endpoint=other&weight=5").status == 404)
+        for wrong in ["&weight=1001", "&weight=-1", "&weight=x", "&state=asleep", ""] {
+            #expect(order(which + wrong).status == 400, "\(wrong)")
+        }
+        #expect(order("service=web&weight=5").status == 400)
     }
 
     @Test func hostsOfStrangersAreRefused() {

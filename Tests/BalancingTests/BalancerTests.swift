@@ -5,24 +5,34 @@ import Testing
 struct Endpoints: EndpointView {
     var weights: [UInt32]
     var loads: [Int]
+    var names: [UInt64]
     var down: Set<Int> = []
+    var ill: Set<Int> = []
+    var barring = Standing.byAnyone
 
     init(_ weights: [UInt32]) {
         self.weights = weights
         loads = [Int](repeating: 0, count: weights.count)
+        names = weights.indices.map { StableHash.of("10.0.0.\($0):80".utf8) }
     }
 
     var count: Int { weights.count }
     func weight(_ index: Int) -> UInt32 { weights[index] }
     func load(_ index: Int) -> Int { loads[index] }
-    func isAvailable(_ index: Int) -> Bool { !down.contains(index) }
+    func identity(_ index: Int) -> UInt64 { names[index] }
+    func latencyUs(_ index: Int) -> UInt32 { 0 }
+    func standing(_ index: Int) -> Standing {
+        var standing: Standing = down.contains(index) ? .down : []
+        if ill.contains(index) { standing.insert(.resting) }
+        return standing
+    }
 }
 
 @Suite struct BalancerTests {
     private func shares(
-        _ algorithm: Balancer.Algorithm, _ view: Endpoints, picks: Int, seed: UInt64 = 42
+        _ method: BalancingMethodName, _ view: Endpoints, picks: Int, seed: UInt64 = 42
     ) -> [Double] {
-        var balancer = Balancer(algorithm)
+        var balancer = Balancer(method)
         var random = SeededRandom(seed: seed)
         var counts = [Int](repeating: 0, count: view.count)
         for _ in 0..<picks {
@@ -31,36 +41,36 @@ struct Endpoints: EndpointView {
         return counts.map { Double($0) / Double(picks) }
     }
 
-    @Test(arguments: Balancer.Algorithm.allCases)
-    func idleServicesAreSharedByWeight(algorithm: Balancer.Algorithm) {
+    @Test(arguments: BalancingMethodName.allCases)
+    func idleServicesAreSharedByWeight(method: BalancingMethodName) {
         for weights in [[1, 1, 1], [5, 1, 1], [1, 2], [7], [100, 0, 1, 50], [1_000_000, 999_983]]
             as [[UInt32]]
         {
             let total = Double(weights.reduce(0, +))
-            for (share, weight) in zip(shares(algorithm, Endpoints(weights), picks: 20_000), weights) {
-                #expect(abs(share - Double(weight) / total) < 0.015, "\(algorithm) \(weights)")
+            for (share, weight) in zip(shares(method, Endpoints(weights), picks: 20_000), weights) {
+                #expect(abs(share - Double(weight) / total) < 0.015, "\(method) \(weights)")
             }
         }
     }
 
-    @Test(arguments: Balancer.Algorithm.allCases)
-    func theRestKeepsItsProportionsWhenOneIsDown(algorithm: Balancer.Algorithm) {
+    @Test(arguments: BalancingMethodName.allCases)
+    func theRestKeepsItsProportionsWhenOneIsDown(method: BalancingMethodName) {
         var view = Endpoints([2, 5, 1, 1])
         view.down = [1]
-        for (share, expected) in zip(shares(algorithm, view, picks: 20_000), [0.5, 0, 0.25, 0.25]) {
-            #expect(abs(share - expected) < 0.015, "\(algorithm)")
+        for (share, expected) in zip(shares(method, view, picks: 20_000), [0.5, 0, 0.25, 0.25]) {
+            #expect(abs(share - expected) < 0.015, "\(method)")
         }
     }
 
-    @Test(arguments: Balancer.Algorithm.allCases)
-    func neitherUnavailableNorExcludedNorWeightlessIsPicked(algorithm: Balancer.Algorithm) {
+    @Test(arguments: BalancingMethodName.allCases)
+    func neitherUnavailableNorExcludedNorWeightlessIsPicked(method: BalancingMethodName) {
         var random = SeededRandom(seed: 3)
         for _ in 0..<300 {
             let count = Int(random.next() % 12)
             var view = Endpoints((0..<count).map { _ in UInt32(random.next() % 4) })
             view.down = Set((0..<count).filter { _ in random.next() % 3 == 0 })
             view.loads = (0..<count).map { _ in Int(random.next() % 10) }
-            var balancer = Balancer(algorithm)
+            var balancer = Balancer(method)
             var excluded = Excluded()
             var eligible = Set((0..<count).filter { view.weights[$0] > 0 && !view.down.contains($0) })
             // Like a request that fails everywhere: each endpoint once, then none is left.
@@ -76,9 +86,9 @@ struct Endpoints: EndpointView {
         }
     }
 
-    @Test(arguments: Balancer.Algorithm.allCases)
-    func followsAChangedNumberOfEndpoints(algorithm: Balancer.Algorithm) {
-        var balancer = Balancer(algorithm)
+    @Test(arguments: BalancingMethodName.allCases)
+    func followsAChangedNumberOfEndpoints(method: BalancingMethodName) {
+        var balancer = Balancer(method)
         var random = SeededRandom(seed: 1)
         _ = balancer.pick(Endpoints([1, 1, 1, 1]), excluded: Excluded(), using: &random)
         #expect(balancer.pick(Endpoints([1]), excluded: Excluded(), using: &random) == 0)
@@ -86,11 +96,10 @@ struct Endpoints: EndpointView {
         #expect(balancer.pick(Endpoints([0, 9]), excluded: Excluded(), using: &random) == 1)
     }
 
-    @Test func namesRoundTrip() {
-        for algorithm in Balancer.Algorithm.allCases {
-            #expect(Balancer.Algorithm(algorithm.name.description) == algorithm)
-        }
-        #expect(Balancer.Algorithm("maglev") == nil)
+    @Test func wordsAreFound() {
+        #expect(BalancingMethodName(rawValue: "round-robin") == .roundRobin)
+        #expect(BalancingMethodName(rawValue: "maglev") == nil)
+        #expect(BalancingMethodName.allCases.first == .leastRequest, "the default is named first")
     }
 
     @Test func excludedIsBounded() {
@@ -108,7 +117,7 @@ struct Endpoints: EndpointView {
         var balancer = RoundRobin()
         var random = SeededRandom(seed: 9)
         return (0..<picks).compactMap { _ in
-            balancer.pick(Endpoints(weights), excluded: Excluded(), using: &random)
+            balancer.pick(Endpoints(weights), key: nil, excluded: Excluded(), using: &random)
         }
     }
 
@@ -143,7 +152,9 @@ struct Endpoints: EndpointView {
         for seed in 0..<32 {
             var random = SeededRandom(seed: UInt64(seed))
             var balancer = RoundRobin()
-            if let first = balancer.pick(Endpoints([1, 1, 1, 1]), excluded: Excluded(), using: &random) {
+            if let first = balancer.pick(
+                Endpoints([1, 1, 1, 1]), key: nil, excluded: Excluded(), using: &random)
+            {
                 firsts.insert(first)
             }
         }
@@ -157,7 +168,8 @@ struct Endpoints: EndpointView {
             var balancer = RoundRobin()
             var picks: [Int?] = []
             for _ in 0..<12 {
-                picks.append(balancer.pick(Endpoints([1, 1, 1]), excluded: Excluded(), using: &random))
+                picks.append(
+                    balancer.pick(Endpoints([1, 1, 1]), key: nil, excluded: Excluded(), using: &random))
                 balancer.prepare(Endpoints([1, 1, 1]), using: &random)
             }
             for (before, after) in zip(picks, picks.dropFirst()) {
@@ -165,7 +177,9 @@ struct Endpoints: EndpointView {
             }
             let next = picks.last.flatMap { $0 }.map { ($0 + 1) % 3 }
             balancer.prepare(Endpoints([1, 1, 1, 1]), using: &random)
-            #expect(balancer.pick(Endpoints([1, 1, 1, 1]), excluded: Excluded(), using: &random) == next)
+            #expect(
+                balancer.pick(Endpoints([1, 1, 1, 1]), key: nil, excluded: Excluded(), using: &random) == next
+            )
         }
     }
 }
@@ -184,7 +198,9 @@ struct Endpoints: EndpointView {
             if running.count >= 160 {
                 view.loads[running.remove(at: Int(random.next() % UInt64(running.count)))] -= 1
             }
-            guard let index = balancer.pick(view, excluded: Excluded(), using: &random) else { continue }
+            guard let index = balancer.pick(view, key: nil, excluded: Excluded(), using: &random) else {
+                continue
+            }
             view.loads[index] += 1
             running.append(index)
             guard running.count >= 160 else { continue }
@@ -200,9 +216,9 @@ struct Endpoints: EndpointView {
         view.loads = [5, 4]
         var balancer = LeastRequest()
         var random = SeededRandom(seed: 1)
-        for _ in 0..<50 { #expect(balancer.pick(view, excluded: Excluded(), using: &random) == 1) }
+        for _ in 0..<50 { #expect(balancer.pick(view, key: nil, excluded: Excluded(), using: &random) == 1) }
         view.weights = [2, 1]
-        balancer.prepare(view)
-        for _ in 0..<50 { #expect(balancer.pick(view, excluded: Excluded(), using: &random) == 0) }
+        balancer.prepare(view, using: &random)
+        for _ in 0..<50 { #expect(balancer.pick(view, key: nil, excluded: Excluded(), using: &random) == 0) }
     }
 }

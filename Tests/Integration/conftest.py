@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 import harness
-from backends import Backend, recorder
+from backends import Backend, UDPBackend, recorder
 
 pytest_plugins = ["unsteady"]
 
@@ -117,6 +117,20 @@ def backend():
 
     def start(script=None, **options):
         running.append(Backend(script, **options) if script else recorder(**options))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.stop()
+
+
+@pytest.fixture
+def udp_backend():
+    """udp_backend(reply) starts one that answers datagrams; without a reply it echoes them."""
+    running = []
+
+    def start(reply=None, **options):
+        running.append(UDPBackend(reply, **options))
         return running[-1]
 
     yield start

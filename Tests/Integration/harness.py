@@ -260,6 +260,11 @@ class Weir:
     def ask_admin(self, target: str):
         return wire.get(self.admin, target, host=self.config["admin"]["address"])
 
+    def administer(self, endpoint, service="origin", **order):
+        query = "&".join(f"{key}={value}" for key, value in order.items())
+        return wire.get(self.admin, f"/api/v1/endpoints?service={service}&endpoint={endpoint}&{query}",
+                        [("X-Weir-Request", "1")], method="POST", host="localhost")
+
     def metrics(self) -> dict[tuple, float]:
         """Samples of /metrics: {(name, frozenset(labels)): value}."""
         return parse_metrics(self.ask_admin("/metrics").body.decode())

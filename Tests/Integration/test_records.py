@@ -22,7 +22,7 @@ import h2wire
 import wire
 import wswire
 from backends import Blackhole, UDPBackend, answer, closed_port, drop, fixed, hang, once, serve, silent
-from harness import ROOT, Load, assert_made_by_weir, merge, proxy_to, tcp_to, udp_to
+from harness import ROOT, Load, address_of, assert_made_by_weir, merge, proxy_to, tcp_to, udp_to
 from test_http2_responses import Origin
 from test_tls_upstream import over_tls
 from wire import Ended, eventually, head_bytes
@@ -126,6 +126,13 @@ def closed_by_route(weir, backend):
 
 def name_unresolved(weir, backend):
     w = weir(proxy_to("name.invalid:80", resolver={"servers": [closed_port()], "timeout": "200ms"}))
+    return w, get(w)
+
+
+def no_endpoint(weir, backend):
+    endpoint = backend(fixed())
+    w = weir(proxy_to(endpoint))
+    assert w.administer(address_of(endpoint), state="drain").status == 200
     return w, get(w)
 
 
@@ -444,6 +451,7 @@ PROVOKE = {
         lambda folder: os.symlink("/sys/class/net/lo/speed", os.path.join(folder, "x")), symlinks="anywhere"),
     "file-truncated": file_truncated,
     "name-unresolved": name_unresolved,
+    "no-endpoint": no_endpoint,
     "retry-budget-spent": retry_budget_spent,
     "connection-limit": connection_limit,
     "drain-deadline": drain_deadline,

@@ -16,7 +16,7 @@ import time
 import pytest
 
 import wire
-from backends import UDPBackend, closed_port
+from backends import closed_port
 from harness import BINARY, proxy_to, tcp_to, udp_to
 from ports import free_port
 from wire import eventually
@@ -24,19 +24,6 @@ from wire import eventually
 pytestmark = [pytest.mark.threads]
 
 SOON = {"timeout": {"idle": "300ms"}}
-
-
-@pytest.fixture
-def udp_backend():
-    running = []
-
-    def start(reply=None, **options):
-        running.append(UDPBackend(reply, **options))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.stop()
 
 
 def ask(sock, data):

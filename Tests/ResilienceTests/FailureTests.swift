@@ -66,7 +66,7 @@ import Testing
             .upstreamSessionViolation,
         ],
         503: [
-            .nameUnresolved, .retryBudgetSpent, .connectionLimit, .internalLimit,
+            .nameUnresolved, .noEndpoint, .retryBudgetSpent, .connectionLimit, .internalLimit,
         ],
         504: [
             .totalTimeout, .connectTimeout, .upstreamHeadTimeout, .upstreamBodyTimeout,

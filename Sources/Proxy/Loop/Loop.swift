@@ -57,6 +57,7 @@ extension Worker {
     fileprivate func receive(_ message: WorkerMessage) {
         switch message {
         case .publish(let snapshot): adopt(snapshot)
+        case .reweigh(let serviceID): serviceStates[serviceID].reweigh(random: &random)
         case .adopt(let fd, let peer, let port, let listenerID):
             admitConnection(Socket(fd: fd), peer: peer, port: port, listenerID: listenerID)
         case .drain: startDraining()

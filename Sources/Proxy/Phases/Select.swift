@@ -1,6 +1,7 @@
 // select: which endpoint gets this attempt.
 //
-// Endpoints already tried are excluded while another is left. Nothing here touches a socket.
+// Endpoints already tried are excluded while another is left; HTTP, TCP and UDP choose here, by the same states.
+// Nothing here touches a socket.
 
 import Balancing
 import HTTPModel
@@ -15,8 +16,7 @@ extension Worker {
 
     private func select(_ exchange: ExchangePointer, _ service: ServicePlan) -> PhaseResult {
         guard let i = pick(service, excluded: &exchange.pointee.excluded) else {
-            // A service has an endpoint from the start unless all it has are names, none of them known yet.
-            exchange.fail(Failure(.nameUnresolved, phase: .select))
+            exchange.fail(noEndpoint(service))
             return .finish
         }
         exchange.pointee.excluded.insert(i)
@@ -24,15 +24,15 @@ extension Worker {
         return .next
     }
 
-    /// Picks an endpoint; when all have been tried they are all candidates again.
+    /// Picks an endpoint; nil: the operator has taken all out, or there is none.
     func pick(_ service: ServicePlan, excluded: inout Excluded) -> Int? {
-        if service.endpointCount == 1 { return 0 }
-        let endpoints = ServiceEndpoints(plan: service)
-        if let i = serviceStates[service.id].balancer.pick(endpoints, excluded: excluded, using: &random) {
-            return i
-        }
-        guard !excluded.isEmpty else { return nil }
-        excluded = Excluded()
-        return serviceStates[service.id].balancer.pick(endpoints, excluded: excluded, using: &random)
+        serviceStates[service.id].balancer.choose(
+            ServiceEndpoints(plan: service, nowMs: nowMs), excluded: &excluded, using: &random)
+    }
+
+    /// Why there is nobody to pick.
+    func noEndpoint(_ service: ServicePlan) -> Failure {
+        // A service has an endpoint from the start unless all it has are names, none of them known yet.
+        Failure(service.endpointCount == 0 ? .nameUnresolved : .noEndpoint, phase: .select)
     }
 }

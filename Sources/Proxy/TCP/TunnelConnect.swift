@@ -23,10 +23,8 @@ extension Worker {
     func connectTunnel(_ tunnel: TunnelPointer) {
         guard let service = tunnel.pointee.service else { return }
         while true {
-            guard tunnel.pointee.excluded.count < max(min(service.endpointCount, Excluded.capacity), 1),
-                let i = pick(service, excluded: &tunnel.pointee.excluded)
-            else {
-                close(tunnel, Failure(.nameUnresolved, phase: .select))
+            guard let i = pick(service, excluded: &tunnel.pointee.excluded) else {
+                close(tunnel, noEndpoint(service))
                 return
             }
             tunnel.pointee.excluded.insert(i)
@@ -80,7 +78,7 @@ extension Worker {
             tunnel.pointee.upstream.transport.close(pool: &buffers)
             tunnel.pointee.upstream.transport = .none
         }
-        if tunnel.pointee.excluded.count < min(service.endpointCount, Excluded.capacity),
+        if Int(tunnel.pointee.attempts) < min(service.endpointCount, Excluded.capacity),
             serviceStates[service.id].budget.tryCharge(at: nowMs)
         {
             endTunnelAttempt(tunnel, failure.reason)

@@ -120,7 +120,7 @@ extension Worker {
             if session.pointee.key.endpoint >= 0, let picked = session.pointee.endpoint {
                 endpoint = picked._withUnsafeGuaranteedRef { $0 }
                 triesLeft = 0
-            } else if let i = pickWilling(service, excluded: &session.pointee.excluded) {
+            } else if let i = pick(service, excluded: &session.pointee.excluded) {
                 endpoint = service.endpoints[i]
                 session.pointee.endpointIndex = i
             } else {
@@ -189,21 +189,9 @@ extension Worker {
             bytesReceived: session.pointee.attemptBytesOut)
     }
 
-    /// How long an endpoint that refused is not asked by others while there is another: nobody repeats
+    /// How long an endpoint that refused rests: it is not asked by others while there is another: nobody repeats
     /// a lost datagram but its client, so not every new source should have to find out.
     private static let refusalMs: UInt64 = 1_000
-
-    /// Picks an endpoint that has not just refused, if there is one.
-    func pickWilling(_ service: ServicePlan, excluded: inout Excluded) -> Int? {
-        while let i = pick(service, excluded: &excluded) {
-            let until = service.endpoints[i].refusedUntilMs.load(ordering: .relaxed)
-            if until <= nowMs || excluded.count + 1 >= min(service.endpointCount, Excluded.capacity) {
-                return i
-            }
-            excluded.insert(i)
-        }
-        return nil
-    }
 
     /// The endpoint refused (ICMP), or cannot be reached: the next datagram goes to another one.
     func endpointFailed(_ session: DatagramSessionPointer, _ error: Int32) {
@@ -212,7 +200,7 @@ extension Worker {
         // What it was asked is lost; the next endpoint owes nothing for that.
         session.pointee.owed = 0
         session.pointee.endpoint?._withUnsafeGuaranteedRef {
-            $0.refusedUntilMs.store(nowMs + Self.refusalMs, ordering: .relaxed)
+            $0.rest(untilMs: nowMs + Self.refusalMs)
         }
         if session.pointee.endpointIndex >= 0 {
             session.pointee.excluded.insert(session.pointee.endpointIndex)
@@ -264,7 +252,7 @@ extension Worker {
         return true
     }
 
-    /// Whether the service still has the session's endpoint, under whatever weight.
+    /// Whether the service still has the session's endpoint, under whatever name.
     private func keepEndpoint(_ session: DatagramSessionPointer, _ service: ServicePlan) -> Bool {
         guard let current = session.pointee.endpoint?._withUnsafeGuaranteedRef({ $0 }) else { return true }
         for (i, endpoint) in service.endpoints.enumerated() {

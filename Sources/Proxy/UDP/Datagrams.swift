@@ -180,7 +180,7 @@ extension Worker {
         _ key: inout SessionKey, _ peer: DatagramPeer, _ arrival: Arrival
     ) -> DatagramSessionPointer? {
         var excluded = Excluded()
-        guard let i = pickWilling(arrival.service, excluded: &excluded) else {
+        guard let i = pick(arrival.service, excluded: &excluded) else {
             arrival.cell.dropped(.noEndpoint)
             return nil
         }

@@ -14,15 +14,21 @@ struct ServiceState {
     private var plan: ServicePlan?
 
     /// Follows a new plan. The budget goes on with what it has counted; the balancer goes on
-    /// where it was unless the algorithm is another.
+    /// where it was unless the method is another.
     mutating func follow(_ new: ServicePlan, random: inout WorkerRandom) {
         if plan === new { return }
         budget.follow(new.retryBudget)
-        if balancer.algorithm != new.algorithm { balancer = Balancer(new.algorithm) }
+        if balancer.method != new.balance { balancer = Balancer(new.balance) }
         plan = new
         // A PROXY header speaks for one client only: such connections are not kept.
         idleConnectionsMax = new.proxyProtocol == nil ? new.idleConnectionsMax : 0
         idleTimeoutMs = new.idleTimeoutMs
-        balancer.prepare(ServiceEndpoints(plan: new), using: &random)
+        reweigh(random: &random)
+    }
+
+    /// Follows weights that have changed.
+    mutating func reweigh(random: inout WorkerRandom) {
+        guard let plan else { return }
+        balancer.prepare(ServiceEndpoints(plan: plan, nowMs: 0), using: &random)
     }
 }

@@ -19,6 +19,8 @@ import Telemetry
 /// What other threads may ask of a worker.
 public enum WorkerMessage: Sendable {
     case publish(Snapshot)
+    /// Weights of a service's endpoints have changed.
+    case reweigh(serviceID: Int)
     /// A connection accepted by another worker that has more than its share.
     case adopt(fd: Int32, peer: IPAddress, port: UInt16, listenerID: Int)
     /// Finish what is under way, take nothing new.
