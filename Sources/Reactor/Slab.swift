@@ -8,7 +8,7 @@ public struct Handle: Sendable, BitwiseCopyable, Equatable {
     public let index: UInt32
     /// 26 bits, so that it fits into a Token.
     public let generation: UInt32
-    @usableFromInline static let generationMask: UInt32 = 0x03ff_ffff
+    @inlinable public static var generationMask: UInt32 { 0x03ff_ffff }
 
     @inlinable @inline(__always)
     public init(index: UInt32, generation: UInt32) {

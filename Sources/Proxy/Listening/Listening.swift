@@ -59,7 +59,7 @@ extension Worker {
             listening[i].isPaused = false
             listening[i].overflow = 0
             listening[i].endsAtMs = 0
-            listening[i].generation &+= 1
+            listening[i].generation = (listening[i].generation &+ 1) & Handle.generationMask
             watch(i)
         }
     }

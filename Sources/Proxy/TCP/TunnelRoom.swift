@@ -19,7 +19,7 @@ final class TunnelRoom: Room {
     override func serves(_ plan: ListenerPlan) -> Bool {
         switch plan.traffic {
         case .tcp, .tcpByName: true
-        case .http, .udp: false
+        default: false
         }
     }
 
