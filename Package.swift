@@ -33,6 +33,7 @@ let package = Package(
         .target(name: "HTTPModel"),
         .target(name: "HTTP1", dependencies: ["HTTPModel"]),
         .target(name: "HTTP2", dependencies: ["CNGHTTP2", "HTTPModel", "HTTP1"]),
+        .target(name: "JSON"),
         .target(name: "WebSocket"),
         .target(name: "ProxyProtocol", dependencies: ["Reactor"]),
         .target(name: "TLS", dependencies: ["COpenSSL", "NamedFiles"]),
@@ -46,7 +47,7 @@ let package = Package(
         .target(name: "GRPC", dependencies: ["HTTPModel", "Resilience"]),
 
         // Floor 4: the data plane
-        .target(name: "Telemetry", dependencies: ["Reactor", "HTTPModel", "Resilience"]),
+        .target(name: "Telemetry", dependencies: ["Reactor", "HTTPModel", "JSON", "Resilience"]),
         .target(
             name: "Proxy",
             dependencies: [
@@ -56,7 +57,7 @@ let package = Package(
             ]),
 
         // Floor 5: what produces snapshots
-        .target(name: "Configuration", dependencies: ["Balancing", "CYAML", "HTTPModel", "NamedFiles"]),
+        .target(name: "Configuration", dependencies: ["Balancing", "CYAML", "HTTPModel", "JSON", "NamedFiles"]),
         .target(
             name: "Control",
             dependencies: [
@@ -69,7 +70,7 @@ let package = Package(
             name: "Admin",
             dependencies: [
                 "Balancing", "Control", "Configuration", "Proxy", "Telemetry", "Reactor", "HTTPModel",
-                "HTTP1", "TLS",
+                "HTTP1", "JSON", "TLS",
             ]),
         .executableTarget(
             name: "weir",
@@ -80,6 +81,7 @@ let package = Package(
         .testTarget(name: "HTTPModelTests", dependencies: ["HTTPModel"]),
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTPModel"]),
         .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPModel", "HTTP1"]),
+        .testTarget(name: "JSONTests", dependencies: ["JSON"]),
         .testTarget(name: "WebSocketTests", dependencies: ["WebSocket"]),
         .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol", "Reactor"]),
         .testTarget(name: "TLSTests", dependencies: ["TLS", "COpenSSL"]),
@@ -105,7 +107,7 @@ let package = Package(
             name: "AdminTests",
             dependencies: [
                 "Admin", "Control", "Configuration", "Telemetry", "Resilience", "Reactor", "HTTPModel",
-                "Proxy",
+                "JSON", "Proxy",
             ]),
         // The house itself: imports against the floors, ARCHITECTURE.md, banned calls, documented keys.
         .testTarget(name: "HouseTests", dependencies: ["Configuration", "HTTP2", "Resilience"]),

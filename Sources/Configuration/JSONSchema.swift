@@ -2,6 +2,10 @@
 //
 // It says what can be said without the rest of the file: keys, types, units, words. Ranges of values
 // with units and names that have to exist are checked by `weir check` alone.
+//
+// Written line by line for people to read, which `JSONWriter` does not do; strings are its.
+
+import JSON
 
 extension Configuration {
     /// The JSON Schema of the configuration language, ending in a newline.
@@ -30,7 +34,7 @@ private struct SchemaWriter {
         text += "{"
         depth += 1
         for (index, member) in members.enumerated() {
-            line(JSONText.quoted(member.0) + ": ")
+            line(JSONWriter.quoted(member.0) + ": ")
             member.1(&self)
             if index < members.count - 1 { text += "," }
         }
@@ -39,11 +43,11 @@ private struct SchemaWriter {
     }
 
     private static func string(_ value: String) -> (inout SchemaWriter) -> Void {
-        { $0.text += JSONText.quoted(value) }
+        { $0.text += JSONWriter.quoted(value) }
     }
 
     private static func strings(_ values: [String]) -> (inout SchemaWriter) -> Void {
-        { $0.text += "[" + values.map(JSONText.quoted).joined(separator: ", ") + "]" }
+        { $0.text += "[" + values.map(JSONWriter.quoted).joined(separator: ", ") + "]" }
     }
 
     private static func raw(_ value: String) -> (inout SchemaWriter) -> Void { { $0.text += value } }
@@ -71,7 +75,7 @@ private struct SchemaWriter {
                     {
                         $0.text +=
                             "["
-                            + group.map { "{ \"required\": [\(JSONText.quoted($0))] }" }.joined(
+                            + group.map { "{ \"required\": [\(JSONWriter.quoted($0))] }" }.joined(
                                 separator: ", ") + "]"
                     }
                 ))
@@ -118,9 +122,9 @@ private struct SchemaWriter {
         case .percent: return pattern("^[0-9]{1,4}([.][0-9])?%$")
         case .choice(let words, _):
             // `status: 308` is a number to a YAML editor.
-            let values = words.map { Int($0) == nil ? JSONText.quoted($0) : $0 }
+            let values = words.map { Int($0) == nil ? JSONWriter.quoted($0) : $0 }
             let words = "{ \"enum\": [" + values.joined(separator: ", ") + "] }"
-            let reference = "{ \"type\": \"string\", \"pattern\": \(JSONText.quoted(Self.reference)) }"
+            let reference = "{ \"type\": \"string\", \"pattern\": \(JSONWriter.quoted(Self.reference)) }"
             return [("anyOf", Self.raw("[\(words), \(reference)]"))]
         case .word(let word): return [("const", Self.string(word))]
         case .list(let inner):
@@ -205,29 +209,5 @@ private struct SchemaWriter {
             return [("type", Self.string("string"))]
                 + (pattern.map { [("pattern", Self.string("\($0)|\(Self.reference)"))] } ?? [])
         }
-    }
-}
-
-/// JSON strings.
-enum JSONText {
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            default:
-                if scalar.value < 32 {
-                    let hex = String(scalar.value, radix: 16)
-                    result += "\\u" + String(repeating: "0", count: 4 - hex.utf8.count) + hex
-                } else {
-                    result.unicodeScalars.append(scalar)
-                }
-            }
-        }
-        return result + "\""
     }
 }

@@ -1,6 +1,8 @@
 // The effective configuration as text: every value, in a fixed order. For tests, `weir check
 // --effective` and diffs between two files.
 
+import JSON
+
 extension Configuration {
     /// One value per line, `path: value`, in a fixed order; ends in a newline.
     public func normalForm() -> String {
@@ -126,12 +128,12 @@ private struct Form {
         switch route.action {
         case .service(let name): put(at, "service \(name.shown)")
         case .redirect(let redirect):
-            put(at, "redirect \(redirect.status) \(JSONText.quoted(redirect.to.shown))")
+            put(at, "redirect \(redirect.status) \(JSONWriter.quoted(redirect.to.shown))")
         case .close: put(at, "respond close")
         case .respond(let response):
             put(
                 at,
-                "respond \(response.status) \(JSONText.quoted(response.type.shown)) \(JSONText.quoted(response.body.shown))"
+                "respond \(response.status) \(JSONWriter.quoted(response.type.shown)) \(JSONWriter.quoted(response.body.shown))"
             )
         }
         list("\(at) listeners", route.listeners.map(\.shown))
@@ -148,12 +150,12 @@ private struct Form {
             put("\(at) client-certificate \(named.part.rawValue)", named.condition.normal)
         }
         switch route.rewrite {
-        case .path(let path)?: put("\(at) rewrite", "path \(JSONText.quoted(path.shown))")
+        case .path(let path)?: put("\(at) rewrite", "path \(JSONWriter.quoted(path.shown))")
         case .prefix(let from, let to)?: put("\(at) rewrite", "prefix \(from.shown) -> \(to.shown)")
         case .pattern(let pattern, let with)?:
             put(
                 "\(at) rewrite",
-                "pattern \(JSONText.quoted(pattern.shown)) with \(JSONText.quoted(with.shown))")
+                "pattern \(JSONWriter.quoted(pattern.shown)) with \(JSONWriter.quoted(with.shown))")
         case nil: break
         }
         if route.rewritesLocation { put("\(at) location", "rewrite") }
@@ -163,13 +165,13 @@ private struct Form {
             for field in changes.replace {
                 put(
                     "\(at) \(side) replace \(field.name.value)",
-                    "\(JSONText.quoted(field.pattern.shown)) with \(JSONText.quoted(field.with.shown))")
+                    "\(JSONWriter.quoted(field.pattern.shown)) with \(JSONWriter.quoted(field.with.shown))")
             }
             for field in changes.set {
-                put("\(at) \(side) set \(field.name.value)", JSONText.quoted(field.value.shown))
+                put("\(at) \(side) set \(field.name.value)", JSONWriter.quoted(field.value.shown))
             }
             for field in changes.add {
-                put("\(at) \(side) add \(field.name.value)", JSONText.quoted(field.value.shown))
+                put("\(at) \(side) add \(field.name.value)", JSONWriter.quoted(field.value.shown))
             }
         }
         switch route.bodyLimit {
@@ -212,12 +214,12 @@ private struct Form {
                 for body in bodies {
                     let content =
                         switch body.content {
-                        case .text(let text): "respond \(JSONText.quoted(text.shown))"
+                        case .text(let text): "respond \(JSONWriter.quoted(text.shown))"
                         case .file(let file): "file \(file.shown)"
                         }
                     put(
                         "\(at) \(page.statuses.text)\(body.form.map { " \($0)" } ?? "")",
-                        content + (body.type.map { " as \(JSONText.quoted($0.shown))" } ?? "") + scope)
+                        content + (body.type.map { " as \(JSONWriter.quoted($0.shown))" } ?? "") + scope)
                 }
             }
         }
@@ -238,13 +240,13 @@ private struct Form {
         for rule in files.cache {
             let action =
                 switch rule.action {
-                case .control(let text): "control \(JSONText.quoted(text.shown))"
+                case .control(let text): "control \(JSONWriter.quoted(text.shown))"
                 case .expires(let seconds): "expires \(Units.duration(seconds * 1000))"
                 }
             put("\(at) cache", "\(rule.paths.map(\.shown).joined(separator: " ")) \(action)")
         }
         for type in files.types {
-            put("\(at) type \(type.fileExtension.value)", JSONText.quoted(type.type.shown))
+            put("\(at) type \(type.fileExtension.value)", JSONWriter.quoted(type.type.shown))
         }
     }
 
@@ -302,9 +304,9 @@ private struct Form {
 extension Match.Condition {
     fileprivate var normal: String {
         switch self {
-        case .equals(let text): "= \(JSONText.quoted(text.shown))"
-        case .prefix(let text): "prefix \(JSONText.quoted(text.shown))"
-        case .regex(let text): "regex \(JSONText.quoted(text.shown))"
+        case .equals(let text): "= \(JSONWriter.quoted(text.shown))"
+        case .prefix(let text): "prefix \(JSONWriter.quoted(text.shown))"
+        case .regex(let text): "regex \(JSONWriter.quoted(text.shown))"
         case .present(let present): present ? "present" : "absent"
         }
     }

@@ -1,6 +1,7 @@
 // Escaping of untrusted bytes for log lines, and fixed-width numbers.
 
 import HTTPModel
+import JSON
 
 extension ByteWriter {
     /// Appends bytes as the inside of a JSON string (RFC 8259 §7). Valid UTF-8 passes, quotes,
@@ -11,24 +12,18 @@ extension ByteWriter {
         var start = 0
         var i = 0
         while i < count {
-            i = plainEnd(base, i, count)
+            i = JSONEscape.plainEnd(base, i, count)
             if i == count { break }
             let byte = base[i]
-            let length = byte < 0x80 ? 0 : utf8Length(base + i, count &- i)
+            let length = byte < 0x80 ? 0 : JSONEscape.utf8Length(base + i, count &- i)
             if length > 0 {
                 i &+= length
                 continue
             }
             append(base + start, i &- start)
-            switch byte {
-            case 0x22: append("\\\"")
-            case 0x5c: append("\\\\")
-            case 0x0a: append("\\n")
-            case 0x0d: append("\\r")
-            case 0x09: append("\\t")
-            default:
-                append("\\u00")
-                appendHexByte(byte)
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: JSONEscape.bytesMax) { room in
+                guard let escape = room.baseAddress else { return }
+                append(escape, JSONEscape.write(byte, to: escape))
             }
             i &+= 1
             start = i
@@ -43,7 +38,7 @@ extension ByteWriter {
         var start = 0
         var i = 0
         while i < count {
-            i = plainEnd(base, i, count)
+            i = JSONEscape.plainEnd(base, i, count)
             if i == count { break }
             append(base + start, i &- start)
             append("\\x")
@@ -76,48 +71,4 @@ extension ByteWriter {
             unit /= 10
         }
     }
-}
-
-/// The first position from `start` on that is not printable ASCII or is a quote or a backslash, `end`
-/// when there is none. Eight bytes at a time: lines are mostly plain.
-@inline(__always)
-private func plainEnd(_ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
-    let ones: UInt64 = 0x0101_0101_0101_0101
-    let tops: UInt64 = 0x8080_8080_8080_8080
-    // The top bit of each byte that is zero; a borrow can only add a false alarm above a true one.
-    func zeros(_ word: UInt64) -> UInt64 { (word &- ones) & ~word & tops }
-    var i = start
-    while end &- i >= 8 {
-        let word = UnsafeRawPointer(base + i).loadUnaligned(as: UInt64.self)
-        let controls = (word &- ones &* 0x20) & ~word & tops
-        let special =
-            word & tops | controls | zeros(word ^ ones &* 0x22) | zeros(word ^ ones &* 0x5c)
-            | zeros(word ^ ones &* 0x7f)
-        if special != 0 { return i &+ UInt64(littleEndian: special).trailingZeroBitCount / 8 }
-        i &+= 8
-    }
-    while i < end {
-        let byte = base[i]
-        if byte < 0x20 || byte >= 0x7f || byte == 0x22 || byte == 0x5c { break }
-        i &+= 1
-    }
-    return i
-}
-
-/// Length of the well-formed UTF-8 sequence of two to four bytes at the start (RFC 3629 §4: no
-/// surrogates, no overlong forms, nothing above U+10FFFF); 0 when there is none.
-func utf8Length(_ at: UnsafePointer<UInt8>, _ available: Int) -> Int {
-    let first = at[0]
-    let length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0
-    guard length > 0, length <= available else { return 0 }
-    let second = at[1]
-    let low: UInt8 = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80
-    let high: UInt8 = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf
-    guard second >= low, second <= high else { return 0 }
-    var i = 2
-    while i < length {
-        if at[i] & 0xc0 != 0x80 { return 0 }
-        i &+= 1
-    }
-    return length
 }

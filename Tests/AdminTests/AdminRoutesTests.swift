@@ -1,6 +1,7 @@
 import Configuration
 import Control
 import Foundation
+import JSON
 import Reactor
 import Resilience
 import Telemetry

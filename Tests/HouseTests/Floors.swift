@@ -14,7 +14,8 @@ enum Floors {
                 "CLinux", "CYAML", "CPCRE2", "CAres", "CNGHTTP2", "COpenSSL", "CZlib", "CBrotli", "CZstd",
             ]),
         Floor(number: 1, modules: ["Reactor", "NamedFiles"]),
-        Floor(number: 2, modules: ["HTTPModel", "HTTP1", "HTTP2", "WebSocket", "ProxyProtocol", "TLS"]),
+        Floor(
+            number: 2, modules: ["HTTPModel", "HTTP1", "HTTP2", "JSON", "WebSocket", "ProxyProtocol", "TLS"]),
         Floor(
             number: 3,
             modules: ["Balancing", "Resilience", "Routing", "Files", "Compression", "GRPC"]),
@@ -36,7 +37,7 @@ enum Floors {
     /// Below its own floor, and still not for it: decisions and codecs take values, not sockets.
     static let forbidden: [String: Set<String>] = [
         "HTTPModel": ["Reactor"], "HTTP1": ["Reactor"], "HTTP2": ["Reactor"],
-        "WebSocket": ["Reactor"],
+        "JSON": ["Reactor"], "WebSocket": ["Reactor"],
         "TLS": ["Reactor"],
         "Balancing": ["Reactor", "HTTPModel", "HTTP1"], "Resilience": ["Reactor", "HTTPModel", "HTTP1"],
         "Routing": ["Reactor", "HTTP1"], "Files": ["Reactor", "HTTP1"],
