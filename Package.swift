@@ -57,7 +57,8 @@ let package = Package(
             ]),
 
         // Floor 5: what produces snapshots
-        .target(name: "Configuration", dependencies: ["Balancing", "CYAML", "HTTPModel", "JSON", "NamedFiles"]),
+        .target(
+            name: "Configuration", dependencies: ["Balancing", "CYAML", "HTTPModel", "JSON", "NamedFiles"]),
         .target(
             name: "Control",
             dependencies: [
