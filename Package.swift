@@ -98,7 +98,8 @@ let package = Package(
             name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel", "Reactor"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
         .testTarget(
-            name: "ControlTests", dependencies: ["Control", "Configuration", "HTTPModel", "Reactor", "TLS"]),
+            name: "ControlTests",
+            dependencies: ["Control", "Configuration", "HTTPModel", "Reactor", "TLS", "Telemetry", "Proxy"]),
         .testTarget(
             name: "ProxyTests",
             dependencies: [

@@ -431,11 +431,12 @@ public final class ControlPlane: Sendable {
     // MARK: publishing
 
     /// Builds a snapshot of the current state and sends it to every worker.
-    private func publish(_ state: inout State) {
+    /// - Parameter isNew: the configuration is another; else only names' addresses or certificates are.
+    private func publish(_ state: inout State, isNew: Bool = false) {
         state.generation += 1
         let builder = SnapshotBuilder(
             configuration: state.configuration, compiled: state.compiled, certificates: state.certificates,
-            metrics: metrics, workerCount: workers.count)
+            metrics: metrics, workerCount: workers.count, previous: isNew ? nil : state.snapshot)
         let snapshot = builder.build(
             generation: state.generation, names: Self.table(state.names), &state.objects)
         state.replaced.removeAll { $0.snapshot == nil }
@@ -519,7 +520,7 @@ public final class ControlPlane: Sendable {
                 state.accessLog?.retire()
                 state.accessLog = newLog
             }
-            publish(&state)
+            publish(&state, isNew: true)
             return (.applied(generation: state.generation, warnings: warnings), Self.adminPlan(state))
         }
         if let admin { adminFollower.withLock { $0 }?(admin) }

@@ -105,6 +105,12 @@ struct LongLivedObjects {
         return open.contains { $0.isDatagram == isDatagram && $0.address.overlaps(address) }
     }
 
+    /// Forgets the fixed bodies that no route has asked for since the last time.
+    mutating func keepOnlyCodedBodiesInUse() {
+        codedBodies = codedBodiesInUse
+        codedBodiesInUse = [:]
+    }
+
     /// Forgets what no configuration names any more. Sockets begin to end, before the workers hear of it.
     mutating func keepOnly(endpoints kept: Set<EndpointKey>, sockets addresses: Set<String>) {
         for (key, gone) in endpoints where !kept.contains(key) {
@@ -112,8 +118,6 @@ struct LongLivedObjects {
             gone.discovered(false)
             endpoints[key] = nil
         }
-        codedBodies = codedBodiesInUse
-        codedBodiesInUse = [:]
         endingSockets.removeAll { $0.sockets == nil }
         for (address, gone) in sockets where !addresses.contains(address) {
             gone.beginEnd()

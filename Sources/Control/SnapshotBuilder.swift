@@ -315,6 +315,9 @@ struct SnapshotBuilder {
     let certificates: CertificateSet
     let metrics: MetricsRegistry
     let workerCount: Int
+    /// The snapshot before, if it was built from this very configuration: only names' addresses and certificates
+    /// may have changed, and what they do not touch is taken over from it.
+    var previous: Snapshot?
 
     /// Builds the snapshot. Listening sockets must already exist in `objects`.
     func build(generation: UInt64, names: NameTable, _ objects: inout LongLivedObjects) -> Snapshot {
@@ -327,7 +330,14 @@ struct SnapshotBuilder {
         let files = Dictionary(
             configuration.services.compactMap { service in service.files.map { (service.name.value, $0) } },
             uniquingKeysWith: { first, _ in first })
-        let routes = zip(configuration.routes, compiled.routes).map { plan($0, $1, files, &objects) }
+        // Nothing in a route knows of addresses or certificates: it names its service by id.
+        let routes: [RoutePlan]
+        if let previous {
+            routes = previous.routes
+        } else {
+            routes = zip(configuration.routes, compiled.routes).map { plan($0, $1, files, &objects) }
+            objects.keepOnlyCodedBodiesInUse()
+        }
         var listeners: [ListenerPlan] = []
         for listener in configuration.listeners { listeners.append(plan(listener, &objects)) }
         objects.keepOnly(
@@ -379,6 +389,12 @@ struct SnapshotBuilder {
         let tls = certificates.context(service: service.name.value)
         // Rather nobody than in the clear: it cannot be missing, and if it were it would not show.
         if service.tls != nil && tls == nil { endpoints = [] }
+        let id = objects.serviceID(service.name.value)
+        if let last = previous?.services[id], last.tls === tls,
+            last.endpoints.elementsEqual(endpoints, by: { $0 === $1 })
+        {
+            return last
+        }
         let proxyProtocol: ProxyProtocolVersion? =
             switch service.proxyProtocol {
             case .off: nil
@@ -386,7 +402,7 @@ struct SnapshotBuilder {
             case .v2: .v2
             }
         return ServicePlan(
-            id: objects.serviceID(service.name.value), name: service.name.value, balance: service.balance,
+            id: id, name: service.name.value, balance: service.balance,
             endpoints: endpoints,
             connectTimeoutMs: UInt64(service.timeout.connectMs), idleConnectionsMax: service.connections.idle,
             idleTimeoutMs: UInt64(service.connections.idleTimeoutMs), connectionsMax: service.connections.max,
@@ -487,6 +503,9 @@ struct SnapshotBuilder {
 
     private func plan(_ listener: Listener, _ objects: inout LongLivedObjects) -> ListenerPlan {
         let name = listener.name.value
+        let id = objects.listenerID(name)
+        let tls = certificates.context(listener: name)
+        if let last = previous?.listeners[id], last.tls === tls { return last }
         let (router, indexes) = compiled.router(for: name)
         var traffic = ListenerPlan.Traffic.http
         switch (listener.protocol, listener.service) {
@@ -510,10 +529,9 @@ struct SnapshotBuilder {
                 sockets.append(open)
             }
         }
-        let tls = certificates.context(listener: name)
         if listener.tls != nil && tls == nil { sockets = [] }
         return ListenerPlan(
-            id: objects.listenerID(name), name: name, traffic: traffic, sockets: sockets, router: router,
+            id: id, name: name, traffic: traffic, sockets: sockets, router: router,
             routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, tls: tls,
             http2: Self.http2(listener), sessionAgeMaxMs: UInt64(listener.connectionAgeMaxMs ?? 0),
             headLimits: Self.headLimits(listener),

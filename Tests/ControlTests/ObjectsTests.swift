@@ -16,10 +16,10 @@ import Testing
         let first = objects.codedBodies(of: body, gzip)
         #expect(objects.codedBodies(of: body, gzip) === first, "two routes of one snapshot")
         #expect(objects.codedBodies(of: body, Route.Compression()) !== first, "other codings")
-        objects.keepOnly(endpoints: [], sockets: [])
+        objects.keepOnlyCodedBodiesInUse()
         #expect(objects.codedBodies(of: StaticBytes("\(body)"), gzip) === first, "the next snapshot")
-        objects.keepOnly(endpoints: [], sockets: [])
-        objects.keepOnly(endpoints: [], sockets: [])
+        objects.keepOnlyCodedBodiesInUse()
+        objects.keepOnlyCodedBodiesInUse()
         #expect(objects.codedBodies(of: body, gzip) !== first, "no snapshot had it meanwhile")
     }
 }

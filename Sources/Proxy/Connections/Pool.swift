@@ -21,7 +21,6 @@ struct EndpointPool {
     var firstSession: SessionPointer?
     /// All connections, idle or not.
     var connectionCount = 0
-    unowned(unsafe) var endpoint: Endpoint?
 }
 
 extension Worker {
@@ -106,7 +105,6 @@ extension Worker {
         )
         let i = poolIndex(endpoint)
         pools[i].connectionCount += 1
-        pools[i].endpoint = endpoint
         let refused = poller.register(socket.fd, token)
         if refused != 0 {
             close(upstream)
@@ -133,7 +131,6 @@ extension Worker {
             cell.connectionClosed()
         }
         pools[endpoint.id].connectionCount -= 1
-        if pools[endpoint.id].connectionCount == 0 { pools[endpoint.id].endpoint = nil }
         upstream.pointee.state = .closed
         upstream.pointee.exchange = nil
         if let input = upstream.pointee.input { buffers.give(input) }
@@ -162,24 +159,27 @@ extension Worker {
         }
     }
 
-    /// Closes the idle connections of endpoints no service has any more.
-    func forgetGoneEndpoints() {
-        var used: Set<ObjectIdentifier> = []
-        for service in snapshot.services {
-            for endpoint in service?.endpoints ?? [] { used.insert(ObjectIdentifier(endpoint)) }
-        }
-        for i in 0..<pools.count {
-            let pool = pools[i]
-            guard pool.idleCount > 0 || pool.firstSession != nil, let endpoint = pool.endpoint,
-                !used.contains(ObjectIdentifier(endpoint))
-            else { continue }
-            closeIdle(pool)
-            var next = pool.firstSession
-            while let session = next {
-                next = session.pointee.nextInPool
-                session.pointee.isShuttingDown = true
-                session.mark()
+    /// Closes the idle connections of endpoints that the current snapshot has no more: those of services whose plan
+    /// is another than this worker had before, however many snapshots lie between.
+    func forgetGoneEndpoints(since previous: Snapshot) {
+        for (id, old) in previous.services.enumerated() {
+            guard let old, snapshot.services[id] !== old else { continue }
+            let kept = Set((snapshot.services[id]?.endpoints ?? []).map { ObjectIdentifier($0) })
+            for endpoint in old.endpoints where !kept.contains(ObjectIdentifier(endpoint)) {
+                forget(endpoint)
             }
+        }
+    }
+
+    private func forget(_ endpoint: Endpoint) {
+        guard endpoint.id < pools.count else { return }
+        let pool = pools[endpoint.id]
+        closeIdle(pool)
+        var next = pool.firstSession
+        while let session = next {
+            next = session.pointee.nextInPool
+            session.pointee.isShuttingDown = true
+            session.mark()
         }
     }
 

@@ -37,9 +37,9 @@ extension Worker {
                 serviceStates[id] = ServiceState()
             }
         }
-        forgetGoneEndpoints()
         listen(to: new)
         withExtendedLifetime(previous) {
+            forgetGoneEndpoints(since: previous)
             for room in rooms.all { room.follow(self) }
         }
         status.generation.store(new.generation, ordering: .releasing)
