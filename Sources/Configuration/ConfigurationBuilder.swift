@@ -17,17 +17,8 @@ struct ConfigurationBuilder {
             result.routes = routes.compactMap { route($0) }
         }
         result.trustedProxies = root["client-address"]?["trusted"]?.texts ?? []
-        if let node = root["forwarded"] {
-            node["x-forwarded"]?.bool.map { result.forwarded.xForwarded = $0 }
-            node["forwarded"]?.bool.map { result.forwarded.forwarded = $0 }
-            node["via"]?.bool.map { result.forwarded.via = $0 }
-        }
-        if let node = root["resolver"] {
-            result.resolver.servers = node["servers"]?.addresses(.resolver) ?? []
-            node["ttl-min"]?.store(&result.resolver.ttlMinMs)
-            node["ttl-max"]?.store(&result.resolver.ttlMaxMs)
-            node["timeout"]?.store(&result.resolver.timeoutMs)
-        }
+        Forwarded.definition.fill(&result.forwarded, from: root["forwarded"])
+        Resolver.definition.fill(&result.resolver, from: root["resolver"])
         if let node = root["telemetry"]?["access-log"], case .map = node.content {
             result.accessLog = accessLog(node)
         }
@@ -83,13 +74,7 @@ struct ConfigurationBuilder {
         node["proxy-protocol"]?.store(&result.proxyProtocol, Listener.ProxyProtocol.init(rawValue:))
         if result.protocol == .tcp { result.timeout.idleMs = 3_600_000 }
         if result.protocol == .udp { result.timeout.idleMs = 60_000 }
-        if let timeout = node["timeout"] {
-            timeout["head"]?.store(&result.timeout.headMs)
-            timeout["idle"]?.store(&result.timeout.idleMs)
-            timeout["body"]?.store(&result.timeout.bodyMs)
-            timeout["write"]?.store(&result.timeout.writeMs)
-            timeout["hello"]?.store(&result.timeout.helloMs)
-        }
+        Listener.Timeout.definition.fill(&result.timeout, from: node["timeout"])
         node["underscores"]?.store(&result.underscores, Listener.Underscores.init(rawValue:))
         if let rate = node["min-body-rate"]?.text {
             if rate == "off" {
@@ -99,24 +84,11 @@ struct ConfigurationBuilder {
             }
         }
         node["paths"]?.store(&result.paths, Listener.Paths.init(rawValue:))
-        if let limits = node["limits"] {
-            limits["head"]?.storeSize(&result.limits.headBytes)
-            limits["fields"]?.store(&result.limits.fields, Int.init)
-            limits["target"]?.storeSize(&result.limits.targetBytes)
-            limits["connections"]?.store(&result.limits.connections, Int.init)
-            limits["streams"]?.store(&result.limits.streams, Int.init)
-            limits["requests-per-connection"]?.store(&result.limits.requestsPerConnection, Int.init)
-            limits["sessions"]?.store(&result.limits.sessions, Int.init)
-            limits["datagram"]?.storeSize(&result.limits.datagramBytes)
-            result.limits.bodyBytes = limits["body"]?.text.flatMap { try? Values.size($0) }
-        }
+        Listener.Limits.definition.fill(&result.limits, from: node["limits"])
         if let text = node["http2"]?["max-connection-age"]?.text {
             result.connectionAgeMaxMs = try? Values.duration(text)
         }
-        if let udp = node["udp"] {
-            udp["per"]?.store(&result.udp.per, Listener.UDP.Per.init(rawValue:))
-            udp["responses"]?.store(&result.udp.responses, Int.init)
-        }
+        Listener.UDP.definition.fill(&result.udp, from: node["udp"])
         if let tls = node["tls"], case .map = tls.content {
             result.tls = listenerTLS(tls, isHTTP: result.protocol == .http)
         }
@@ -139,21 +111,10 @@ struct ConfigurationBuilder {
                 return endpoint
             }
         }
-        node["timeout"]?["connect"]?.store(&result.timeout.connectMs)
+        Service.Timeout.definition.fill(&result.timeout, from: node["timeout"])
         result.speaksHTTP2 = node["protocol"]?.text == "h2"
-        if let pool = node["connections"] {
-            pool["idle"]?.store(&result.connections.idle, Int.init)
-            pool["idle-timeout"]?.store(&result.connections.idleTimeoutMs)
-            pool["max"]?.store(&result.connections.max, Int.init)
-        }
-        if let budget = node["retry-budget"] {
-            if let text = budget["ratio"]?.text, let value = try? Values.perMille(text) {
-                result.retryBudget.ratioPerMille = Int(value)
-            }
-            if let text = budget["floor"]?.text, let value = try? Values.rate(text) {
-                result.retryBudget.floorPerSecond = Int(value)
-            }
-        }
+        Service.Connections.definition.fill(&result.connections, from: node["connections"])
+        Service.RetryBudget.definition.fill(&result.retryBudget, from: node["retry-budget"])
         node["proxy-protocol"]?.store(&result.proxyProtocol, Service.ProxyProtocol.init(rawValue:))
         if let tls = node["tls"], case .map = tls.content { result.tls = serviceTLS(tls) }
         for text in node["quirks"]?.texts ?? [] {
@@ -230,25 +191,9 @@ struct ConfigurationBuilder {
         result.cookies = cookies(node["cookies"])
         result.headers.request = changes(node["headers"]?["request"])
         result.headers.response = changes(node["headers"]?["response"])
-        if let timeout = node["timeout"] {
-            timeout["head"]?.store(&result.timeout.headMs)
-            timeout["idle"]?.store(&result.timeout.idleMs)
-            if let text = timeout["total"]?.text { result.timeout.totalMs = try? Values.duration(text) }
-            timeout["upgraded"]?.store(&result.timeout.upgradedMs)
-        }
-        node["retry"]?["attempts"]?.store(&result.retry.attempts, Int.init)
-        if let on = node["retry"]?["on"] {
-            result.retry.on = []
-            for text in on.texts {
-                guard let condition = Route.Retry.Condition(text.value), !result.retry.on.contains(condition)
-                else { continue }
-                result.retry.on.append(condition)
-            }
-        }
-        if let text = node["websocket"]?["ping"]?.text {
-            result.webSocket.pingMs = try? Values.duration(text)
-        }
-        node["websocket"]?["pong-timeout"]?.store(&result.webSocket.pongTimeoutMs)
+        Route.Timeout.definition.fill(&result.timeout, from: node["timeout"])
+        Route.Retry.definition.fill(&result.retry, from: node["retry"])
+        Route.WebSocket.definition.fill(&result.webSocket, from: node["websocket"])
         if let text = node["limits"]?["body"]?.text {
             result.bodyLimit = (try? Values.size(text)).map { .bytes($0) } ?? .none
         }

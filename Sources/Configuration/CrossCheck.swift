@@ -90,7 +90,7 @@ struct CrossCheck {
                     "\"service\" in \(place) needs protocol: tcp or udp", origin,
                     "requests on an HTTP listener are sent to services by routes")
             }
-            if listener.protocol != .http { httpOnly(node, place, listener.protocol, &check) }
+            if listener.protocol != .http { httpOnly(node, place, listener, &check) }
             if listener.protocol == .udp {
                 datagrams(listener, node, place, &check)
             } else {
@@ -155,7 +155,9 @@ struct CrossCheck {
     private func datagramsOnly(_ node: Node, _ place: String, _ check: inout SchemaCheck) {
         let written =
             node.entries.filter { $0.key.value == "udp" }
-            + (node["limits"]?.entries.filter { ["sessions", "datagram"].contains($0.key.value) } ?? [])
+            + (node["limits"]?.entries.filter {
+                Listener.Limits.definition.section[$0.key.value]?.uses == .udp
+            } ?? [])
         for entry in written {
             check.report(
                 "\"\(entry.key.value)\" in \(place) needs protocol: udp", entry.key.origin,
@@ -163,27 +165,23 @@ struct CrossCheck {
         }
     }
 
+    /// Keys that say something about requests.
     private func httpOnly(
-        _ node: Node, _ place: String, _ protocol: Listener.`Protocol`, _ check: inout SchemaCheck
+        _ node: Node, _ place: String, _ listener: Listener, _ check: inout SchemaCheck
     ) {
-        func refuse(_ node: Node?, _ keys: [String], _ place: String) {
-            for entry in node?.entries ?? [] where keys.contains(entry.key.value) {
+        func refuse(_ node: Node?, _ section: Section, _ place: String) {
+            for entry in node?.entries ?? [] {
+                guard let uses = section[entry.key.value]?.uses, uses.contains(.http),
+                    uses.isDisjoint(with: [.tcp, .udp]), uses.isDisjoint(with: listener.uses)
+                else { continue }
                 check.report(
                     "\"\(entry.key.value)\" in \(place) is for HTTP listeners only", entry.key.origin,
-                    "a listener with protocol: \(`protocol`.rawValue) does not read requests")
+                    "a listener with protocol: \(listener.protocol.rawValue) does not read requests")
             }
         }
-        refuse(node, ["min-body-rate", "http2", "paths", "underscores", "routes-defaults", "errors"], place)
-        // With a PROXY header, a handshake or a ClientHello to wait for, there is a head after all.
-        let waitsForHeader =
-            `protocol` == .tcp
-            && (node["proxy-protocol"]?.text == "required" || node["tls"] != nil || node["sni"] != nil)
-        refuse(
-            node["timeout"], waitsForHeader ? ["body", "write"] : ["head", "body", "write"],
-            place + ".timeout")
-        refuse(
-            node["limits"], ["head", "fields", "target", "requests-per-connection", "streams", "body"],
-            place + ".limits")
+        refuse(node, Language.listener, place)
+        refuse(node["timeout"], Listener.Timeout.definition.section, place + ".timeout")
+        refuse(node["limits"], Listener.Limits.definition.section, place + ".limits")
     }
 
     /// The same address twice, and a single address beside ":port" for all of them.

@@ -3,7 +3,7 @@
 extension Language {
     /// The same key at the top level, on listeners and on routes.
     static let errors = Key(
-        "errors", .map(.section(errorPage), of: .errorStatus),
+        "errors", .map(.section(errorPage), of: .errorStatus), for: .http,
         "What is sent in place of the plain text of Weir's own errors, by status (`502`) or class of status (`4xx`, `5xx`). It stands at the top level, on HTTP listeners and on routes. A route's entry comes before one of the listener, that before one of the top level; within one of them an exact status comes before its class. The entry found answers alone. The status and the fields of the error stay; gRPC calls are answered in their own way.",
         example:
             "errors:\n  502: { file: /etc/weir/errors/502.html }\n  404: { service: pages }\n  5xx: { respond: { html: \"<h1>{error.status}</h1>\", text: \"{error.reason}\" } }"

@@ -45,10 +45,11 @@ extension Language {
                 example: "headers:\n  request: { set: { X-Tenant: blue }, remove: [X-Debug] }"),
             errors,
             Key(
-                "timeout", .section(routeTimeout), "Deadlines for the answer of an endpoint.",
+                "timeout", .section(Route.Timeout.definition.section),
+                "Deadlines for the answer of an endpoint.",
                 example: "timeout: { head: 10s }"),
             Key(
-                "retry", .section(retry),
+                "retry", .section(Route.Retry.definition.section),
                 "When a request is tried again, on another endpoint if there is one. Only requests that are safe to repeat are, and never after the first byte of a response went to the client.",
                 example: "retry: { attempts: 3, on: [connect, reset, 503] }"),
             Key(
@@ -67,10 +68,13 @@ extension Language {
                 "What becomes of a request for a protocol that is not among `upgrades`. `ignore`: it is served as if it had not asked (RFC 9110 §7.8). `refuse`: 403.",
                 example: "other-upgrades: refuse"),
             Key(
-                "websocket", .section(webSocket), "Pings of Weir's own on WebSockets.",
+                "websocket", .section(Route.WebSocket.definition.section),
+                "Pings of Weir's own on WebSockets.",
                 example: "websocket: { ping: 30s, pong-timeout: 10s }"),
             Key(
-                "compression", .either([.word("on"), .word("off"), .section(compression)]), default: "off",
+                "compression",
+                .either([.word("on"), .word("off"), .section(Route.Compression.definition.section)]),
+                default: "off",
                 "Compresses responses for clients that take it: of endpoints, of files, and of `respond`. `on` is all defaults.",
                 example: "compression: { encodings: [zstd, gzip], min-size: 2KiB }"),
             Key(
@@ -280,26 +284,6 @@ extension Language {
                 example: "with: \"http:\""),
         ])
 
-    static let routeTimeout = Section(
-        name: "timeout",
-        keys: [
-            Key(
-                "head", .duration(1...86_400_000), default: "60s",
-                "From the request sent to the head of the response.", example: "head: 10s"),
-            Key(
-                "idle", .duration(1...86_400_000), default: "60s",
-                "Without a byte from or to the endpoint once it answers; for gRPC calls from their beginning.",
-                example: "idle: 5m"),
-            Key(
-                "total", .either([.word("none"), .duration(1...86_400_000)]), default: "none",
-                "From the head of the request to the last byte of the response, retries included.",
-                example: "total: 30s"),
-            Key(
-                "upgraded", .duration(1...86_400_000), default: "1h",
-                "Without a byte in either direction after an upgrade (WebSocket, CONNECT). No other deadline runs then.",
-                example: "upgraded: 10m"),
-        ])
-
     static let routeLimits = Section(
         name: "limits",
         keys: [
@@ -310,29 +294,4 @@ extension Language {
                 example: "body: 10MiB")
         ])
 
-    static let webSocket = Section(
-        name: "websocket",
-        keys: [
-            Key(
-                "ping", .either([.word("off"), .duration(100...86_400_000)]), default: "off",
-                "A client that has been silent for so long is sent a Ping; its Pong does not reach the endpoint. Shorter than `timeout.upgraded`.",
-                example: "ping: 30s"),
-            Key(
-                "pong-timeout", .duration(100...86_400_000), default: "10s",
-                "How long the client then has to send its Pong, or anything else, before the connection is closed.",
-                example: "pong-timeout: 5s"),
-        ])
-
-    static let retry = Section(
-        name: "retry",
-        keys: [
-            Key(
-                "attempts", .integer(1...10), default: "2", "Tries in total; 1 is no retry.",
-                example: "attempts: 3"),
-            Key(
-                "on", .oneOrMany(.text(.retryCondition)), default: "[connect, reset]",
-                "What is tried again: `connect` (no connection), `reset` (connection closed before a response), `timeout` (no response head in time), or a status.",
-                example: "on: [connect, reset, 502, 503]"),
-        ],
-        later: ["backoff", "hedge"])
 }

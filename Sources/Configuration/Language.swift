@@ -1,14 +1,13 @@
-// The configuration language: every key with its kind, range, default, meaning and example.
+// The configuration language: keys with their kinds, ranges, defaults, meanings and examples, of the sections that are
+// not in Sections/.
 //
-// The one definition. The checks, the JSON Schema and docs/reference.md come from it; the defaults are
+// The checks, the JSON Schema and docs/reference.md come from them; the defaults are
 // compared with those of the model by a test.
 
 import Balancing
 import HTTPModel
 
 enum Language {
-    private static let anyTime: ClosedRange<Int64> = 1...86_400_000
-
     static let file = Section(
         name: "the file",
         keys: [
@@ -50,11 +49,11 @@ enum Language {
                 "Whose word about the address of the client is believed. It is computed once and used everywhere.",
                 example: "client-address: { trusted: [10.0.0.0/8] }"),
             Key(
-                "forwarded", .section(forwarded),
+                "forwarded", .section(Forwarded.definition.section),
                 "Which fields tell an endpoint about the client, and both sides about Weir.",
                 example: "forwarded: { forwarded: true }"),
             Key(
-                "resolver", .section(resolver),
+                "resolver", .section(Resolver.definition.section),
                 "How the names of endpoints become addresses. A failed answer never removes an endpoint.",
                 example: "resolver: { servers: [127.0.0.53:53] }"),
             Key(
@@ -98,22 +97,23 @@ enum Language {
                 "With `required` every connection has to start with a PROXY protocol header (version 1 or 2), which then gives the address of the client; other connections are closed. Anybody who can connect can claim any address: use it only behind a balancer. Not for UDP.",
                 example: "proxy-protocol: required"),
             Key(
-                "timeout", .section(listenerTimeout),
+                "timeout", .section(Listener.Timeout.definition.section),
                 "Deadlines towards the client. They measure progress, not totals.",
                 example: "timeout: { head: 5s }"),
             Key(
                 "min-body-rate", .either([.word("off"), .byteRate(1...1_000_000_000)]), default: "240B/s",
+                for: .http,
                 "Least average rate of a request body that nobody has answered yet; a slower client is cut off. Not for gRPC calls, nor for bodies without a length where the route says `hold: 0B`. HTTP only.",
                 example: "min-body-rate: 1KiB/s"),
             Key(
-                "underscores", .choice(["pass", "drop", "refuse"]), default: "pass",
+                "underscores", .choice(["pass", "drop", "refuse"]), default: "pass", for: .http,
                 "What becomes of request fields with `_` in their names, which applications behind CGI, WSGI or PHP cannot tell from those with `-`. `pass`: they go on, but for those that read like `X-Forwarded-…`, `X-Real-IP`, a field a rule of the route sets or removes, or one that frames the message. `drop`: none goes on. `refuse`: 400. HTTP only.",
                 example: "underscores: drop"),
             Key(
-                "limits", .section(listenerLimits), "Bounds on what clients can ask for.",
+                "limits", .section(Listener.Limits.definition.section), "Bounds on what clients can ask for.",
                 example: "limits: { head: 16KiB }"),
             Key(
-                "paths", .choice(["normalize", "refuse"]), default: "normalize",
+                "paths", .choice(["normalize", "refuse"]), default: "normalize", for: .http,
                 "What becomes of paths that servers read differently. `normalize` resolves dot segments (`/a/../b`), and answers 400 to two slashes in a row and encoded slashes or backslashes where reading them as one slash would lead to another route. `refuse` answers 400 to all of them. Both refuse paths above the root and dot segments in any other spelling. HTTP only.",
                 example: "paths: refuse"),
             Key(
@@ -122,15 +122,15 @@ enum Language {
                 example:
                     "tls:\n  certificates:\n    - { cert: /etc/weir/a.pem, key: /etc/weir/a.key }"),
             Key(
-                "http2", .section(listenerHTTP2), "HTTP/2 connections of clients. HTTP only.",
+                "http2", .section(listenerHTTP2), for: .http, "HTTP/2 connections of clients. HTTP only.",
                 example: "http2: { max-connection-age: 1h }"),
             Key(
-                "routes-defaults", .section(routeDefaults),
+                "routes-defaults", .section(routeDefaults), for: .http,
                 "What routes have on this listener unless they say otherwise; stands before the `routes-defaults` at the top level. HTTP only.",
                 example: "routes-defaults: { timeout: { head: 5s } }"),
             errors,
             Key(
-                "udp", .section(listenerUDP), "How datagrams become sessions. UDP only.",
+                "udp", .section(Listener.UDP.definition.section), "How datagrams become sessions. UDP only.",
                 example: "udp: { responses: 1 }"),
         ],
         later: ["http3", "acme", "policies"])
@@ -161,82 +161,6 @@ enum Language {
                 example: "max-connection-age: 1h")
         ])
 
-    static let listenerUDP = Section(
-        name: "udp",
-        keys: [
-            Key(
-                "per", .choice(["session", "packet"]), default: "session",
-                "What an endpoint is chosen for. `session`: datagrams of one client (address and port) go to one endpoint until the session is idle. `packet`: each datagram goes where the balancer says.",
-                example: "per: packet"),
-            Key(
-                "responses", .either([.word("any"), .integer(0...1_000_000)]), default: "any",
-                "Datagrams an endpoint answers each of the client's with. When all have come the session ends at once (DNS: 1). 0: no answer is expected (syslog, StatsD).",
-                example: "responses: 1"),
-        ])
-
-    static let listenerTimeout = Section(
-        name: "timeout",
-        keys: [
-            Key(
-                "head", .duration(anyTime), default: "10s",
-                "From the first byte of a request to the end of its head; also the deadline of a PROXY header, of a TLS handshake, and of a ClientHello for `sni`.",
-                example: "head: 5s"),
-            Key(
-                "idle", .duration(anyTime), default: "75s",
-                "HTTP: a kept-alive connection without a request. TCP and UDP: no byte in either direction; the default is then 1h for TCP and 60s for UDP.",
-                example: "idle: 2m"),
-            Key(
-                "body", .duration(anyTime), default: "30s",
-                "Without a byte of a request body that is still to come and that nobody has answered yet. HTTP only.",
-                example: "body: 10s"),
-            Key(
-                "write", .duration(anyTime), default: "30s",
-                "Without the client taking a byte of a response that waits for it. HTTP only.",
-                example: "write: 10s"),
-            Key(
-                "hello", .duration(anyTime), default: "1s",
-                "A client that has said nothing for so long waits for the server to speak first: it goes where `*` of `sni` points. TCP only, with `sni` that has `*`.",
-                example: "hello: 3s"),
-        ])
-
-    static let listenerLimits = Section(
-        name: "limits",
-        keys: [
-            Key(
-                "head", .size(1_024...1_048_576), default: "64KiB",
-                "Bytes of a request head, and of a trailer section; more is a 431. HTTP only.",
-                example: "head: 16KiB"),
-            Key(
-                "fields", .integer(1...10_000), default: "200",
-                "Field lines of a head or trailer section; more is a 431. HTTP only.", example: "fields: 100"),
-            Key(
-                "target", .size(64...1_048_576), default: "32KiB",
-                "Bytes of a request target; more is a 414. HTTP only.", example: "target: 8KiB"),
-            Key(
-                "connections", .integer(1...10_000_000), default: "100000",
-                "Connections open at once, over all workers. HTTP and TCP.", example: "connections: 20000"),
-            Key(
-                "requests-per-connection", .integer(1...1_000_000_000), default: "10000",
-                "Requests on one connection before it is closed in an orderly way. HTTP only.",
-                example: "requests-per-connection: 1000"),
-            Key(
-                "streams", .integer(1...10_000), default: "128",
-                "Streams a client may have open at once on an HTTP/2 connection. HTTP only.",
-                example: "streams: 256"),
-            Key(
-                "sessions", .integer(1...1_000_000), default: "10000",
-                "UDP sessions open at once, over all workers; each has a socket. Datagrams of further sources are dropped and counted. UDP only.",
-                example: "sessions: 20000"),
-            Key(
-                "body", .either([.word("none"), .size(0...1_125_899_906_842_624)]), default: "none",
-                "Bytes of a request body, as they come on the wire without their framing; more is a 413. A route's `limits` may say otherwise. HTTP only.",
-                example: "body: 10MiB"),
-            Key(
-                "datagram", .size(1...65_535), default: "65535B",
-                "Bytes of a datagram, in either direction; longer ones are dropped and counted. UDP only.",
-                example: "datagram: 4KiB"),
-        ])
-
     static let clientAddress = Section(
         name: "client-address",
         keys: [
@@ -244,39 +168,6 @@ enum Language {
                 "trusted", .oneOrMany(.text(.cidr)), default: "[]",
                 "Proxies in front of Weir. X-Forwarded-For is read from right to left as long as the addresses are in these blocks. `unix` is whoever connects to a Unix socket.",
                 example: "trusted: [10.0.0.0/8, \"::1\", unix]")
-        ])
-
-    static let forwarded = Section(
-        name: "forwarded",
-        keys: [
-            Key(
-                "x-forwarded", .bool, default: "true",
-                "Send X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host to endpoints. Without it those of trusted proxies pass as they are, and nobody else's do.",
-                example: "x-forwarded: false"),
-            Key(
-                "forwarded", .bool, default: "false", "Send Forwarded (RFC 7239) to endpoints.",
-                example: "forwarded: true"),
-            Key(
-                "via", .bool, default: "true", "Add Via (RFC 9110 §7.6.3) to requests.",
-                example: "via: false"),
-        ])
-
-    static let resolver = Section(
-        name: "resolver",
-        keys: [
-            Key(
-                "servers", .oneOrMany(.text(.resolverAddress)), default: "[]",
-                "DNS servers to ask; none means those of /etc/resolv.conf.",
-                example: "servers: [127.0.0.53:53]"),
-            Key(
-                "ttl-min", .duration(100...86_400_000), default: "1s",
-                "An answer is kept at least this long, whatever its TTL.", example: "ttl-min: 5s"),
-            Key(
-                "ttl-max", .duration(100...86_400_000), default: "5m",
-                "An answer is kept at most this long, whatever its TTL.", example: "ttl-max: 1m"),
-            Key(
-                "timeout", .duration(1...60_000), default: "2s", "Deadline of one query.",
-                example: "timeout: 500ms"),
         ])
 
     static let telemetry = Section(
@@ -333,14 +224,14 @@ enum Language {
                 "The folder of files the service answers from, instead of endpoints: its path, or a map.",
                 example: "files: { root: /srv/www, index: index.html }"),
             Key(
-                "timeout", .section(serviceTimeout), "Deadlines towards endpoints.",
+                "timeout", .section(Service.Timeout.definition.section), "Deadlines towards endpoints.",
                 example: "timeout: { connect: 500ms }"),
             Key(
-                "connections", .section(connections),
+                "connections", .section(Service.Connections.definition.section),
                 "The pool of connections each worker keeps per endpoint.",
                 example: "connections: { idle: 16 }"),
             Key(
-                "retry-budget", .section(retryBudget),
+                "retry-budget", .section(Service.RetryBudget.definition.section),
                 "Bounds the retries of the whole service, so that they never multiply an overload. Tokens come from requests completed in the last 10 s.",
                 example: "retry-budget: { ratio: 10%, floor: 1/s }"),
             Key(
@@ -378,39 +269,4 @@ enum Language {
         ],
         later: ["zone", "tags", "state", "backup"])
 
-    static let serviceTimeout = Section(
-        name: "timeout",
-        keys: [
-            Key(
-                "connect", .duration(1...600_000), default: "2s", "Deadline for a connection to an endpoint.",
-                example: "connect: 500ms")
-        ],
-        later: ["handshake"])
-
-    static let connections = Section(
-        name: "connections",
-        keys: [
-            Key(
-                "idle", .integer(0...100_000), default: "512",
-                "Idle connections kept per endpoint and worker; 0 keeps none.", example: "idle: 16"),
-            Key(
-                "idle-timeout", .duration(anyTime), default: "4s",
-                "How long an idle connection is kept. Keep it below the idle timeout of the endpoint (5 s in many servers).",
-                example: "idle-timeout: 30s"),
-            Key(
-                "max", .integer(0...1_000_000), default: "0",
-                "Connections per endpoint and worker, busy ones included; 0 is no limit.", example: "max: 200"
-            ),
-        ])
-
-    static let retryBudget = Section(
-        name: "retry-budget",
-        keys: [
-            Key(
-                "ratio", .percent(0...1000), default: "20%", "Retries as a share of completed requests.",
-                example: "ratio: 10%"),
-            Key(
-                "floor", .rate(0...1_000_000), default: "3/s", "Retries that are always allowed.",
-                example: "floor: 1/s"),
-        ])
 }

@@ -105,31 +105,6 @@ public struct Configuration: Sendable, Equatable {
     public init() {}
 }
 
-/// Which fields tell the endpoint about the client and the client about Weir.
-public struct Forwarded: Sendable, Equatable {
-    /// Send X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host.
-    public var xForwarded = true
-    /// Send Forwarded (RFC 7239).
-    public var forwarded = false
-    /// Add Via (RFC 9110 §7.6.3) to requests.
-    public var via = true
-
-    public init() {}
-}
-
-/// How names of endpoints become addresses.
-public struct Resolver: Sendable, Equatable {
-    /// "ip:port" each; empty means those of /etc/resolv.conf.
-    public var servers: [Address] = []
-    /// Shortest and longest time an answer is kept, whatever its TTL says.
-    public var ttlMinMs: Int64 = 1_000
-    public var ttlMaxMs: Int64 = 300_000
-    /// Deadline of one query.
-    public var timeoutMs: Int64 = 2_000
-
-    public init() {}
-}
-
 public struct AccessLog: Sendable, Equatable {
     public enum Destination: Sendable, Hashable {
         case stdout, stderr
@@ -207,57 +182,6 @@ public struct Listener: Sendable, Equatable {
         case drop
         /// The request is refused.
         case refuse
-    }
-    public struct Timeout: Sendable, Equatable {
-        /// From the first byte of a request (or the end of the handshake) to the end of its head.
-        public var headMs: Int64 = 10_000
-        /// HTTP: without a request on a kept-alive connection. TCP and UDP: without a byte in either
-        /// direction.
-        public var idleMs: Int64 = 75_000
-        /// Without a byte of a request body that is still to come.
-        public var bodyMs: Int64 = 30_000
-        /// Without the client taking a byte of a response that is waiting for it.
-        public var writeMs: Int64 = 30_000
-        /// Without a byte of a ClientHello, on a listener with `sni` that has a place for clients without one.
-        public var helloMs: Int64 = 1_000
-
-        public init() {}
-    }
-    public struct Limits: Sendable, Equatable {
-        /// Bytes of a request head, and of a trailer section.
-        public var headBytes = 65_536
-        /// Field lines in a head or trailer section.
-        public var fields = 200
-        /// Bytes of a request target.
-        public var targetBytes = 32_768
-        /// Connections open at once on this listener, over all workers.
-        public var connections = 100_000
-        /// Requests on one connection before it is closed in an orderly way.
-        public var requestsPerConnection = 10_000
-        /// Streams open at once on one HTTP/2 connection.
-        public var streams = 128
-        /// UDP sessions open at once on this listener, over all workers.
-        public var sessions = 10_000
-        /// Bytes of a UDP datagram, in either direction.
-        public var datagramBytes = 65_535
-        /// Bytes of a request body; nil is no limit.
-        public var bodyBytes: Int64?
-
-        public init() {}
-    }
-    /// How datagrams become sessions.
-    public struct UDP: Sendable, Equatable {
-        public enum Per: String, Sendable, CaseIterable {
-            /// An endpoint is chosen for each session: a client stays with its endpoint.
-            case session
-            /// An endpoint is chosen for each datagram.
-            case packet
-        }
-        public var per = Per.session
-        /// Datagrams an endpoint answers each of the client's with; nil is any number.
-        public var responses: Int?
-
-        public init() {}
     }
 
     /// A server name and whose it is.
@@ -383,45 +307,6 @@ public struct Route: Sendable, Equatable {
         public init() {}
         public var isEmpty: Bool { replace.isEmpty && self.set.isEmpty && add.isEmpty && remove.isEmpty }
     }
-    public struct Timeout: Sendable, Equatable {
-        /// From the whole request sent to the head of the response received.
-        public var headMs: Int64 = 60_000
-        /// Without a byte from or to the endpoint after that.
-        public var idleMs: Int64 = 60_000
-        /// From the request's head to the last byte of the response; nil is no limit.
-        public var totalMs: Int64?
-        /// Silence in both directions after an upgrade.
-        public var upgradedMs: Int64 = 3_600_000
-
-        public init() {}
-    }
-    /// What Weir does on WebSockets of its own accord.
-    public struct WebSocket: Sendable, Equatable {
-        /// A client silent for so long is sent a Ping; nil is never.
-        public var pingMs: Int64?
-        /// It has this long to answer, or to send anything else.
-        public var pongTimeoutMs: Int64 = 10_000
-
-        public init() {}
-    }
-    public struct Retry: Sendable, Equatable {
-        public enum Condition: Hashable, Sendable {
-            /// No connection could be made.
-            case connect
-            /// The connection was closed or reset before a response head.
-            case reset
-            /// No response head within `timeout.head`.
-            case timeout
-            /// The endpoint answered with this status, 500…599.
-            case status(Int)
-        }
-        /// Tries in total, the first included, 1…10; 1 is no retry.
-        public var attempts = 2
-        /// In file order, without duplicates.
-        public var on: [Condition] = [.connect, .reset]
-
-        public init() {}
-    }
 
     public var name: Text
     /// Names of HTTP listeners; empty is all of them.
@@ -518,30 +403,6 @@ public struct Match: Sendable, Equatable {
 
 /// A named pool of endpoints.
 public struct Service: Sendable, Equatable {
-    public struct Timeout: Sendable, Equatable {
-        public var connectMs: Int64 = 2_000
-
-        public init() {}
-    }
-    public struct Connections: Sendable, Equatable {
-        /// Idle connections kept per endpoint and worker; 0 keeps none.
-        public var idle = 512
-        /// How long an idle connection is kept.
-        public var idleTimeoutMs: Int64 = 4_000
-        /// Connections per endpoint and worker, busy ones included; 0 is no limit.
-        public var max = 0
-
-        public init() {}
-    }
-    /// Tokens for retries: `ratio` of the requests completed in the last 10 s, plus `floor`.
-    public struct RetryBudget: Sendable, Equatable {
-        /// Parts per thousand: 200 is 20 %.
-        public var ratioPerMille = 200
-        /// Retries per second that are always allowed.
-        public var floorPerSecond = 3
-
-        public init() {}
-    }
     public enum ProxyProtocol: String, Sendable, CaseIterable {
         case off, v1, v2
     }

@@ -6,19 +6,13 @@ import JSON
 extension Configuration {
     /// One value per line, `path: value`, in a fixed order; ends in a newline.
     public func normalForm() -> String {
-        var form = Form()
+        var form = Lines()
         form.put("defaults", defaults)
         form.put("workers", workers.map { "\($0)" } ?? "auto")
         form.put("drain", Units.duration(drainMs))
         form.list("client-address.trusted", trustedProxies.map(\.shown))
-        form.put(
-            "forwarded",
-            "x-forwarded=\(forwarded.xForwarded) forwarded=\(forwarded.forwarded) via=\(forwarded.via)")
-        form.list("resolver.servers", resolver.servers.map(\.normal))
-        form.put(
-            "resolver",
-            "ttl-min=\(Units.duration(resolver.ttlMinMs)) ttl-max=\(Units.duration(resolver.ttlMaxMs)) timeout=\(Units.duration(resolver.timeoutMs))"
-        )
+        form.put("forwarded", Forwarded.definition.text(forwarded))
+        form.put("resolver", Resolver.definition.text(resolver))
         form.put(
             "access-log",
             accessLog.map {
@@ -59,7 +53,7 @@ extension Address {
     }
 }
 
-private struct Form {
+private struct Lines {
     var text = ""
 
     mutating func put(_ path: String, _ value: String) { text += "\(path): \(value)\n" }
@@ -71,36 +65,18 @@ private struct Form {
 
     mutating func listener(_ listener: Listener) {
         let at = "listener \(listener.name.value)"
-        let timeout = listener.timeout
         put(at, "\(listener.protocol.rawValue) \(listener.addresses.map(\.normal).joined(separator: " "))")
         socketAccess(listener.socketAccess, at)
         if let service = listener.service { put("\(at) service", service.shown) }
         for name in listener.serverNames {
             put("\(at) sni \(name.pattern.value.lowercased())", name.service.shown)
         }
-        if listener.serverNames.contains(where: { $0.pattern.value == "*" }) {
-            put("\(at) timeout.hello", Units.duration(timeout.helloMs))
-        }
         put("\(at) proxy-protocol", listener.proxyProtocol.rawValue)
-        put("\(at) timeout.idle", Units.duration(timeout.idleMs))
-        if listener.protocol == .udp {
-            put(
-                "\(at) udp",
-                "per=\(listener.udp.per.rawValue) responses=\(listener.udp.responses.map { "\($0)" } ?? "any")"
-            )
-            put(
-                "\(at) limits",
-                "sessions=\(listener.limits.sessions) datagram=\(Units.size(Int64(listener.limits.datagramBytes)))"
-            )
-        } else {
-            put("\(at) limits.connections", "\(listener.limits.connections)")
-        }
+        put("\(at) timeout", Listener.Timeout.definition.text(listener.timeout, for: listener.uses))
+        put("\(at) limits", Listener.Limits.definition.text(listener.limits, for: listener.uses))
+        if listener.protocol == .udp { put("\(at) udp", Listener.UDP.definition.text(listener.udp)) }
         if let tls = listener.tls { listenerTLS(tls, at) }
         guard listener.protocol == .http else { return }
-        put(
-            "\(at) timeout",
-            "head=\(Units.duration(timeout.headMs)) body=\(Units.duration(timeout.bodyMs)) write=\(Units.duration(timeout.writeMs))"
-        )
         if listener.paths != .normalize { put("\(at) paths", listener.paths.rawValue) }
         if let age = listener.connectionAgeMaxMs {
             put("\(at) http2.max-connection-age", Units.duration(age))
@@ -109,11 +85,6 @@ private struct Form {
             "\(at) min-body-rate",
             listener.bodyRateMin == 0 ? "off" : "\(Units.size(Int64(listener.bodyRateMin)))/s")
         if listener.underscores != .pass { put("\(at) underscores", listener.underscores.rawValue) }
-        put(
-            "\(at) limits",
-            "head=\(Units.size(Int64(listener.limits.headBytes))) fields=\(listener.limits.fields) target=\(Units.size(Int64(listener.limits.targetBytes))) requests-per-connection=\(listener.limits.requestsPerConnection) streams=\(listener.limits.streams)"
-        )
-        if let bytes = listener.limits.bodyBytes { put("\(at) limits.body", Units.size(bytes)) }
         errors(listener.errors, "\(at) errors")
     }
 
@@ -182,21 +153,16 @@ private struct Form {
         errors(route.errors, "\(at) errors")
         guard case .service = route.action else { return }
         if route.refusesOtherUpgrades { put("\(at) other-upgrades", "refuse") }
-        put(
-            "\(at) timeout",
-            "head=\(Units.duration(route.timeout.headMs)) idle=\(Units.duration(route.timeout.idleMs)) total=\(route.timeout.totalMs.map(Units.duration) ?? "none") upgraded=\(Units.duration(route.timeout.upgradedMs))"
-        )
-        put(
-            "\(at) retry",
-            "attempts=\(route.retry.attempts) on=\(route.retry.on.map(\.text).joined(separator: ","))")
+        put("\(at) timeout", Route.Timeout.definition.text(route.timeout))
+        put("\(at) retry", Route.Retry.definition.text(route.retry))
         put("\(at) upgrades", route.upgrades.isEmpty ? "none" : route.upgrades.joined(separator: " "))
         put("\(at) hold", Units.size(Int64(route.holdBytes)))
-        if let ping = route.webSocket.pingMs {
-            put(
-                "\(at) websocket",
-                "ping=\(Units.duration(ping)) pong-timeout=\(Units.duration(route.webSocket.pongTimeoutMs))")
+        if route.webSocket.pingMs != nil {
+            put("\(at) websocket", Route.WebSocket.definition.text(route.webSocket))
         }
-        if let compression = route.compression { put("\(at) compression", compression.text) }
+        if let compression = route.compression {
+            put("\(at) compression", Route.Compression.definition.text(compression))
+        }
         if route.grpcWeb { put("\(at) grpc-web", "true") }
         if let decompression = route.decompression { put("\(at) decompress-requests", decompression.text) }
     }
@@ -260,15 +226,9 @@ private struct Form {
         for endpoint in service.endpoints {
             put("\(at) endpoint", "\(endpoint.address.normal) weight=\(endpoint.weight)")
         }
-        put("\(at) timeout.connect", Units.duration(service.timeout.connectMs))
-        put(
-            "\(at) connections",
-            "idle=\(service.connections.idle) idle-timeout=\(Units.duration(service.connections.idleTimeoutMs)) max=\(service.connections.max)"
-        )
-        put(
-            "\(at) retry-budget",
-            "ratio=\(Units.percent(Int64(service.retryBudget.ratioPerMille))) floor=\(service.retryBudget.floorPerSecond)/s"
-        )
+        put("\(at) timeout", Service.Timeout.definition.text(service.timeout))
+        put("\(at) connections", Service.Connections.definition.text(service.connections))
+        put("\(at) retry-budget", Service.RetryBudget.definition.text(service.retryBudget))
         put("\(at) protocol", service.speaksHTTP2 ? "h2" : "http/1.1")
         put("\(at) proxy-protocol", service.proxyProtocol.rawValue)
         if !service.quirks.isEmpty { list("\(at) quirks", service.quirks.list.map(\.name.description)) }

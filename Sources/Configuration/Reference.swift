@@ -9,7 +9,7 @@ extension Configuration {
         manual.text = """
             # Configuration reference
 
-            Generated from the definition of the language (`Sources/Configuration/Language.swift`); do not edit.
+            Generated from the definition of the language (`Sources/Configuration`); do not edit.
 
             A configuration is one YAML document. Unknown keys, duplicate keys, wrong types and names that lead
             nowhere are errors; `weir check -c FILE` prints all of them. `weir schema` prints a JSON Schema for

@@ -1,6 +1,6 @@
 // The building blocks the configuration language is defined with.
 //
-// The definition itself is in Language.swift. From it come the checks (SchemaCheck.swift), the JSON
+// The definition itself is in Sections/ and, of what is not there yet, in Language.swift. From it come the checks (SchemaCheck.swift), the JSON
 // Schema (JSONSchema.swift) and the reference manual (Reference.swift); none of them knows a key.
 
 /// What a value may be.
@@ -114,10 +114,12 @@ struct Key: Sendable {
     let doc: String
     /// As it would be written under its section.
     let example: String
+    /// The places where it says something.
+    let uses: Uses
 
     init(
         _ name: String, _ kind: Kind, default defaultText: String? = nil, required: Bool = false,
-        _ doc: String, example: String
+        for uses: Uses = .all, _ doc: String, example: String
     ) {
         self.name = name
         self.kind = kind
@@ -125,6 +127,7 @@ struct Key: Sendable {
         self.isRequired = required
         self.doc = doc
         self.example = example
+        self.uses = uses
     }
 }
 

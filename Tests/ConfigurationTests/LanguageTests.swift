@@ -44,9 +44,9 @@ import Testing
             client-address:
             \(defaults(Language.clientAddress, indent: "  "))
             forwarded:
-            \(defaults(Language.forwarded, indent: "  "))
+            \(defaults(Forwarded.definition.section, indent: "  "))
             resolver:
-            \(defaults(Language.resolver, indent: "  "))
+            \(defaults(Resolver.definition.section, indent: "  "))
             telemetry:
             \(defaults(Language.telemetry, indent: "  "))
             listeners:
@@ -54,15 +54,15 @@ import Testing
                 address: ":8080"
             \(defaults(Language.listener, indent: "    "))
                 timeout:
-            \(defaults(Language.listenerTimeout, indent: "      "))
+            \(defaults(Listener.Timeout.definition.section, indent: "      "))
                 limits:
-            \(defaults(Language.listenerLimits, indent: "      "))
+            \(defaults(Listener.Limits.definition.section, indent: "      "))
               dns:
                 address: ":53"
                 protocol: udp
                 service: api
                 limits:
-            \(defaults(Language.listenerLimits, indent: "      ", udp: true))
+            \(defaults(Listener.Limits.definition.section, indent: "      ", udp: true))
                 udp:
                   per: session
                   responses: any
@@ -71,9 +71,9 @@ import Testing
                 service: api
             \(defaults(Language.route, indent: "    "))
                 timeout:
-            \(defaults(Language.routeTimeout, indent: "      "))
+            \(defaults(Route.Timeout.definition.section, indent: "      "))
                 retry:
-            \(defaults(Language.retry, indent: "      "))
+            \(defaults(Route.Retry.definition.section, indent: "      "))
               - name: ok
                 respond:
             \(defaults(Language.respond, indent: "      "))
@@ -94,16 +94,34 @@ import Testing
                   - address: 127.0.0.1:3000
             \(defaults(Language.endpoint, indent: "        "))
                 timeout:
-            \(defaults(Language.serviceTimeout, indent: "      "))
+            \(defaults(Service.Timeout.definition.section, indent: "      "))
                 connections:
-            \(defaults(Language.connections, indent: "      "))
+            \(defaults(Service.Connections.definition.section, indent: "      "))
                 retry-budget:
-            \(defaults(Language.retryBudget, indent: "      "))
+            \(defaults(Service.RetryBudget.definition.section, indent: "      "))
             """
         #expect(long.contains("min-body-rate: 240B/s"))
         let written = try parsed(long)
         let unwritten = try parsed(short)
         #expect(written.normalForm() == unwritten.normalForm())
+    }
+
+    /// What the normal form leaves out, two files can differ in without anybody seeing it.
+    @Test(arguments: [
+        ("listener", "limits: { streams: 256 }"), ("route", "timeout: { upgraded: 10m }"),
+        ("route", "upgrades: [websocket, connect]"), ("route", "upgrades: []"), ("service", "protocol: h2"),
+    ])
+    func theNormalFormTellsApart(place: String, line: String) throws {
+        func normal(_ written: [String: String]) throws -> String {
+            try parsed(
+                """
+                listeners: { web: { address: ":8080", \(written["listener"] ?? "paths: normalize") } }
+                routes: [{ name: all, service: api, \(written["route"] ?? "hold: 64KiB") }]
+                services: { api: { endpoints: [127.0.0.1:3000], \(written["service"] ?? "balance: least-request") } }
+                """
+            ).normalForm()
+        }
+        #expect(try normal([place: line]) != normal([:]))
     }
 
     @Test func fileDefaults() throws {

@@ -1,4 +1,4 @@
-// Compression in the model: what a route compresses, and which request bodies it decodes.
+// The section `compression` of a route, and decoding of request bodies.
 
 extension Route {
     /// Compression of responses.
@@ -25,6 +25,49 @@ extension Route {
 
         public init() {}
     }
+}
+
+extension Route.Compression {
+    static let definition = Definition(
+        "compression", Self(),
+        [
+            Setting(
+                "encodings", Distinct(OneOf(Encoding.self)), \.encodings,
+                "Codings to offer, the preferred one first. A client's weights (`Accept-Encoding`) come before this order.",
+                example: "encodings: [br, gzip]"),
+            Setting(
+                "levels", group: levels,
+                "How much work is done for each coding.",
+                example: "levels: { gzip: 6, br: 5 }"),
+            Setting(
+                "min-size", Size(0...1_073_741_824), \.bytesMin,
+                "Responses known to be smaller (`Content-Length`) go as they are.",
+                example: "min-size: 256B"),
+            Setting(
+                "types", Several(TextForm(.mediaType)), \.types,
+                "Content types to compress: `type/subtype`, `type/*`, `type/*+suffix` or `*/*`. `text/event-stream` is compressed, event by event, only when it is named in full.",
+                example: "types: [text/*, application/json]"),
+        ])
+
+    static let levels = Definition(
+        "levels", Self(),
+        [
+            Setting(
+                "gzip", Count(1...9), \.gzipLevel,
+                "Level of gzip.",
+                example: "gzip: 6"),
+            Setting(
+                "br", Count(0...6), \.brLevel,
+                "Level of Brotli.",
+                example: "br: 5"),
+            Setting(
+                "zstd", Count(1...9), \.zstdLevel,
+                "Level of Zstandard.",
+                example: "zstd: 6"),
+        ])
+}
+
+extension Route {
 
     /// Decoding of request bodies before they are forwarded.
     public struct Decompression: Sendable, Equatable {
@@ -57,23 +100,7 @@ extension ConfigurationBuilder {
         guard let node else { return nil }
         var result = Route.Compression()
         if let text = node.text { return text == "on" ? result : nil }
-        if let encodings = node["encodings"] {
-            result.encodings = []
-            for element in encodings.elements {
-                guard let encoding = element.text.flatMap(Route.Compression.Encoding.init(rawValue:)),
-                    !result.encodings.contains(encoding)
-                else { continue }
-                result.encodings.append(encoding)
-            }
-        }
-        let levels = node["levels"]
-        if let level = levels?["gzip"]?.text.flatMap({ Int($0) }) { result.gzipLevel = level }
-        if let level = levels?["br"]?.text.flatMap({ Int($0) }) { result.brLevel = level }
-        if let level = levels?["zstd"]?.text.flatMap({ Int($0) }) { result.zstdLevel = level }
-        if let text = node["min-size"]?.text, let size = try? Values.size(text) {
-            result.bytesMin = Int(size)
-        }
-        if let types = node["types"] { result.types = types.texts }
+        Route.Compression.definition.fill(&result, from: node)
         return result
     }
 
