@@ -80,11 +80,11 @@ extension Configuration {
             }
             let root = document.root ?? Node(content: .map([]), origin: Origin(line: 1, column: 1))
             let written = (root.isNull ? Node(content: .map([]), origin: root.origin) : root)
-                .withPaths(from: surroundings, .section(Language.file))
-            check.check(written, .section(Language.file), path: "")
+                .withPaths(from: surroundings, .section(Configuration.section.shape))
+            check.check(written, .section(Configuration.section.shape), path: "")
             let effective = RouteDefaults(root: written).applied(
                 to: written.marking(faultyRoutes: check.faultyRoutes), &check)
-            configuration = ConfigurationBuilder(root: effective).configuration()
+            configuration = Configuration.section.read(effective) ?? Configuration()
             CrossCheck(configuration: configuration, root: effective, written: written).run(&check)
         } catch {
             check.report(error.message, error.origin, error.expectation, suggestion: error.suggestion)

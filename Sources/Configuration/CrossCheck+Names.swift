@@ -44,29 +44,6 @@ extension CrossCheck {
         }
     }
 
-    /// Policies nobody named, and names of policies that are not there.
-    func policies(_ check: inout SchemaCheck) {
-        let key = RouteDefaults.policiesKey
-        let known = written[key]?.entries.map(\.key) ?? []
-        let names = Set(known.map(\.value))
-        let places =
-            [written[RouteDefaults.key]]
-            + (written["listeners"]?.entries ?? []).map { $0.value[RouteDefaults.key] }
-            + (written["routes"]?.elements ?? [])
-        var used: Set<String> = []
-        for name in places.flatMap({ $0?[key]?.texts ?? [] }) where !used.contains(name.value) {
-            if names.contains(name.value) {
-                used.insert(name.value)
-            } else {
-                dangling(name, "policy", plural: "policies", known.map(\.value), &check)
-            }
-        }
-        for name in known where !used.contains(name.value) {
-            check.report(
-                "policy \"\(name.value.clipped(64))\" is not used", name.origin, severity: .warning)
-        }
-    }
-
     /// Routes that look at certificates.
     func clientCertificates(_ check: inout SchemaCheck) {
         for node in root["routes"]?.elements ?? [] {

@@ -29,14 +29,7 @@ struct CrossCheck {
         tls(&check)
         clientCertificates(&check)
         errorPages(&check)
-        let resolver = configuration.resolver
-        if resolver.ttlMinMs > resolver.ttlMaxMs,
-            let node = root["resolver"]?["ttl-min"] ?? root["resolver"]?["ttl-max"]
-        {
-            check.report(
-                "ttl-min is longer than ttl-max", node.origin,
-                "expected at most \(Units.duration(resolver.ttlMaxMs))")
-        }
+        resolver(&check)
     }
 
     func dangling(
@@ -84,32 +77,46 @@ struct CrossCheck {
                         "a listener with protocol: \(listener.protocol.rawValue) needs service: NAME\(listener.protocol == .tcp ? ", or sni: { HOST: NAME }" : "")",
                         suggestion: services.count == 1 ? "service: \(services[0])" : nil)
                 }
-            } else if node["service"] != nil {
-                let origin = node.entries.first { $0.key.value == "service" }?.key.origin ?? node.origin
-                check.report(
-                    "\"service\" in \(place) needs protocol: tcp or udp", origin,
-                    "requests on an HTTP listener are sent to services by routes")
             }
-            if listener.protocol != .http { httpOnly(node, place, listener, &check) }
-            if listener.protocol == .udp {
-                datagrams(listener, node, place, &check)
-            } else {
-                datagramsOnly(node, place, &check)
+            if listener.protocol == .udp { datagrams(listener, node, place, &check) }
+            for (key, name, path) in Listener.section.shape.unfit(node, listener.uses) {
+                unfit(key, name, ([place] + path).joined(separator: "."), place, listener.protocol, &check)
             }
-            if listener.protocol != .tcp, let key = node.key("sni") {
-                check.report(
-                    "\"sni\" in \(place) needs protocol: tcp", key,
-                    listener.protocol == .http
-                        ? "routes choose by host, and certificates by server name"
-                        : "a listener with protocol: udp has no ClientHello to read")
-            }
-            if let key = node["timeout"]?.entries.first(where: { $0.key.value == "hello" })?.key,
-                !listener.serverNames.contains(where: { $0.pattern.value == "*" })
-            {
-                check.report(
-                    "\"hello\" in \(place).timeout has no effect", key.origin,
-                    "expected \"*\" in sni: there go clients that say nothing")
-            }
+        }
+    }
+
+    /// A key that says nothing on a listener of this protocol.
+    private func unfit(
+        _ key: KeyShape, _ name: Text, _ section: String, _ place: String, _ protocol: Listener.`Protocol`,
+        _ check: inout SchemaCheck
+    ) {
+        switch key.uses {
+        case [.tcp, .udp]:
+            check.report(
+                "\"\(key.name)\" in \(section) needs protocol: tcp or udp", name.origin,
+                "requests on an HTTP listener are sent to services by routes")
+        case .tcp:
+            check.report(
+                "\"\(key.name)\" in \(section) needs protocol: tcp", name.origin,
+                `protocol` == .http
+                    ? "routes choose by host, and certificates by server name"
+                    : "a listener with protocol: udp has no ClientHello to read")
+        case .silentClients:
+            check.report(
+                "\"\(key.name)\" in \(section) has no effect", name.origin,
+                "expected \"*\" in sni: there go clients that say nothing")
+        case .udp:
+            check.report(
+                "\"\(key.name)\" in \(place) needs protocol: udp", name.origin,
+                "other listeners have connections, not datagrams")
+        case [.http, .tcp]:
+            check.report(
+                "\"\(key.name)\" in \(section) is not for UDP", name.origin,
+                "a listener with protocol: udp has sessions", suggestion: "sessions")
+        default:
+            check.report(
+                "\"\(key.name)\" in \(section) is for HTTP listeners only", name.origin,
+                "a listener with protocol: \(`protocol`.rawValue) does not read requests")
         }
     }
 
@@ -131,11 +138,6 @@ struct CrossCheck {
                 "\(place) cannot require PROXY headers", written.origin,
                 "a listener with protocol: udp has no connections for them to start")
         }
-        if let written = node["limits"]?.entries.first(where: { $0.key.value == "connections" }) {
-            check.report(
-                "\"connections\" in \(place).limits is not for UDP", written.key.origin,
-                "a listener with protocol: udp has sessions", suggestion: "sessions")
-        }
         guard let name = listener.service?.value, let service = service(name) else { return }
         for endpoint in service.endpoints {
             guard case .unix = endpoint.address.kind else { continue }
@@ -149,39 +151,6 @@ struct CrossCheck {
                 "service \"\(name.clipped(64))\" sends PROXY headers, which \(place) cannot", origin,
                 "expected a service with proxy-protocol: off for protocol: udp")
         }
-    }
-
-    /// Keys that only say something about datagrams.
-    private func datagramsOnly(_ node: Node, _ place: String, _ check: inout SchemaCheck) {
-        let written =
-            node.entries.filter { $0.key.value == "udp" }
-            + (node["limits"]?.entries.filter {
-                Listener.Limits.definition.section[$0.key.value]?.uses == .udp
-            } ?? [])
-        for entry in written {
-            check.report(
-                "\"\(entry.key.value)\" in \(place) needs protocol: udp", entry.key.origin,
-                "other listeners have connections, not datagrams")
-        }
-    }
-
-    /// Keys that say something about requests.
-    private func httpOnly(
-        _ node: Node, _ place: String, _ listener: Listener, _ check: inout SchemaCheck
-    ) {
-        func refuse(_ node: Node?, _ section: Section, _ place: String) {
-            for entry in node?.entries ?? [] {
-                guard let uses = section[entry.key.value]?.uses, uses.contains(.http),
-                    uses.isDisjoint(with: [.tcp, .udp]), uses.isDisjoint(with: listener.uses)
-                else { continue }
-                check.report(
-                    "\"\(entry.key.value)\" in \(place) is for HTTP listeners only", entry.key.origin,
-                    "a listener with protocol: \(listener.protocol.rawValue) does not read requests")
-            }
-        }
-        refuse(node, Language.listener, place)
-        refuse(node["timeout"], Listener.Timeout.definition.section, place + ".timeout")
-        refuse(node["limits"], Listener.Limits.definition.section, place + ".limits")
     }
 
     /// The same address twice, and a single address beside ":port" for all of them.
@@ -323,28 +292,29 @@ struct CrossCheck {
     private func writtenRoutes(_ check: inout SchemaCheck) {
         guard case .list(let nodes)? = written["routes"]?.content else { return }
         // Names from the tree: a route whose action is wrong still takes its name.
-        var names: [String: Int] = [:]
+        // A route may be written once for each listener; without listeners it is for all.
+        var names: [String: [(line: Int, listeners: Set<String>)]] = [:]
         for node in nodes {
             if let name = node["name"], let text = name.text {
-                if let line = names[text] {
+                let listeners = Set(node["listeners"]?.texts.map(\.value) ?? [])
+                let first = names[text]?.first {
+                    $0.listeners.isEmpty || listeners.isEmpty || !$0.listeners.isDisjoint(with: listeners)
+                }
+                if let first {
                     check.report(
                         "a second route named \"\(text.clipped(64))\"", name.origin,
-                        "the first is on line \(line)")
+                        "the first is on line \(first.line)")
                 } else {
-                    names[text] = name.origin.line
+                    names[text, default: []].append((name.origin.line, listeners))
                 }
             }
-            let isAnswered = node["redirect"] != nil || node["respond"] != nil
-            for entry in node.entries where Language.serviceRouteKeys.contains(entry.key.value) {
-                guard isAnswered, node["service"] == nil else { break }
+            for (key, _, _) in Route.section.shape.unfit(node, Route.uses(node)) {
+                let isForBodies = key.uses.contains(.respond)
                 withoutEffect(
-                    entry.key.value, of: node, "without \"service\"",
-                    "expected it on routes that send requests to a service", &check)
-            }
-            if node["compression"] != nil, node["service"] == nil, node["redirect"] != nil {
-                withoutEffect(
-                    "compression", of: node, "on a redirect",
-                    "expected it on routes whose responses have a body", &check)
+                    key.name, of: node, isForBodies ? "on a redirect" : "without \"service\"",
+                    isForBodies
+                        ? "expected it on routes whose responses have a body"
+                        : "expected it on routes that send requests to a service", &check)
             }
             if node["service"] != nil, node["rewrite"] == nil, node["cookies"]?["path"]?.text == "rewrite",
                 let cookies = node["cookies"]
@@ -431,10 +401,9 @@ struct CrossCheck {
 
     /// Keys that are about endpoints, on a service that has none.
     private func withoutEndpoints(_ node: Node, _ name: String, _ check: inout SchemaCheck) {
-        for entry in node.entries where entry.key.value != "files" && Language.service[entry.key.value] != nil
-        {
+        for (key, written, path) in Service.section.shape.unfit(node, .files) where path.isEmpty {
             check.report(
-                "\"\(entry.key.value)\" has no effect on service \"\(name.clipped(64))\"", entry.key.origin,
+                "\"\(key.name)\" has no effect on service \"\(name.clipped(64))\"", written.origin,
                 "expected it on a service with endpoints: this one serves files")
         }
         candidates(node["files"], name, &check)

@@ -2,8 +2,6 @@
 //
 // It says what can be said without the rest of the file: keys, types, units, words. Ranges of values
 // with units and names that have to exist are checked by `weir check` alone.
-//
-// Written line by line for people to read, which `JSONWriter` does not do; strings are its.
 
 import JSON
 
@@ -12,7 +10,7 @@ extension Configuration {
     public static func jsonSchema() -> String {
         var writer = SchemaWriter()
         writer.section(
-            Language.file,
+            Configuration.section.shape,
             head: [
                 ("$schema", "https://json-schema.org/draft/2020-12/schema"),
                 ("title", "Weir configuration"),
@@ -22,6 +20,8 @@ extension Configuration {
 }
 
 private struct SchemaWriter {
+    typealias Member = (String, (inout SchemaWriter) -> Void)
+
     var text = ""
     private var depth = 0
 
@@ -30,11 +30,11 @@ private struct SchemaWriter {
     }
 
     /// `{ … }` with each member written by a closure, separated by commas.
-    private mutating func object(_ members: [(String, (inout SchemaWriter) -> Void)]) {
+    private mutating func object(_ members: [Member]) {
         text += "{"
         depth += 1
         for (index, member) in members.enumerated() {
-            line(JSONWriter.quoted(member.0) + ": ")
+            line(SchemaText.quoted(member.0) + ": ")
             member.1(&self)
             if index < members.count - 1 { text += "," }
         }
@@ -43,23 +43,19 @@ private struct SchemaWriter {
     }
 
     private static func string(_ value: String) -> (inout SchemaWriter) -> Void {
-        { $0.text += JSONWriter.quoted(value) }
-    }
-
-    private static func strings(_ values: [String]) -> (inout SchemaWriter) -> Void {
-        { $0.text += "[" + values.map(JSONWriter.quoted).joined(separator: ", ") + "]" }
+        raw(SchemaText.quoted(value))
     }
 
     private static func raw(_ value: String) -> (inout SchemaWriter) -> Void { { $0.text += value } }
 
     mutating func section(
-        _ section: Section, head: [(String, String)] = [], annotations: [(String, String)] = []
+        _ section: SectionShape, head: [(String, String)] = [], annotations: [(String, String)] = []
     ) {
         var members = (head + annotations).map { ($0.0, Self.string($0.1)) }
         members.append(("type", Self.string("object")))
         members.append(("additionalProperties", Self.raw("false")))
         let required = section.keys.filter(\.isRequired).map(\.name)
-        if !required.isEmpty { members.append(("required", Self.strings(required))) }
+        if !required.isEmpty { members.append(("required", Self.raw(SchemaText.list(required)))) }
         members.append(
             (
                 "properties",
@@ -75,7 +71,7 @@ private struct SchemaWriter {
                     {
                         $0.text +=
                             "["
-                            + group.map { "{ \"required\": [\(JSONWriter.quoted($0))] }" }.joined(
+                            + group.map { "{ \"required\": [\(SchemaText.quoted($0))] }" }.joined(
                                 separator: ", ") + "]"
                     }
                 ))
@@ -83,7 +79,7 @@ private struct SchemaWriter {
         object(members)
     }
 
-    private mutating func key(_ key: Key) {
+    private mutating func key(_ key: KeyShape) {
         var doc = key.doc
         if let range = key.kind.rangeText { doc += "\nRange: \(range)." }
         if let value = key.defaultText { doc += "\nDefault: \(value)." }
@@ -95,44 +91,17 @@ private struct SchemaWriter {
         object(annotations.map { ($0.0, Self.string($0.1)) } + members(kind))
     }
 
-    /// Added to patterns: a reference stands wherever a value does.
-    private static let reference = "[$][{](env|file):"
-
     /// The members that constrain a value of this kind.
-    private func members(_ kind: Kind) -> [(String, (inout SchemaWriter) -> Void)] {
-        func pattern(_ text: String) -> [(String, (inout SchemaWriter) -> Void)] {
-            [("type", Self.string("string")), ("pattern", Self.string("\(text)|\(Self.reference)"))]
-        }
+    private func members(_ kind: Kind) -> [Member] {
         switch kind {
-        case .text(let rule): return members(rule)
-        case .bool:
-            return [
-                ("type", Self.strings(["boolean", "string"])), ("pattern", Self.string(Self.reference)),
-            ]
-        case .integer(let range):
-            return [
-                ("type", Self.strings(["integer", "string"])),
-                ("minimum", Self.raw("\(range.lowerBound)")), ("maximum", Self.raw("\(range.upperBound)")),
-                ("pattern", Self.string(Self.reference)),
-            ]
-        case .duration: return pattern("^[0-9]+(\(Values.durationUnits.map(\.name).joined(separator: "|")))$")
-        case .size: return pattern("^[0-9]+(\(Values.sizeUnits.map(\.name).joined(separator: "|")))$")
-        case .byteRate: return pattern("^[0-9]+(\(Values.sizeUnits.map(\.name).joined(separator: "|")))/s$")
-        case .rate: return pattern("^[0-9]+/s$")
-        case .percent: return pattern("^[0-9]{1,4}([.][0-9])?%$")
-        case .choice(let words, _):
-            // `status: 308` is a number to a YAML editor.
-            let values = words.map { Int($0) == nil ? JSONWriter.quoted($0) : $0 }
-            let words = "{ \"enum\": [" + values.joined(separator: ", ") + "] }"
-            let reference = "{ \"type\": \"string\", \"pattern\": \(JSONWriter.quoted(Self.reference)) }"
-            return [("anyOf", Self.raw("[\(words), \(reference)]"))]
+        case .scalar(let form): return form.schema.map { ($0.name, Self.raw($0.value)) }
         case .word(let word): return [("const", Self.string(word))]
         case .list(let inner):
             return [("type", Self.string("array")), ("items", { $0.kind(inner) })]
         case .oneOrMany(let inner): return members(.either([inner, .list(inner)]))
         case .map(let inner, let rule):
             return [
-                ("type", Self.string("object")), ("propertyNames", { $0.kind(.text(rule)) }),
+                ("type", Self.string("object")), ("propertyNames", { $0.kind(.scalar(rule)) }),
                 ("additionalProperties", { $0.kind(inner) }),
             ]
         case .section:
@@ -162,52 +131,23 @@ private struct SchemaWriter {
             ]
         }
     }
+}
 
-    /// 1 to 65535, with zeros in front as the reader takes them.
-    private static let port =
-        "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+/// Pieces of JSON.
+enum SchemaText {
+    /// Added to patterns: a reference stands wherever a value does.
+    static let reference = "[$][{](env|file):"
+    /// Types of a scalar that is taken as it was written: `set: { X-Level: 3 }`.
+    static let scalars = ["string", "number", "boolean"]
 
-    private func members(_ rule: TextRule) -> [(String, (inout SchemaWriter) -> Void)] {
-        let pattern: String? =
-            switch rule {
-            case .name: "^[A-Za-z0-9_-]{1,64}$"
-            case .path: "^[/~]"
-            case .prefix: "^/[^*?{]*$"
-            case .cookiePath: "^/[^*?{;]*$"
-            case .method, .fieldName: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$"
-            case .listenAddress:
-                "^(unix:.+|[0-9.]*:\(Self.port)|\\[[0-9A-Fa-f:.]+(%[^/ ]{1,15})?\\]:\(Self.port))$"
-            case .endpointAddress:
-                "^(unix:.+|[A-Za-z0-9._-]+:\(Self.port)|\\[[0-9A-Fa-f:.]+\\]:\(Self.port))$"
-            case .resolverAddress: "^([0-9.]+|\\[[0-9A-Fa-f:.]+\\])(:\(Self.port))?$"
-            case .logPath: "^(stdout|stderr|.*[/.].*)$"
-            case .applicationProtocol: "^[!-~]{1,255}$"
-            case .serverNamePattern: "^([*]|([*][.])?[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*)$"
-            case .fileMode: "^0?[0-7]{3}$"
-            case .errorStatus: "^([45][0-9]{2}|[45]xx)$"
-            case .fingerprint: "^[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}$"
-            default: nil
-            }
-        switch rule {
-        case .defaultSet: return [("const", Self.string("2026-1"))]
-        case .retryCondition:
-            return [
-                (
-                    "anyOf",
-                    Self.raw(
-                        "[{ \"enum\": [\"connect\", \"reset\", \"timeout\"] }, { \"type\": \"integer\", \"minimum\": 500, \"maximum\": 599 }]"
-                    )
-                )
-            ]
-        case .free, .template, .fieldValue, .body:
-            // Any scalar is taken as it was written: `set: { X-Level: 3 }`.
-            return [("type", Self.strings(["string", "number", "boolean"]))]
-        case .name, .fieldName:
-            return [("type", Self.strings(["string", "number"]))]
-                + (pattern.map { [("pattern", Self.string("\($0)|\(Self.reference)"))] } ?? [])
-        default:
-            return [("type", Self.string("string"))]
-                + (pattern.map { [("pattern", Self.string("\($0)|\(Self.reference)"))] } ?? [])
-        }
+    static func list(_ texts: [String]) -> String {
+        "[" + texts.map(quoted).joined(separator: ", ") + "]"
     }
+
+    /// The schema of a text of a certain look.
+    static func pattern(_ pattern: String) -> [JSONMember] {
+        [("type", quoted("string")), ("pattern", quoted("\(pattern)|\(reference)"))]
+    }
+
+    static func quoted(_ text: String) -> String { JSONWriter.quoted(text) }
 }

@@ -9,7 +9,7 @@ extension Configuration {
         manual.text = """
             # Configuration reference
 
-            Generated from the definition of the language (`Sources/Configuration`); do not edit.
+            Generated from the definition of the language (`Sources/Configuration/Sections/`); do not edit.
 
             A configuration is one YAML document. Unknown keys, duplicate keys, wrong types and names that lead
             nowhere are errors; `weir check -c FILE` prints all of them. `weir schema` prints a JSON Schema for
@@ -27,7 +27,7 @@ extension Configuration {
             | TEMPLATE | a text with variables: `{client.ip}`, `{request.host}`; `{{` and `}}` stand for braces |
 
             """
-        manual.section(Language.file, path: "")
+        manual.section(Configuration.section.shape, path: "")
         return manual.text
     }
 }
@@ -37,7 +37,7 @@ private struct Manual {
     /// Where a section stands, by its name and keys: it is said once.
     private var said: [[String]: String] = [:]
 
-    mutating func section(_ section: Section, path: String) {
+    mutating func section(_ section: SectionShape, path: String) {
         text += "\n## \(path.isEmpty ? "The file" : path)\n"
         if let whole = section.excerptOf {
             let names = section.keys.map { "`\($0.name)`" }.joined(separator: ", ")
@@ -65,12 +65,13 @@ private struct Manual {
         }
     }
 
-    private mutating func entry(_ key: Key, _ path: String) {
+    private mutating func entry(_ key: KeyShape, _ path: String) {
         text += "\n### \(key.name)\n\n"
         text += "- Syntax: `\(key.name): \(key.kind.syntax)`\n"
         text += "- Where: \(path.isEmpty ? "top level of the file" : "`\(path)`")\n"
         text +=
             "- Default: \(key.isRequired ? "none, required" : key.defaultText.map { "`\($0)`" } ?? "none")\n"
+        if key.since != KeyShape.firstVersion { text += "- Since: \(key.since)\n" }
         if let range = key.kind.rangeText { text += "- Range: \(range)\n" }
         text += "\n\(key.doc)\n\n```yaml\n\(key.example)\n```\n"
     }

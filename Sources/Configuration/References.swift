@@ -51,12 +51,15 @@ final class Substitution: Sendable {
     let value: String
     /// As it was written: "Bearer ${env:TOKEN}".
     let shown: String
+    /// As it was read, references covered (SourceText.swift): what is written again.
+    let written: String
     /// The text as a template in which references are no variables, whatever they hold.
     let template: String
     /// The same for what was written.
     let shownTemplate: String
 
-    init(value: String, shown: String, template: String, shownTemplate: String) {
+    init(value: String, shown: String, written: String, template: String, shownTemplate: String) {
+        self.written = written
         self.value = value
         self.shown = shown
         self.template = template
@@ -125,7 +128,7 @@ struct References {
             }
             parts.reference(written, value)
         }
-        return isFound ? parts.substitution : nil
+        return isFound ? parts.substitution(written: text) : nil
     }
 
     struct Failure: Error {
@@ -162,8 +165,10 @@ struct References {
             return true
         }
 
-        var substitution: Substitution {
-            Substitution(value: value, shown: shown, template: template, shownTemplate: shownTemplate)
+        func substitution(written: String) -> Substitution {
+            Substitution(
+                value: value, shown: shown, written: written, template: template, shownTemplate: shownTemplate
+            )
         }
     }
 

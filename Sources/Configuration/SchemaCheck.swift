@@ -121,10 +121,10 @@ struct SchemaCheck {
         mismatch(node, .either(kinds), path)
     }
 
-    private mutating func check(_ node: Node, _ section: Section, _ path: String) {
+    private mutating func check(_ node: Node, _ section: SectionShape, _ path: String) {
         guard case .map(let entries) = node.content else { return mismatch(node, .section(section), path) }
         let place = path.isEmpty ? "" : " in \(path)"
-        let names = section.keys.map(\.name)
+        let names = section.names
         var nearMisses: Set<String> = []
         for entry in entries {
             let name = entry.key.value
@@ -164,47 +164,15 @@ struct SchemaCheck {
     }
 
     private mutating func name(_ key: Text, _ rule: TextRule) {
-        do throws(ValueProblem) { try rule.check(key) } catch {
+        do throws(ValueProblem) { try rule.check(Scalar(text: key, isPlain: true, path: "")) } catch {
             report(error.message, key.origin, error.expectation, suggestion: error.suggestion)
         }
     }
 
     private mutating func scalar(_ text: String, _ node: Node, _ kind: Kind, _ path: String) {
+        guard case .scalar(let form) = kind else { return }
         do throws(ValueProblem) {
-            switch kind {
-            case .text(let rule): try rule.check(Text(text, at: node.origin))
-            case .bool:
-                guard node.bool != nil else {
-                    throw ValueProblem(
-                        message: "\(path) is \(node.shape)", expectation: "expected true or false",
-                        suggestion: ["yes": "true", "on": "true", "no": "false", "off": "false"][
-                            text.lowercased()])
-                }
-            case .integer(let range):
-                guard let value = Int64(text), text.utf8.first != UInt8(ascii: "+") else {
-                    throw ValueProblem(
-                        message: "\(path) is \(node.shape)", expectation: "expected \(kind.expectation)",
-                        suggestion: Suggestion.digits(text))
-                }
-                try within(range, value, path, text, kind)
-            case .duration(let range): try within(range, try Values.duration(text), path, text, kind)
-            case .size(let range): try within(range, try Values.size(text), path, text, kind)
-            case .byteRate(let range): try within(range, try Values.byteRate(text), path, text, kind)
-            case .rate(let range): try within(range, try Values.rate(text), path, text, kind)
-            case .percent(let range): try within(range, try Values.perMille(text), path, text, kind)
-            case .choice(let words, let later):
-                if later.contains(text) {
-                    throw ValueProblem(
-                        message: "\(path): \"\(text)\" is not in this version of Weir",
-                        expectation: "expected \(kind.expectation)")
-                }
-                guard words.contains(text) else {
-                    throw ValueProblem(
-                        message: "\(path) is \(node.shape)", expectation: "expected \(kind.expectation)",
-                        suggestion: Suggestion.nearest(to: text, in: words))
-                }
-            default: break
-            }
+            try form.check(Scalar(text: Text(text, at: node.origin), isPlain: node.isPlain, path: path))
         } catch {
             guard let hidden = node.origin.substitution else {
                 return report(error.message, node.origin, error.expectation, suggestion: error.suggestion)
@@ -213,15 +181,6 @@ struct SchemaCheck {
                 "what \"\(hidden.shown.clipped(60))\" stands for cannot stand here", node.origin,
                 error.expectation)
         }
-    }
-
-    private func within(
-        _ range: ClosedRange<Int64>, _ value: Int64, _ path: String, _ text: String, _ kind: Kind
-    ) throws(ValueProblem) {
-        guard !range.contains(value) else { return }
-        throw ValueProblem(
-            message: "\(path): \(text.clipped(40)) is out of range",
-            expectation: kind.rangeText.map { "expected \($0)" } ?? "expected \(kind.expectation)")
     }
 }
 
@@ -233,13 +192,5 @@ extension Node {
         case "false", "False", "FALSE": return false
         default: return nil
         }
-    }
-}
-
-extension Suggestion {
-    /// "10_000" and "10,000" → "10000".
-    static func digits(_ text: String) -> String? {
-        let kept = text.filter { $0 != "_" && $0 != "," && $0 != "'" }
-        return kept != text && Int64(kept) != nil ? kept : nil
     }
 }

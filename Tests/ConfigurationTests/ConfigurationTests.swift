@@ -70,6 +70,20 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
         try golden.verify(isAccepted: true)
     }
 
+    /// The normal form says all there is, in the language itself.
+    @Test(arguments: GoldenCase.all("good")) func theNormalFormIsTheSameConfiguration(_ golden: GoldenCase)
+        throws
+    {
+        let (first, _) = try Configuration.parse(golden.input, file: "written", in: surroundings).get()
+        let text = first.normalForm()
+        switch Configuration.parse(Array(text.utf8), file: "normal", in: surroundings) {
+        case .failure(let errors): Issue.record("\(errors)\n\(text)")
+        case .success(let (second, _)):
+            #expect(second == first, "\(text)")
+            #expect(second.normalForm() == text)
+        }
+    }
+
     @Test(arguments: GoldenCase.all("bad")) func bad(_ golden: GoldenCase) throws {
         try golden.verify(isAccepted: false)
     }

@@ -6,149 +6,83 @@ import Testing
 @testable import Configuration
 
 @Suite struct LanguageTests {
-    /// Writes every default of a section the way the manual shows it.
-    private func defaults(_ section: Section, indent: String, udp: Bool = false) -> String {
-        section.keys.compactMap { key in
-            // Some keys are for UDP listeners, and some only for others.
-            if key.doc.hasSuffix("UDP only.") != udp { return nil }
-            // One is for TCP listeners that have another besides.
-            if key.doc.hasSuffix("with `sni` that has `*`.") { return nil }
-            // Defaults in words ("all HTTP listeners") are no values.
-            guard let value = key.defaultText,
-                ![
-                    "any", "all HTTP listeners", "{} (every request)", "the system's CAs",
-                    "the endpoint's name or address",
-                ].contains(value)
-            else {
-                return nil
+    /// Every section reachable from the top, each once.
+    private let sections: [SectionShape] = {
+        var found: [SectionShape] = []
+        func add(_ section: SectionShape) {
+            guard !found.contains(where: { $0 === section }) else { return }
+            found.append(section)
+            for key in section.keys { for inner in key.kind.sections { add(inner.section) } }
+        }
+        add(Configuration.section.shape)
+        return found
+    }()
+
+    /// The fields of a value of the model, as text.
+    private func fields(_ model: Any) -> [String: String] {
+        let mirror = Mirror(reflecting: model)
+        guard mirror.displayStyle == .struct else { return ["self": String(describing: model)] }
+        return Dictionary(
+            mirror.children.map { ($0.label ?? "", String(describing: $0.value)) },
+            uniquingKeysWith: { first, _ in first })
+    }
+
+    private func node(_ text: String) throws -> Node {
+        let root = try #require(try YAMLDocument(Array(text.utf8), surroundings).root)
+        return Node(content: root.content, origin: .none)
+    }
+
+    /// Fields that say where something stands, and names that are keys of maps.
+    private let besides: Set<String> = [
+        "name", "origin", "workersOrigin", "isFaulty",
+        // There is one set so far.
+        "defaults",
+        // The short form of a map.
+        "file",
+    ]
+
+    /// A value that is not the default has to arrive in the model, in one field; and no field is without a key.
+    @Test func everyKeyFillsAFieldAndEveryFieldHasAKey() throws {
+        let groups = sections.flatMap(\.keys).filter(\.isGroup).flatMap { $0.kind.sections.map(\.section) }
+        for section in sections where section.excerptOf == nil {
+            let empty = fields(section.model(try node("{}")))
+            var filled: Set<String> = []
+            for key in section.keys where !key.isPassedOn {
+                let with = fields(section.model(try node(key.example)))
+                let changed = empty.keys.filter { empty[$0] != with[$0] && !besides.contains($0) }
+                filled.formUnion(changed)
+                #expect(
+                    !changed.isEmpty || besides.contains(key.name),
+                    "\(section.name).\(key.name): \(key.example)")
+                // A group has several fields, an example may need a second key, and `try` ends in who answers.
+                let written = try node(key.example).entries.count
+                let isMore = key.isGroup || written > 1 || key.name == "try"
+                #expect(changed.count <= 1 || isMore, "\(section.name).\(key.name): \(changed)")
             }
-            return "\(indent)\(key.name): \(value)\n"
-        }.joined()
-    }
-
-    @Test func writingEveryDefaultChangesNothing() throws {
-        let short = """
-            listeners:
-              web: { address: ":8080" }
-              dns: { address: ":53", protocol: udp, service: api }
-            routes:
-              - { name: all, service: api }
-              - { name: ok, respond: {} }
-              - { name: gone, redirect: { to: /x } }
-              - { name: strip, service: api, rewrite: { prefix: { from: /a } } }
-            services:
-              api: { endpoints: [127.0.0.1:3000] }
-            """
-        let long = """
-            \(defaults(Language.file, indent: ""))
-            client-address:
-            \(defaults(Language.clientAddress, indent: "  "))
-            forwarded:
-            \(defaults(Forwarded.definition.section, indent: "  "))
-            resolver:
-            \(defaults(Resolver.definition.section, indent: "  "))
-            telemetry:
-            \(defaults(Language.telemetry, indent: "  "))
-            listeners:
-              web:
-                address: ":8080"
-            \(defaults(Language.listener, indent: "    "))
-                timeout:
-            \(defaults(Listener.Timeout.definition.section, indent: "      "))
-                limits:
-            \(defaults(Listener.Limits.definition.section, indent: "      "))
-              dns:
-                address: ":53"
-                protocol: udp
-                service: api
-                limits:
-            \(defaults(Listener.Limits.definition.section, indent: "      ", udp: true))
-                udp:
-                  per: session
-                  responses: any
-            routes:
-              - name: all
-                service: api
-            \(defaults(Language.route, indent: "    "))
-                timeout:
-            \(defaults(Route.Timeout.definition.section, indent: "      "))
-                retry:
-            \(defaults(Route.Retry.definition.section, indent: "      "))
-              - name: ok
-                respond:
-            \(defaults(Language.respond, indent: "      "))
-              - name: gone
-                redirect:
-                  to: /x
-            \(defaults(Language.redirect, indent: "      "))
-              - name: strip
-                service: api
-                rewrite:
-                  prefix:
-                    from: /a
-            \(defaults(Language.prefixRewrite, indent: "        "))
-            services:
-              api:
-            \(defaults(Language.service, indent: "    "))
-                endpoints:
-                  - address: 127.0.0.1:3000
-            \(defaults(Language.endpoint, indent: "        "))
-                timeout:
-            \(defaults(Service.Timeout.definition.section, indent: "      "))
-                connections:
-            \(defaults(Service.Connections.definition.section, indent: "      "))
-                retry-budget:
-            \(defaults(Service.RetryBudget.definition.section, indent: "      "))
-            """
-        #expect(long.contains("min-body-rate: 240B/s"))
-        let written = try parsed(long)
-        let unwritten = try parsed(short)
-        #expect(written.normalForm() == unwritten.normalForm())
-    }
-
-    /// What the normal form leaves out, two files can differ in without anybody seeing it.
-    @Test(arguments: [
-        ("listener", "limits: { streams: 256 }"), ("route", "timeout: { upgraded: 10m }"),
-        ("route", "upgrades: [websocket, connect]"), ("route", "upgrades: []"), ("service", "protocol: h2"),
-    ])
-    func theNormalFormTellsApart(place: String, line: String) throws {
-        func normal(_ written: [String: String]) throws -> String {
-            try parsed(
-                """
-                listeners: { web: { address: ":8080", \(written["listener"] ?? "paths: normalize") } }
-                routes: [{ name: all, service: api, \(written["route"] ?? "hold: 64KiB") }]
-                services: { api: { endpoints: [127.0.0.1:3000], \(written["service"] ?? "balance: least-request") } }
-                """
-            ).normalForm()
+            let left = Set(empty.keys).subtracting(filled).subtracting(besides)
+            #expect(left.isEmpty || groups.contains { $0 === section }, "\(section.name): \(left)")
         }
-        #expect(try normal([place: line]) != normal([:]))
     }
 
-    @Test func fileDefaults() throws {
-        func parse(_ files: String) throws -> Configuration {
-            try parsed(
-                """
-                listeners: { web: { address: ":8080" } }
-                routes: [{ name: all, service: site }]
-                services:
-                  site:
-                    files:
-                      root: /srv/www
-                \(files)
-                """)
+    /// What the manual says is the default is what the model has.
+    @Test func writingADefaultChangesNothing() throws {
+        for section in sections where section.excerptOf == nil {
+            let empty = fields(section.model(try node("{}")))
+            for key in section.keys {
+                guard let value = key.defaultNode, let text = key.defaultText, text == value.yaml else {
+                    continue
+                }
+                let with = fields(section.model(try node("\(key.name): \(text)")))
+                for (name, was) in empty where !name.lowercased().hasSuffix("origin") {
+                    #expect(with[name].map(places) == places(was), "\(section.name).\(key.name)")
+                }
+            }
         }
-        let written = try parse(defaults(Language.files, indent: "      "))
-        #expect(written == (try parse("")))
-        #expect(written.services[0].files?.index.map(\.value) == ["index.html"])
     }
 
-    @Test func logDefaults() throws {
-        let rest = "\nlisteners: { web: { address: \":8080\" } }\nroutes: [{ name: all, respond: {} }]\n"
-        let written = try parsed(
-            "telemetry:\n  access-log:\n" + defaults(Language.accessLog, indent: "    ") + rest)
-        let unwritten = try parsed("telemetry: { access-log: {} }" + rest)
-        #expect(written == unwritten)
-        #expect(unwritten.accessLog?.destination == .stdout)
+    /// Without lines and columns.
+    private func places(_ text: String) -> String {
+        text.replacing(/Origin\(line: \d+, column: \d+, length: \d+/, with: "Origin(")
     }
 
     @Test func movingLinesIsNoChange() throws {
@@ -162,13 +96,8 @@ import Testing
         #expect(moved.listeners[0].name.origin.line == 3)
     }
 
-    /// Every section reachable from the top.
-    private func sections(_ section: Section) -> [Section] {
-        [section] + section.keys.flatMap { $0.kind.sections.flatMap { sections($0.section) } }
-    }
-
     @Test func everyKeyIsDocumentedWithAnExampleOfIt() throws {
-        let all = sections(Language.file)
+        let all = sections
         #expect(all.count >= 20)
         for section in all {
             #expect(Set(section.keys.map(\.name)).count == section.keys.count)
@@ -205,7 +134,7 @@ import Testing
         #expect(root["additionalProperties"] as? Bool == false)
         #expect(root["required"] as? [String] == ["listeners"])
         let properties = try #require(root["properties"] as? [String: [String: Any]])
-        #expect(Set(properties.keys) == Set(Language.file.keys.map(\.name)))
+        #expect(Set(properties.keys) == Set(Configuration.section.shape.keys.map(\.name)))
         let drain = try #require(properties["drain"])
         #expect(drain["pattern"] as? String == "^[0-9]+(ms|s|m|h|d)$|[$][{](env|file):")
         #expect((root["patternProperties"] as? [String: Bool]) == ["^x-": true])

@@ -1,4 +1,4 @@
-// The section `compression` of a route, and decoding of request bodies.
+// Compression of responses, and decoding of request bodies.
 
 extension Route {
     /// Compression of responses.
@@ -25,49 +25,6 @@ extension Route {
 
         public init() {}
     }
-}
-
-extension Route.Compression {
-    static let definition = Definition(
-        "compression", Self(),
-        [
-            Setting(
-                "encodings", Distinct(OneOf(Encoding.self)), \.encodings,
-                "Codings to offer, the preferred one first. A client's weights (`Accept-Encoding`) come before this order.",
-                example: "encodings: [br, gzip]"),
-            Setting(
-                "levels", group: levels,
-                "How much work is done for each coding.",
-                example: "levels: { gzip: 6, br: 5 }"),
-            Setting(
-                "min-size", Size(0...1_073_741_824), \.bytesMin,
-                "Responses known to be smaller (`Content-Length`) go as they are.",
-                example: "min-size: 256B"),
-            Setting(
-                "types", Several(TextForm(.mediaType)), \.types,
-                "Content types to compress: `type/subtype`, `type/*`, `type/*+suffix` or `*/*`. `text/event-stream` is compressed, event by event, only when it is named in full.",
-                example: "types: [text/*, application/json]"),
-        ])
-
-    static let levels = Definition(
-        "levels", Self(),
-        [
-            Setting(
-                "gzip", Count(1...9), \.gzipLevel,
-                "Level of gzip.",
-                example: "gzip: 6"),
-            Setting(
-                "br", Count(0...6), \.brLevel,
-                "Level of Brotli.",
-                example: "br: 5"),
-            Setting(
-                "zstd", Count(1...9), \.zstdLevel,
-                "Level of Zstandard.",
-                example: "zstd: 6"),
-        ])
-}
-
-extension Route {
 
     /// Decoding of request bodies before they are forwarded.
     public struct Decompression: Sendable, Equatable {
@@ -78,6 +35,63 @@ extension Route {
 
         public init(bytesMax: Int64) { self.bytesMax = bytesMax }
     }
+}
+
+extension Route.Compression {
+    static let section = Section("compression", { _ in Route.Compression() }) {
+        Key(
+            "encodings", OneOrMany(Choice<Encoding>()).unique, \.encodings,
+            "Codings to offer, the preferred one first. A client's weights (`Accept-Encoding`) come before this order.",
+            example: "encodings: [br, gzip]")
+        Key(
+            "levels", group: levels,
+            "How much work is done for each coding.",
+            example: "levels: { gzip: 6, br: 5, zstd: 6 }")
+        Key(
+            "min-size", Size(0...1_073_741_824), \.bytesMin,
+            "Responses known to be smaller (`Content-Length`) go as they are.",
+            example: "min-size: 256B")
+        Key(
+            "types", OneOrMany(TextRule.mediaType), \.types,
+            "Content types to compress: `type/subtype`, `type/*`, `type/*+suffix` or `*/*`. `text/event-stream` is compressed, event by event, only when it is named in full.",
+            example: "types: [text/*, application/json]")
+    }
+
+    private static let levels = Section("levels", { _ in Route.Compression() }) {
+        Key(
+            "gzip", Whole(1...9), \.gzipLevel,
+            "Level of gzip.",
+            example: "gzip: 6")
+        Key(
+            "br", Whole(0...6), \.brLevel,
+            "Level of Brotli.",
+            example: "br: 5")
+        Key(
+            "zstd", Whole(1...9), \.zstdLevel,
+            "Level of Zstandard.",
+            example: "zstd: 6")
+    }
+
+    /// For `weir explain`.
+    public var text: String {
+        "encodings=\(encodings.map(\.rawValue).joined(separator: ",")) levels=gzip:\(gzipLevel),br:\(brLevel),zstd:\(zstdLevel) min-size=\(Units.size(Int64(bytesMin))) types=\(types == Self.standardTypes ? "default" : types.map(\.shown).joined(separator: ","))"
+    }
+}
+
+extension Route.Decompression {
+    static let section = Section("decompress-requests", { _ in Route.Decompression(bytesMax: 0) }) {
+        Key(
+            "max-size", Size(1...1_099_511_627_776), \.bytesMax, required: true,
+            "Most bytes a body may have once decoded; more is refused with 413.",
+            example: "max-size: 16MiB")
+        Key(
+            "max-ratio", Whole(1...1_000_000), \.ratioMax,
+            "Most bytes out of the decoder for each byte into it, judged from 1 MiB on; more is refused with 413.",
+            example: "max-ratio: 200")
+    }
+
+    /// For `weir explain`.
+    public var text: String { "max-size=\(Units.size(bytesMax)) max-ratio=\(ratioMax)" }
 }
 
 extension CrossCheck {
@@ -92,33 +106,4 @@ extension CrossCheck {
                 "expected at least one, or compression: off")
         }
     }
-}
-
-extension ConfigurationBuilder {
-    /// Nil for `off` and for a route that does not say.
-    func compression(_ node: Node?) -> Route.Compression? {
-        guard let node else { return nil }
-        var result = Route.Compression()
-        if let text = node.text { return text == "on" ? result : nil }
-        Route.Compression.definition.fill(&result, from: node)
-        return result
-    }
-
-    func decompression(_ node: Node?) -> Route.Decompression? {
-        guard let text = node?["max-size"]?.text, let size = try? Values.size(text) else { return nil }
-        var result = Route.Decompression(bytesMax: size)
-        if let ratio = node?["max-ratio"]?.text.flatMap({ Int64($0) }) { result.ratioMax = ratio }
-        return result
-    }
-}
-
-extension Route.Compression {
-    /// For the normal form and `weir explain`.
-    public var text: String {
-        "encodings=\(encodings.map(\.rawValue).joined(separator: ",")) levels=gzip:\(gzipLevel),br:\(brLevel),zstd:\(zstdLevel) min-size=\(Units.size(Int64(bytesMin))) types=\(types == Self.standardTypes ? "default" : types.map(\.shown).joined(separator: ","))"
-    }
-}
-
-extension Route.Decompression {
-    public var text: String { "max-size=\(Units.size(bytesMax)) max-ratio=\(ratioMax)" }
 }

@@ -1,4 +1,4 @@
-// The section `connections` of a service.
+// The pool of connections to endpoints.
 
 extension Service {
     public struct Connections: Sendable, Equatable {
@@ -14,20 +14,18 @@ extension Service {
 }
 
 extension Service.Connections {
-    static let definition = Definition(
-        "connections", Self(),
-        [
-            Setting(
-                "idle", Count(0...100_000), \.idle,
-                "Idle connections kept per endpoint and worker; 0 keeps none.",
-                example: "idle: 16"),
-            Setting(
-                "idle-timeout", Time(), \.idleTimeoutMs,
-                "How long an idle connection is kept. Keep it below the idle timeout of the endpoint (5 s in many servers).",
-                example: "idle-timeout: 30s"),
-            Setting(
-                "max", Count(0...1_000_000), \.max,
-                "Connections per endpoint and worker, busy ones included; 0 is no limit.",
-                example: "max: 200"),
-        ])
+    static let section = Section("connections", { _ in Service.Connections() }) {
+        Key(
+            "idle", Whole(0...100_000), \.idle,
+            "Idle connections kept per endpoint and worker; 0 keeps none.",
+            example: "idle: 16")
+        Key(
+            "idle-timeout", Duration(1...86_400_000), \.idleTimeoutMs,
+            "How long an idle connection is kept. Keep it below the idle timeout of the endpoint (5 s in many servers).",
+            example: "idle-timeout: 30s")
+        Key(
+            "max", Whole(0...1_000_000), \.max,
+            "Connections per endpoint and worker, busy ones included; 0 is no limit.",
+            example: "max: 200")
+    }
 }

@@ -1,4 +1,4 @@
-// The section `forwarded`.
+// What endpoints are told about clients, and both sides about Weir.
 
 /// Which fields tell the endpoint about the client and the client about Weir.
 public struct Forwarded: Sendable, Equatable {
@@ -13,20 +13,18 @@ public struct Forwarded: Sendable, Equatable {
 }
 
 extension Forwarded {
-    static let definition = Definition(
-        "forwarded", Self(),
-        [
-            Setting(
-                "x-forwarded", Truth(), \.xForwarded,
-                "Send X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host to endpoints. Without it those of trusted proxies pass as they are, and nobody else's do.",
-                example: "x-forwarded: false"),
-            Setting(
-                "forwarded", Truth(), \.forwarded,
-                "Send Forwarded (RFC 7239) to endpoints.",
-                example: "forwarded: true"),
-            Setting(
-                "via", Truth(), \.via,
-                "Add Via (RFC 9110 §7.6.3) to requests.",
-                example: "via: false"),
-        ])
+    static let section = Section("forwarded", { _ in Forwarded() }) {
+        Key(
+            "x-forwarded", Flag(), \.xForwarded,
+            "Send X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host to endpoints. Without it those of trusted proxies pass as they are, and nobody else's do.",
+            example: "x-forwarded: false")
+        Key(
+            "forwarded", Flag(), \.forwarded,
+            "Send Forwarded (RFC 7239) to endpoints.",
+            example: "forwarded: true")
+        Key(
+            "via", Flag(), \.via,
+            "Add Via (RFC 9110 §7.6.3) to requests.",
+            example: "via: false")
+    }
 }

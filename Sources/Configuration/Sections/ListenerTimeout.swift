@@ -1,4 +1,4 @@
-// The section `timeout` of a listener.
+// Deadlines towards clients.
 
 extension Listener {
     public struct Timeout: Sendable, Equatable {
@@ -19,28 +19,37 @@ extension Listener {
 }
 
 extension Listener.Timeout {
-    static let definition = Definition(
-        "timeout", Self(),
-        [
-            Setting(
-                "head", Time(), \.headMs, for: [.http, .awaitedHead],
-                "From the first byte of a request to the end of its head; also the deadline of a PROXY header, of a TLS handshake, and of a ClientHello for `sni`.",
-                example: "head: 5s"),
-            Setting(
-                "idle", Time(), \.idleMs,
-                "HTTP: a kept-alive connection without a request. TCP and UDP: no byte in either direction; the default is then 1h for TCP and 60s for UDP.",
-                example: "idle: 2m"),
-            Setting(
-                "body", Time(), \.bodyMs, for: .http,
-                "Without a byte of a request body that is still to come and that nobody has answered yet. HTTP only.",
-                example: "body: 10s"),
-            Setting(
-                "write", Time(), \.writeMs, for: .http,
-                "Without the client taking a byte of a response that waits for it. HTTP only.",
-                example: "write: 10s"),
-            Setting(
-                "hello", Time(), \.helloMs, for: .silentClients,
-                "A client that has said nothing for so long waits for the server to speak first: it goes where `*` of `sni` points. TCP only, with `sni` that has `*`.",
-                example: "hello: 3s"),
-        ])
+    private static let anyTime: ClosedRange<Int64> = 1...86_400_000
+
+    /// What is idle depends on what goes through.
+    static func idleMs(_ protocol: Listener.`Protocol`) -> Int64 {
+        switch `protocol` {
+        case .http: Self().idleMs
+        case .tcp: 3_600_000
+        case .udp: 60_000
+        }
+    }
+
+    static let section = Section("timeout", { _ in Listener.Timeout() }) {
+        Key(
+            "head", Duration(anyTime), \.headMs, for: [.http, .awaitedHead],
+            "From the first byte of a request to the end of its head; also the deadline of a PROXY header, of a TLS handshake, and of a ClientHello for `sni`.",
+            example: "head: 5s")
+        Key(
+            "idle", Duration(anyTime), \.idleMs,
+            "HTTP: a kept-alive connection without a request. TCP and UDP: no byte in either direction; the default is then 1h for TCP and 60s for UDP.",
+            example: "idle: 2m")
+        Key(
+            "body", Duration(anyTime), \.bodyMs, for: .http,
+            "Without a byte of a request body that is still to come and that nobody has answered yet. HTTP only.",
+            example: "body: 10s")
+        Key(
+            "write", Duration(anyTime), \.writeMs, for: .http,
+            "Without the client taking a byte of a response that waits for it. HTTP only.",
+            example: "write: 10s")
+        Key(
+            "hello", Duration(anyTime), \.helloMs, for: .silentClients,
+            "A client that has said nothing for so long waits for the server to speak first: it goes where `*` of `sni` points. TCP only, with `sni` that has `*`.",
+            example: "hello: 3s")
+    }
 }

@@ -1,4 +1,4 @@
-// The section `resolver`.
+// How names of endpoints become addresses.
 
 /// How names of endpoints become addresses.
 public struct Resolver: Sendable, Equatable {
@@ -14,24 +14,34 @@ public struct Resolver: Sendable, Equatable {
 }
 
 extension Resolver {
-    static let definition = Definition(
-        "resolver", Self(),
-        [
-            Setting(
-                "servers", Several(ResolverAddress()), \.servers,
-                "DNS servers to ask; none means those of /etc/resolv.conf.",
-                example: "servers: [127.0.0.53:53]"),
-            Setting(
-                "ttl-min", Time(100...86_400_000), \.ttlMinMs,
-                "An answer is kept at least this long, whatever its TTL.",
-                example: "ttl-min: 5s"),
-            Setting(
-                "ttl-max", Time(100...86_400_000), \.ttlMaxMs,
-                "An answer is kept at most this long, whatever its TTL.",
-                example: "ttl-max: 1m"),
-            Setting(
-                "timeout", Time(1...60_000), \.timeoutMs,
-                "Deadline of one query.",
-                example: "timeout: 500ms"),
-        ])
+    static let section = Section("resolver", { _ in Resolver() }) {
+        Key(
+            "servers", OneOrMany(AddressForm(.resolver)), \.servers,
+            "DNS servers to ask; none means those of /etc/resolv.conf.",
+            example: "servers: [127.0.0.53:53]")
+        Key(
+            "ttl-min", Duration(100...86_400_000), \.ttlMinMs,
+            "An answer is kept at least this long, whatever its TTL.",
+            example: "ttl-min: 5s")
+        Key(
+            "ttl-max", Duration(100...86_400_000), \.ttlMaxMs,
+            "An answer is kept at most this long, whatever its TTL.",
+            example: "ttl-max: 1m")
+        Key(
+            "timeout", Duration(1...60_000), \.timeoutMs,
+            "Deadline of one query.",
+            example: "timeout: 500ms")
+    }
+}
+
+extension CrossCheck {
+    func resolver(_ check: inout SchemaCheck) {
+        let resolver = configuration.resolver
+        guard resolver.ttlMinMs > resolver.ttlMaxMs,
+            let node = root["resolver"]?["ttl-min"] ?? root["resolver"]?["ttl-max"]
+        else { return }
+        check.report(
+            "ttl-min is longer than ttl-max", node.origin,
+            "expected at most \(Units.duration(resolver.ttlMaxMs))")
+    }
 }

@@ -1,4 +1,4 @@
-// The section `retry-budget` of a service.
+// What bounds the retries of a service.
 
 extension Service {
     /// Tokens for retries: `ratio` of the requests completed in the last 10 s, plus `floor`.
@@ -13,16 +13,14 @@ extension Service {
 }
 
 extension Service.RetryBudget {
-    static let definition = Definition(
-        "retry-budget", Self(),
-        [
-            Setting(
-                "ratio", Percentage(0...1000), \.ratioPerMille,
-                "Retries as a share of completed requests.",
-                example: "ratio: 10%"),
-            Setting(
-                "floor", Rate(0...1_000_000), \.floorPerSecond,
-                "Retries that are always allowed.",
-                example: "floor: 1/s"),
-        ])
+    static let section = Section("retry-budget", { _ in Service.RetryBudget() }) {
+        Key(
+            "ratio", Percent(0...1000), \.ratioPerMille,
+            "Retries as a share of completed requests.",
+            example: "ratio: 10%")
+        Key(
+            "floor", Rate(0...1_000_000), \.floorPerSecond,
+            "Retries that are always allowed.",
+            example: "floor: 1/s")
+    }
 }

@@ -1,4 +1,4 @@
-// The section `udp` of a listener.
+// How datagrams become sessions.
 
 extension Listener {
     /// How datagrams become sessions.
@@ -18,16 +18,14 @@ extension Listener {
 }
 
 extension Listener.UDP {
-    static let definition = Definition(
-        "udp", Self(),
-        [
-            Setting(
-                "per", OneOf(Per.self), \.per,
-                "What an endpoint is chosen for. `session`: datagrams of one client (address and port) go to one endpoint until the session is idle. `packet`: each datagram goes where the balancer says.",
-                example: "per: packet"),
-            Setting(
-                "responses", OrNil("any", Count(0...1_000_000)), \.responses,
-                "Datagrams an endpoint answers each of the client's with. When all have come the session ends at once (DNS: 1). 0: no answer is expected (syslog, StatsD).",
-                example: "responses: 1"),
-        ])
+    static let section = Section("udp", { _ in Listener.UDP() }) {
+        Key(
+            "per", Choice(), \.per,
+            "What an endpoint is chosen for. `session`: datagrams of one client (address and port) go to one endpoint until the session is idle. `packet`: each datagram goes where the balancer says.",
+            example: "per: packet")
+        Key(
+            "responses", Whole(0...1_000_000).or("any"), \.responses,
+            "Datagrams an endpoint answers each of the client's with. When all have come the session ends at once (DNS: 1). 0: no answer is expected (syslog, StatsD).",
+            example: "responses: 1")
+    }
 }

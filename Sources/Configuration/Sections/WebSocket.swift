@@ -1,4 +1,4 @@
-// The section `websocket` of a route.
+// What Weir does on WebSockets of its own accord.
 
 extension Route {
     /// What Weir does on WebSockets of its own accord.
@@ -13,16 +13,14 @@ extension Route {
 }
 
 extension Route.WebSocket {
-    static let definition = Definition(
-        "websocket", Self(),
-        [
-            Setting(
-                "ping", OrNil("off", Time(100...86_400_000)), \.pingMs,
-                "A client that has been silent for so long is sent a Ping; its Pong does not reach the endpoint. Shorter than `timeout.upgraded`.",
-                example: "ping: 30s"),
-            Setting(
-                "pong-timeout", Time(100...86_400_000), \.pongTimeoutMs,
-                "How long the client then has to send its Pong, or anything else, before the connection is closed.",
-                example: "pong-timeout: 5s"),
-        ])
+    static let section = Section("websocket", { _ in Route.WebSocket() }) {
+        Key(
+            "ping", Duration(100...86_400_000).or("off"), \.pingMs,
+            "A client that has been silent for so long is sent a Ping; its Pong does not reach the endpoint. Shorter than `timeout.upgraded`.",
+            example: "ping: 30s")
+        Key(
+            "pong-timeout", Duration(100...86_400_000), \.pongTimeoutMs,
+            "How long the client then has to send its Pong, or anything else, before the connection is closed.",
+            example: "pong-timeout: 5s")
+    }
 }

@@ -25,9 +25,9 @@ extension Kind {
     }
 
     /// What the text of a scalar is here, if it is one.
-    fileprivate var ofText: TextRule? {
+    fileprivate var ofText: (any ScalarForm)? {
         switch self {
-        case .text(let rule): rule
+        case .scalar(let form): form
         case .either(let kinds): kinds.lazy.compactMap(\.ofText).first
         case .oneOrMany(let inner): inner.ofText
         default: nil
@@ -50,7 +50,11 @@ extension Node {
         else { return self }
         func name(_ entry: Entry) -> String {
             // Names of fields are the same in any case.
-            if case .map(_, of: .fieldName) = map { entry.key.value.lowercased() } else { entry.key.value }
+            if case .map(_, let rule) = map, rule.ignoresCase {
+                entry.key.value.lowercased()
+            } else {
+                entry.key.value
+            }
         }
         var places: [String: Int] = [:]
         for (index, entry) in own.enumerated() { places[name(entry)] = index }
@@ -84,7 +88,7 @@ extension Node {
         switch content {
         case .scalar(let text, let plain):
             guard !isNull, !kind.words.contains(text),
-                let path = kind.ofText?.path(text, surroundings, besidesWords: !kind.words.isEmpty)
+                let path = kind.ofText?.located(text, surroundings, besidesWords: !kind.words.isEmpty)
             else { return self }
             result.content = .scalar(path, plain: plain)
         case .list(let elements):
@@ -113,26 +117,6 @@ extension Kind {
     }
 }
 
-extension TextRule {
-    /// The text with its path absolute; nil when it has none.
-    /// - Parameter besidesWords: there are words that mean something else. A bare word is then more often
-    ///   a slip of one of them than a file.
-    fileprivate func path(_ text: String, _ surroundings: Surroundings, besidesWords: Bool) -> String? {
-        switch self {
-        case .file, .folder, .logPath:
-            if text.isEmpty { return nil }
-            let isBare = !text.contains("/") && !text.contains(".")
-            return isBare && (besidesWords || self == .logPath) ? nil : surroundings.path(text)
-        case .listenAddress, .endpointAddress:
-            guard text.hasPrefix("unix:") else { return nil }
-            let path = String(text.dropFirst(5))
-            // "@" begins an abstract name, which is no path.
-            return path.isEmpty || path.hasPrefix("@") ? nil : "unix:" + surroundings.path(path)
-        default: return nil
-        }
-    }
-}
-
 // MARK: routes
 
 /// What routes inherit: from the top of the file, from the listener they are on, and from the policies they name.
@@ -153,6 +137,8 @@ struct RouteDefaults {
 
     /// What the file's policies say, by name.
     private let policies: [String: Node]
+    /// What services have of their own, by name.
+    private let services: [String: Node]
     private let top: Node?
     /// In order, and last, even if there are none, those without defaults of their own.
     private let kinds: [Kind]
@@ -167,6 +153,10 @@ struct RouteDefaults {
             uniquingKeysWith: { first, _ in first })
         self.policies = policies
         top = root[Self.key]?.resolved(policies)
+        services = Dictionary(
+            (root["services"]?.entries ?? []).compactMap { entry in
+                entry.value[Self.key].map { (entry.key.value, $0.resolved(policies)) }
+            }, uniquingKeysWith: { first, _ in first })
         var kinds: [Kind] = []
         var plain = Kind(defaults: nil, listeners: [])
         for listener in root["listeners"]?.entries ?? []
@@ -194,7 +184,8 @@ struct RouteDefaults {
     /// The tree with every route as it takes effect. A route on listeners with different defaults becomes
     /// several, one for each kind of listener. More of that than is sensible is reported, and not done.
     func applied(to root: Node, _ check: inout SchemaCheck) -> Node {
-        guard top != nil || kinds.count > 1 || !policies.isEmpty, case .map(var entries) = root.content,
+        guard top != nil || kinds.count > 1 || !policies.isEmpty || !services.isEmpty,
+            case .map(var entries) = root.content,
             let place = entries.firstIndex(where: { $0.key.value == "routes" }),
             case .list(let routes) = entries[place].value.content
         else { return root }
@@ -238,21 +229,19 @@ struct RouteDefaults {
     }
 
     private func with(_ defaults: [Node?], _ route: Node) -> Node {
-        let isForService = route["service"] != nil
+        let uses = Route.uses(route)
         var inherited = Node(content: .map([]), origin: route.origin)
-        for node in defaults {
-            if let node { inherited = node.merged(over: inherited, .section(Language.route)) }
+        for node in defaults + [route["service"]?.text.flatMap { services[$0] }] {
+            if let node { inherited = node.merged(over: inherited, .section(Route.section.shape)) }
         }
         inherited = route.policies(policies, over: inherited)
         guard case .map(let all) = inherited.content else { return route }
         // What a route of its kind has no use for is not inherited.
         let useful = all.filter { entry in
-            isForService
-                || !Language.serviceRouteKeys.contains(entry.key.value)
-                    && !(entry.key.value == "compression" && route["redirect"] != nil)
+            !(Route.section.shape[entry.key.value]?.uses.isDisjoint(with: uses) ?? true)
         }
         return route.merged(
-            over: Node(content: .map(useful), origin: inherited.origin), .section(Language.route))
+            over: Node(content: .map(useful), origin: inherited.origin), .section(Route.section.shape))
     }
 }
 
@@ -261,7 +250,7 @@ extension Node {
     /// nowhere have been reported.
     fileprivate func policies(_ policies: [String: Node], over base: Node) -> Node {
         (self[RouteDefaults.policiesKey]?.texts ?? []).reduce(base) { base, name in
-            policies[name.value]?.merged(over: base, .section(Language.route)) ?? base
+            policies[name.value]?.merged(over: base, .section(Route.section.shape)) ?? base
         }
     }
 
@@ -273,7 +262,7 @@ extension Node {
             isFaulty: isFaulty)
         return own.merged(
             over: self.policies(policies, over: Node(content: .map([]), origin: origin)),
-            .section(Language.route))
+            .section(Route.section.shape))
     }
 
     /// A route on these listeners only.

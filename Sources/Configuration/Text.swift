@@ -1,0 +1,69 @@
+// Texts of the file, and where they were written.
+
+/// Where a value was written. Origins never count in a comparison: a line that moved is no change, so
+/// a reload can compare two configurations with `==`.
+public struct Origin: Sendable, Hashable {
+    /// Line, from 1; 0 when the value was not written (a default, or made by the program).
+    public var line: Int
+    /// Column in characters, from 1; 0 when the value was not written.
+    public var column: Int
+    /// Length in characters of the text to underline.
+    public var length: Int
+    /// Of a literal block text (`|`), which begins in the line below: the column its lines begin in. 0: the text
+    /// stands where the origin points.
+    var blockColumn = 0
+    /// What was written there, if the text was made from references.
+    var substitution: Substitution?
+
+    public init(line: Int, column: Int, length: Int = 1) {
+        self.line = line
+        self.column = column
+        self.length = length
+    }
+
+    /// The place of something within the text that stands here.
+    ///
+    /// - Parameter position: bytes from the beginning of the text.
+    public func place(at position: Int, in text: String) -> Origin {
+        var place = self
+        if blockColumn > 0 {
+            let before = text.utf8.prefix(position)
+            place.line += 1 + before.count { $0 == 0x0a }
+            // Characters of the line up to there: bytes that continue none.
+            let column = before.reversed().prefix { $0 != 0x0a }.count { $0 & 0xc0 != 0x80 }
+            place.column = blockColumn + column
+            place.blockColumn = 0
+            place.length = 1
+        } else {
+            place.column += position
+            place.length = max(1, length - position)
+        }
+        return place
+    }
+
+    /// The value was not written in a file.
+    public static let none = Origin(line: 0, column: 0, length: 0)
+
+    public static func == (_: Origin, _: Origin) -> Bool { true }
+    public func hash(into _: inout Hasher) {}
+}
+
+/// A piece of text and where it was written.
+public struct Text: Sendable, Hashable {
+    public var value: String
+    public var origin: Origin
+
+    public init(_ value: String, at origin: Origin = .none) {
+        self.value = value
+        self.origin = origin
+    }
+
+    /// What may be shown: the references instead of what they stand for.
+    public var shown: String { origin.substitution?.shown ?? value }
+    /// Whether the text was made from references.
+    public var isSubstituted: Bool { origin.substitution != nil }
+    /// The text to read as a template, in which references stand for themselves.
+    public var template: String { origin.substitution?.template ?? value }
+    /// The same of what may be shown.
+    public var shownTemplate: String { origin.substitution?.shownTemplate ?? value }
+}
