@@ -23,6 +23,7 @@ let package = Package(
         .systemLibrary(name: "CBrotli", pkgConfig: "libbrotlienc", providers: [.apt(["libbrotli-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
 
         // Floor 1: the machine
@@ -37,6 +38,7 @@ let package = Package(
         .target(name: "WebSocket"),
         .target(name: "ProxyProtocol", dependencies: ["Reactor"]),
         .target(name: "TLS", dependencies: ["COpenSSL", "NamedFiles"]),
+        .target(name: "HTTPClient", dependencies: ["CCurl", "Reactor"]),
 
         // Floor 3: decisions
         .target(name: "Balancing"),
@@ -47,7 +49,8 @@ let package = Package(
         .target(name: "GRPC", dependencies: ["HTTPModel", "Resilience"]),
 
         // Floor 4: the data plane
-        .target(name: "Telemetry", dependencies: ["Reactor", "HTTPModel", "JSON", "Resilience"]),
+        .target(
+            name: "Telemetry", dependencies: ["Reactor", "HTTPModel", "JSON", "Resilience", "HTTPClient"]),
         .target(
             name: "Proxy",
             dependencies: [
@@ -63,7 +66,7 @@ let package = Package(
             name: "Control",
             dependencies: [
                 "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing", "HTTPModel", "HTTP1",
-                "Resilience", "Balancing", "TLS", "HTTP2", "Files", "Compression", "NamedFiles",
+                "HTTPClient", "Resilience", "Balancing", "TLS", "HTTP2", "Files", "Compression", "NamedFiles",
             ]),
 
         // Floor 6: what shows and asks
@@ -86,6 +89,7 @@ let package = Package(
         .testTarget(name: "WebSocketTests", dependencies: ["WebSocket"]),
         .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol", "Reactor"]),
         .testTarget(name: "TLSTests", dependencies: ["TLS", "COpenSSL"]),
+        .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Reactor"], exclude: ["peer.py"]),
         .testTarget(name: "BalancingTests", dependencies: ["Balancing"]),
         .testTarget(name: "ResilienceTests", dependencies: ["Resilience"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1", "Files"]),
@@ -99,7 +103,9 @@ let package = Package(
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
         .testTarget(
             name: "ControlTests",
-            dependencies: ["Control", "Configuration", "HTTPModel", "Reactor", "TLS", "Telemetry", "Proxy"]),
+            dependencies: [
+                "Control", "Configuration", "HTTPClient", "HTTPModel", "Reactor", "TLS", "Telemetry", "Proxy",
+            ]),
         .testTarget(
             name: "ProxyTests",
             dependencies: [

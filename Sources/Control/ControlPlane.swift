@@ -6,6 +6,7 @@
 import Balancing
 import Configuration
 import Glibc
+import HTTPClient
 import Proxy
 import Reactor
 import Resilience
@@ -112,6 +113,8 @@ public final class ControlPlane: Sendable {
     public let startedMs: UInt64
     private let source: any ConfigurationSource
     private let resolver: Resolver
+    /// Asks what is not on the data path.
+    private let client: HTTPClient
     private let staples: StapleKeeper
     private let threads = Locked<[RunningThread]>([])
     private let state: Locked<State>
@@ -142,7 +145,9 @@ public final class ControlPlane: Sendable {
         resolverSettings.servers = configuration.resolver.servers.map(\.text.value)
         resolverSettings.timeoutMs = Int(configuration.resolver.timeoutMs)
         resolver = Resolver(settings: resolverSettings)
-        staples = StapleKeeper(resolver: resolver, log: log, metrics: metrics.certificates) {
+        let ofClient = resolver
+        client = HTTPClient(metrics: metrics.client) { ofClient.resolve(host: $0, $1) }
+        staples = StapleKeeper(client: client, log: log, metrics: metrics.certificates) {
             Double.random(in: 0..<1)
         }
 
@@ -241,6 +246,7 @@ public final class ControlPlane: Sendable {
     public func join() {
         for thread in threads.withLock({ $0 }) { thread.join() }
         staples.stop()
+        client.stop()
         let accessLog = state.withLock { state in
             for sockets in state.objects.allSockets { sockets.beginEnd() }
             return state.accessLog

@@ -8,6 +8,7 @@
 
 import CAres
 import Glibc
+import HTTPClient
 import Reactor
 
 /// Why a name could not be resolved.
@@ -88,6 +89,20 @@ public final class Resolver: Sendable {
         name: String, family: Family = .any, completion: @escaping @Sendable (ResolveResult) -> Void
     ) {
         thread.submit(ResolverQuestion(name: name, family: family, completion: completion))
+    }
+}
+
+extension Resolver {
+    /// Names for the HTTP client.
+    func resolve(
+        host: String, _ answer: @escaping @Sendable (Result<[IPAddress], HTTPClient.NameFailure>) -> Void
+    ) {
+        resolve(name: host) { result in
+            switch result {
+            case .addresses(let addresses, _, _): answer(.success(addresses))
+            case .failed(_, let text): answer(.failure(.init(text)))
+            }
+        }
     }
 }
 

@@ -7,9 +7,39 @@
 // certificate in several listeners, keeps one answer.
 
 import Glibc
+import HTTPClient
 import Reactor
+import Synchronization
 import TLS
 import Telemetry
+
+/// Wakes a thread that waits, for news or for good.
+private final class Waker: Sendable {
+    private let mailbox = Mailbox<Never>()
+    private let isEnding = Atomic(false)
+
+    var isStopped: Bool { isEnding.load(ordering: .acquiring) }
+
+    func wake() { mailbox.wake() }
+
+    func stop() {
+        isEnding.store(true, ordering: .releasing)
+        mailbox.wake()
+    }
+
+    /// Waits for events of a descriptor (-1: none), at most until a time in monotonic milliseconds.
+    /// - Returns: whether they came; false also when woken.
+    func wait(_ descriptor: Int32, _ events: Int32, untilMs: UInt64) -> Bool {
+        let nowMs = Clock.monotonicNs() / 1_000_000
+        var watched = [
+            pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: descriptor, events: Int16(events), revents: 0),
+        ]
+        poll(&watched, 2, Int32(clamping: untilMs > nowMs ? untilMs - nowMs : 0))
+        if watched[0].revents != 0 { _ = mailbox.takeAll() }
+        return watched[1].revents != 0
+    }
+}
 
 /// The staples of all listeners, and what is known about their certificates for the metrics.
 public final class StapleKeeper: Sendable {
@@ -39,17 +69,17 @@ public final class StapleKeeper: Sendable {
 
     private let state = Locked(State())
     private let waker = Waker()
-    private let client: OCSPClient
+    private let client: HTTPClient
     private let log: Log
     private let metrics: CertificateMetrics
     private let random: @Sendable () -> Double
 
     /// - Parameter random: 0…1, for the waits between tries.
     public init(
-        resolver: Resolver, log: Log, metrics: CertificateMetrics, random: @escaping @Sendable () -> Double
+        client: HTTPClient, log: Log, metrics: CertificateMetrics, random: @escaping @Sendable () -> Double
     ) {
         self.random = random
-        client = OCSPClient(resolver: resolver, waker: waker)
+        self.client = client
         self.log = log
         self.metrics = metrics
     }
@@ -106,14 +136,26 @@ public final class StapleKeeper: Sendable {
             case .wait(let untilMs):
                 _ = waker.wait(-1, 0, untilMs: untilMs)
             case .ask(let key, let question):
-                let answered: Result<[UInt8], OCSPClientError>
-                do throws(OCSPClientError) {
-                    answered = .success(try client.ask(question.responder, question.request))
-                } catch {
-                    if error == .stopped { return }
-                    answered = .failure(error)
-                }
+                guard let answered = ask(question) else { return }
                 finish(key, question, answered)
+            }
+        }
+    }
+
+    /// - Returns: the responder's answer, or what is wrong with it; nil when the thread is to end.
+    private func ask(_ question: OCSPQuestion) -> Result<[UInt8], OCSPProblem>? {
+        guard let request = OCSPExchange.request(question) else {
+            return .failure(.badURL(question.responder))
+        }
+        let answers = Mailbox<Result<HTTPClient.Response, HTTPClient.Failure>>()
+        let call = client.send(request) { answers.send($0) }
+        while true {
+            // The client has the deadlines.
+            _ = waker.wait(answers.descriptor, POLLIN, untilMs: .max)
+            if let answered = answers.takeAll().first { return OCSPExchange.body(answered) }
+            if waker.isStopped {
+                call.cancel()
+                return nil
             }
         }
     }
@@ -156,7 +198,7 @@ public final class StapleKeeper: Sendable {
     }
 
     private func finish(
-        _ key: [UInt8], _ question: OCSPQuestion, _ answered: Result<[UInt8], OCSPClientError>
+        _ key: [UInt8], _ question: OCSPQuestion, _ answered: Result<[UInt8], OCSPProblem>
     ) {
         let nowMs = Clock.monotonicNs() / 1_000_000
         let nowSeconds = Int64(Clock.wallUs() / 1_000_000)

@@ -5,6 +5,7 @@
 // that never occurred and the histograms of routes nobody asked for: with 1,000 routes they would be
 // most of the page. docs/metrics lists every name.
 
+import HTTPClient
 import HTTPModel
 
 extension MetricsSnapshot {
@@ -24,6 +25,7 @@ extension MetricsSnapshot {
         writeCoding(&page)
         writeControl(&page)
         writeCertificates(&page)
+        writeClient(&page)
         writeProcess(&page)
         return page.bytes
     }
@@ -62,6 +64,26 @@ extension MetricsSnapshot {
             if certificates.contains(where: { $0.staple != nil }) {
                 $0.series([("outcome", "taken")], responders.taken)
                 $0.series([("outcome", "failed")], responders.failed)
+            }
+        }
+    }
+
+    private func writeClient(_ page: inout ExpositionPage) {
+        page.family(
+            "weir_http_client_requests_total", "counter",
+            "Requests of Weir's own HTTP client, by purpose and outcome."
+        ) {
+            for values in client {
+                for outcome in HTTPClient.Outcome.allCases where values.ended[outcome.rawValue] > 0 {
+                    $0.series(
+                        [("purpose", values.purpose.name), ("outcome", outcome.name)],
+                        values.ended[outcome.rawValue])
+                }
+            }
+        }
+        page.family("weir_http_client_request_seconds_total", "counter", "Time these requests took.") {
+            for values in client {
+                $0.series([("purpose", values.purpose.name)], seconds: values.ns, per: 1_000_000_000)
             }
         }
     }

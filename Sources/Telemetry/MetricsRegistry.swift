@@ -4,6 +4,7 @@
 // got from here. Names come from the configuration, never from the wire, so their number is bounded
 // by what the operator wrote (and, for resolved endpoints, by the resolver's limit).
 
+import HTTPClient
 import Synchronization
 
 /// All metrics of one process.
@@ -25,6 +26,7 @@ public final class MetricsRegistry: Sendable {
     public let accessLog = AccessLogMetrics()
     public let control = ControlMetrics()
     public let certificates = CertificateMetrics()
+    public let client = HTTPClientMetrics()
     private let tables = Mutex(Tables())
 
     /// - Parameter workers: how many threads count, fixed for the life of the process; ≥ 1.
@@ -104,7 +106,7 @@ public final class MetricsRegistry: Sendable {
             listeners: listeners.map { $0.values() }.sorted { $0.listener < $1.listener },
             workers: workers.values(), coding: workers.coding(), accessLog: accessLog.values(),
             control: control.values(), process: .read(), certificates: certificates.values(),
-            responders: certificates.responderValues())
+            responders: certificates.responderValues(), client: client.values())
     }
 }
 
@@ -134,4 +136,6 @@ public struct MetricsSnapshot: Sendable, Equatable {
     public var process: ProcessValues
     public var certificates: [CertificateValues] = []
     public var responders = ResponderValues()
+    /// What the HTTP client was asked, by purpose.
+    public var client: [HTTPClientValues] = []
 }

@@ -12,10 +12,14 @@ enum Floors {
             number: 0,
             modules: [
                 "CLinux", "CYAML", "CPCRE2", "CAres", "CNGHTTP2", "COpenSSL", "CZlib", "CBrotli", "CZstd",
+                "CCurl",
             ]),
         Floor(number: 1, modules: ["Reactor", "NamedFiles"]),
         Floor(
-            number: 2, modules: ["HTTPModel", "HTTP1", "HTTP2", "JSON", "WebSocket", "ProxyProtocol", "TLS"]),
+            number: 2,
+            modules: [
+                "HTTPModel", "HTTP1", "HTTP2", "JSON", "WebSocket", "ProxyProtocol", "TLS", "HTTPClient",
+            ]),
         Floor(
             number: 3,
             modules: ["Balancing", "Resilience", "Routing", "Files", "Compression", "GRPC"]),
@@ -53,6 +57,7 @@ enum Floors {
         "CAres": ["Control"],
         "CNGHTTP2": ["HTTP2"],
         "COpenSSL": ["TLS"],
+        "CCurl": ["HTTPClient"],
         "CZlib": ["Compression"],
         "CBrotli": ["Compression"],
         "CZstd": ["Compression"],

@@ -175,6 +175,7 @@ def test_good(weir, ca, responder):
     assert 3_000 < left <= 3_660
     assert w.metric("weir_certificate_revoked", certificate=issued.cert) == 0
     assert w.metric("weir_ocsp_requests_total", outcome="taken") == 1
+    assert w.metric("weir_http_client_requests_total", purpose="ocsp", outcome="answered") == 1
     # Only who asks gets it.
     assert "OCSP response: no response sent" not in s_client(w.address, send=CLOSING)
 
