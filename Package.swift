@@ -99,7 +99,8 @@ let package = Package(
             dependencies: ["Compression", "HTTPModel", "HTTP1", "CZlib", "CBrotli", "CZstd"]),
         .testTarget(name: "GRPCTests", dependencies: ["GRPC", "HTTPModel", "Resilience"]),
         .testTarget(
-            name: "TelemetryTests", dependencies: ["Telemetry", "Resilience", "HTTPModel", "Reactor"]),
+            name: "TelemetryTests",
+            dependencies: ["Telemetry", "Resilience", "HTTPClient", "HTTPModel", "Reactor"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
         .testTarget(
             name: "ControlTests",

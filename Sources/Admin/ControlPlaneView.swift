@@ -160,7 +160,10 @@ public struct ControlPlaneView: AdminSource {
                 max: UInt64(clamping: max * workers.count))
         }
         var limits = [
-            LimitStatus(name: "file-descriptors", used: metrics.process.openFDs, max: metrics.process.maxFDs)
+            LimitStatus(name: "file-descriptors", used: metrics.process.openFDs, max: metrics.process.maxFDs),
+            LimitStatus(
+                name: "helpers.queue", used: UInt64(metrics.helpers.reduce(0) { $0 + $1.queued }),
+                max: UInt64(control.metrics.helpers.settings.queueMax)),
         ]
         for listener in current.configuration.listeners {
             let name = listener.name.value

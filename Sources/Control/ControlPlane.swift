@@ -247,6 +247,7 @@ public final class ControlPlane: Sendable {
         for thread in threads.withLock({ $0 }) { thread.join() }
         staples.stop()
         client.stop()
+        metrics.helpers.stop()
         let accessLog = state.withLock { state in
             for sockets in state.objects.allSockets { sockets.beginEnd() }
             return state.accessLog

@@ -7,6 +7,7 @@
 
 import HTTPClient
 import HTTPModel
+import Reactor
 
 extension MetricsSnapshot {
     /// The value for the Content-Type field of the text.
@@ -26,6 +27,7 @@ extension MetricsSnapshot {
         writeControl(&page)
         writeCertificates(&page)
         writeClient(&page)
+        writeHelpers(&page)
         writeProcess(&page)
         return page.bytes
     }
@@ -84,6 +86,36 @@ extension MetricsSnapshot {
         page.family("weir_http_client_request_seconds_total", "counter", "Time these requests took.") {
             for values in client {
                 $0.series([("purpose", values.purpose.name)], seconds: values.ns, per: 1_000_000_000)
+            }
+        }
+    }
+
+    private func writeHelpers(_ page: inout ExpositionPage) {
+        func each(
+            _ name: StaticString, _ type: StaticString, _ help: StaticString,
+            _ value: (HelperValues) -> UInt64
+        ) {
+            page.family(name, type, help) {
+                for values in helpers { $0.series([("purpose", values.purpose.name)], value(values)) }
+            }
+        }
+        each("weir_helper_jobs_queued", "gauge", "Jobs that wait for a helper thread.") { UInt64($0.queued) }
+        each("weir_helper_jobs_running", "gauge", "Jobs that helper threads are at.") { UInt64($0.running) }
+        each("weir_helper_jobs_total", "counter", "Jobs done by helper threads.") { $0.done }
+        each("weir_helper_jobs_refused_total", "counter", "Jobs refused because the queue was full.") {
+            $0.refused
+        }
+        each("weir_helper_jobs_cancelled_total", "counter", "Jobs taken back before they began.") {
+            $0.cancelled
+        }
+        page.family("weir_helper_wait_seconds_total", "counter", "Time jobs waited for a helper thread.") {
+            for values in helpers {
+                $0.series([("purpose", values.purpose.name)], seconds: values.waitNs, per: 1_000_000_000)
+            }
+        }
+        page.family("weir_helper_run_seconds_total", "counter", "Time helper threads worked.") {
+            for values in helpers {
+                $0.series([("purpose", values.purpose.name)], seconds: values.runNs, per: 1_000_000_000)
             }
         }
     }

@@ -5,6 +5,7 @@
 // by what the operator wrote (and, for resolved endpoints, by the resolver's limit).
 
 import HTTPClient
+import Reactor
 import Synchronization
 
 /// All metrics of one process.
@@ -27,10 +28,18 @@ public final class MetricsRegistry: Sendable {
     public let control = ControlMetrics()
     public let certificates = CertificateMetrics()
     public let client = HTTPClientMetrics()
+    /// The process's helper threads; they count themselves.
+    public let helpers: HelperThreads
     private let tables = Mutex(Tables())
 
-    /// - Parameter workers: how many threads count, fixed for the life of the process; ≥ 1.
-    public init(workers: Int, build: BuildInfo) {
+    /// - Parameters:
+    ///   - workers: how many threads count, fixed for the life of the process; ≥ 1.
+    ///   - helpers: whose jobs are shown.
+    public init(
+        workers: Int, build: BuildInfo,
+        helpers: HelperThreads = HelperThreads(.init(cores: CPUCount.workers()))
+    ) {
+        self.helpers = helpers
         workerCount = max(1, workers)
         self.build = build
         self.workers = WorkerMetrics(workers: workerCount)
@@ -106,7 +115,8 @@ public final class MetricsRegistry: Sendable {
             listeners: listeners.map { $0.values() }.sorted { $0.listener < $1.listener },
             workers: workers.values(), coding: workers.coding(), accessLog: accessLog.values(),
             control: control.values(), process: .read(), certificates: certificates.values(),
-            responders: certificates.responderValues(), client: client.values())
+            responders: certificates.responderValues(), client: client.values(),
+            helpers: helpers.values())
     }
 }
 
@@ -138,4 +148,6 @@ public struct MetricsSnapshot: Sendable, Equatable {
     public var responders = ResponderValues()
     /// What the HTTP client was asked, by purpose.
     public var client: [HTTPClientValues] = []
+    /// Jobs of helper threads, by purpose.
+    public var helpers: [HelperValues] = []
 }
