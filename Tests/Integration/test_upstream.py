@@ -74,6 +74,43 @@ def test_free_retry_when_a_kept_connection_was_closed(weir, backend):
         assert stream.response().status == 200, "an idempotent request is repeated on a fresh connection"
 
 
+def test_free_retry_does_not_take_another_kept_connection(weir, backend):
+    """An endpoint that has gone away and come back has left every kept connection: one is found out, not all."""
+    left = []
+    gate = threading.Event()
+    def script(c):
+        request = c.request()
+        if request.target == "/wait":
+            gate.wait(wire.PATIENCE)
+        c.send(answer())
+        c.request(continue_=False)
+        left.append(c.number)  # read the next request, and close without a word
+    b = backend(script)
+    w = weir(proxy_to(b, workers=1, route={"retry": {"attempts": 1}}, service=IDLE_FOR_EVER))
+    streams = [w.connect() for _ in range(4)]
+    for stream in streams:
+        stream.send(head_bytes("GET /wait HTTP/1.1"))
+    b.wait_requests(4)
+    gate.set()
+    assert all(stream.response().status == 200 for stream in streams)
+    eventually(lambda: idle_connections(w) == 4, "all are kept")
+    assert w.get("/after").status == 200
+    assert len(left) == 1 and len(b.connections) == 5
+
+
+def test_connection_the_endpoint_ends_is_not_kept(weir, backend):
+    """`Connection: close` in a response, and an endpoint that is slow to do it: nothing is sent there again."""
+    def script(c):
+        while True:
+            c.request()
+            c.send(answer(fields=[("Connection", "close")]))
+    b = backend(script)
+    w = weir(proxy_to(b, workers=1, service=IDLE_FOR_EVER))
+    for _ in range(3):
+        assert w.get("/").status == 200
+    assert [request.connection for request in b.requests] == [0, 1, 2]
+
+
 def test_post_is_not_repeated_once_sent(weir, backend):
     """A POST that reached the endpoint may have been done: 502, never a second time."""
     def script(c):
@@ -362,6 +399,17 @@ def test_connection_maximum(weir, backend):
     statuses = [stream.response().status for stream in streams]
     assert set(statuses) <= {503, 504} and len(b.connections) <= 4, (statuses, len(b.connections))
     assert max(concurrent(b)) <= 2
+
+
+def test_connection_maximum_is_reached_and_not_passed(weir, backend):
+    b = backend(hang)
+    w = weir(proxy_to(b, workers=1, service={"connections": {"max": 2}}))
+    streams = [w.connect() for _ in range(2)]
+    for stream in streams:
+        stream.send(head_bytes("GET / HTTP/1.1"))
+    b.wait_requests(2)
+    assert_made_by_weir(w.get("/"), "connection-limit")
+    assert len(b.connections) == 2
 
 
 def concurrent(b):

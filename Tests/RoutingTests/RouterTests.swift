@@ -66,6 +66,14 @@ import Testing
         #expect(router.route(Request("/r/abc-12/x")).match.pathPrefixCount == 9)
     }
 
+    @Test func capturesOfAWayThatLedNowhereAreForgotten() throws {
+        let router = Router([
+            try rule("end", paths: ["/api/{x}/end"]), try rule("three", paths: ["/{a}/{b}/{c}"]),
+        ])
+        #expect(router.route(Request("/api/1/end")).captures == ["x": "1"])
+        #expect(router.route(Request("/api/1/other")).captures == ["a": "api", "b": "1", "c": "other"])
+    }
+
     @Test func encodingCannotDodgeARoute() throws {
         let router = Router([
             try rule("admin", paths: ["/admin/*"]), try rule("cafe", paths: ["/café"]),
