@@ -2,14 +2,13 @@
 
 import Control
 import Reactor
-import Synchronization
 import Telemetry
 
 public final class AdminHost: Sendable {
     private let source: any AdminSource
     private let log: Log
     /// By the id of their sockets.
-    private let servers = Mutex<[Int: AdminServer]>([:])
+    private let servers = Locked<[Int: AdminServer]>([:])
 
     public init(source: any AdminSource, log: Log) {
         self.source = source

@@ -8,7 +8,6 @@ import Glibc
 import HTTPModel
 import Proxy
 import Reactor
-import Synchronization
 import Telemetry
 
 /// Serves /metrics, /healthz, /readyz, /api/v1 and the dashboard.
@@ -18,10 +17,10 @@ public final class AdminServer: Sendable {
 
     private let listening: ListeningSockets
     private let source: any AdminSource
-    private let allowedHosts: Mutex<Set<String>>
+    private let allowedHosts: Locked<Set<String>>
     private let log: Log
     private let commands = Mailbox<Command>()
-    private let thread = Mutex<RunningThread?>(nil)
+    private let thread = Locked<RunningThread?>(nil)
 
     private enum Command: Sendable {
         /// End at once.
@@ -40,7 +39,7 @@ public final class AdminServer: Sendable {
         self.listening = listening
         self.source = source
         self.log = log
-        self.allowedHosts = Mutex(allowedHosts)
+        self.allowedHosts = Locked(allowedHosts)
     }
 
     /// Accepts these names from the next request on.

@@ -6,7 +6,6 @@
 
 import HTTPClient
 import Reactor
-import Synchronization
 
 /// All metrics of one process.
 public final class MetricsRegistry: Sendable {
@@ -30,7 +29,7 @@ public final class MetricsRegistry: Sendable {
     public let client = HTTPClientMetrics()
     /// The process's helper threads; they count themselves.
     public let helpers: HelperThreads
-    private let tables = Mutex(Tables())
+    private let tables = Locked(Tables())
 
     /// - Parameters:
     ///   - workers: how many threads count, fixed for the life of the process; ≥ 1.

@@ -84,6 +84,8 @@ struct FloorsTests {
         Ban(call: "usleep(", because: "nothing waits but the poller"),
         Ban(call: "nanosleep(", because: "nothing waits but the poller"),
         Ban(call: " sleep(", because: "nothing waits but the poller"),
+        Ban(call: " Mutex<", because: "ThreadSanitizer does not see it: Locked"),
+        Ban(call: " Mutex(", because: "ThreadSanitizer does not see it: Locked"),
     ]
 
     @Test("banned calls", arguments: bans)
