@@ -28,7 +28,7 @@ extension CrossCheck {
                 seen[pattern] = name.pattern.origin.line
             }
             guard let service = service(name.service.value) else {
-                dangling(name.service, "service", services, &check)
+                check.dangling(name.service, "service", services)
                 continue
             }
             if service.files != nil {

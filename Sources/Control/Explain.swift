@@ -146,7 +146,7 @@ public struct Explainer: Sendable {
     // MARK: errors
 
     private func page(for status: UInt16, route: Route?, _ listener: Listener) -> PageExplanation? {
-        pages(route, listener).first { $0.statuses.contains(Int(status)) }.map(PageExplanation.init)
+        pages(route, listener).first { $0.statuses.covers(Int(status)) }.map(PageExplanation.init)
     }
 
     /// What is sent in place of errors, in the order in which it is looked for.
@@ -157,7 +157,7 @@ public struct Explainer: Sendable {
             let classes = level.filter { if case .all = $0.statuses { true } else { false } }
             // Those of narrower places leave nothing to some of these.
             pages += (exact + classes).filter { page in
-                !pages.contains { $0.statuses.contains(page.statuses) }
+                !pages.contains { $0.statuses.covers(page.statuses) }
             }
         }
         return pages

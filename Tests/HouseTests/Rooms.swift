@@ -43,11 +43,13 @@ enum Rooms {
                 }
             }
         }
+        // By default "exchange.fail" would be one word, and its call unseen.
+        let call = /(exchange\.|worker\.|\.)?\b(\w+)\(/.wordBoundaryKind(.simple)
         var found: Set<Call> = []
         for source in sources {
             guard let from = room(of: source) else { continue }
             for line in source.code where !line.contains("func ") && !line.contains(" case ") {
-                for match in line.matches(of: /(exchange\.|worker\.|\.)?\b(\w+)\(/) {
+                for match in line.matches(of: call) {
                     let name = String(match.output.2)
                     if match.output.1 == "." { continue }
                     guard let rooms = owners[name], rooms.count == 1, let to = rooms.first, to != from else {

@@ -57,16 +57,16 @@ extension ErrorPage.Statuses {
         }
     }
 
-    public func contains(_ status: Int) -> Bool {
+    public func covers(_ status: Int) -> Bool {
         switch self {
         case .one(let own): own == status
         case .all(let digit): status / 100 == digit
         }
     }
 
-    public func contains(_ other: Self) -> Bool {
+    public func covers(_ other: Self) -> Bool {
         switch other {
-        case .one(let status): contains(status)
+        case .one(let status): covers(status)
         case .all: self == other
         }
     }
@@ -102,7 +102,7 @@ extension ErrorPage {
         var replacesAnswers = false
     }
 
-    fileprivate struct Texts: Sendable {
+    fileprivate struct Texts: Sendable, ByForm {
         var body: Text?
         var type: Text?
         var html: Text?
@@ -110,7 +110,7 @@ extension ErrorPage {
         var text: Text?
     }
 
-    fileprivate struct Files: Sendable {
+    fileprivate struct Files: Sendable, ByForm {
         /// For all clients.
         var file: Text?
         var html: Text?
@@ -226,23 +226,6 @@ extension ErrorPage.Texts {
             "The text for clients that want plain text most.",
             example: "text: \"{error.status} {error.phrase} ({request.id})\"")
     }
-
-    fileprivate subscript(form: ContentForm) -> Text? {
-        get {
-            switch form {
-            case .text: text
-            case .json: json
-            case .html: html
-            }
-        }
-        set {
-            switch form {
-            case .text: text = newValue
-            case .json: json = newValue
-            case .html: html = newValue
-            }
-        }
-    }
 }
 
 extension ErrorPage.Files {
@@ -260,7 +243,16 @@ extension ErrorPage.Files {
             "The file for clients that want plain text most.",
             example: "text: /etc/weir/errors/502.txt")
     }
+}
 
+/// One text for each form a client may want.
+private protocol ByForm {
+    var text: Text? { get set }
+    var json: Text? { get set }
+    var html: Text? { get set }
+}
+
+extension ByForm {
     fileprivate subscript(form: ContentForm) -> Text? {
         get {
             switch form {
@@ -375,7 +367,7 @@ extension CrossCheck {
                 "expected one of them: without an answer of the service the error is told in plain text")
         }
         if service(name.value) == nil {
-            dangling(name, "service", configuration.services.map(\.name.value), &check)
+            check.dangling(name, "service", configuration.services.map(\.name.value))
         }
         if let path = entry["path"]?.asText, !path.value.hasPrefix("/") {
             check.report(

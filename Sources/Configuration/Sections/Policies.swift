@@ -27,7 +27,7 @@ extension CrossCheck {
             if names.contains(name.value) {
                 used.insert(name.value)
             } else {
-                dangling(name, "policy", plural: "policies", known.map(\.value), &check)
+                check.dangling(name, "policy", plural: "policies", known.map(\.value))
             }
         }
         for name in known where !used.contains(name.value) {

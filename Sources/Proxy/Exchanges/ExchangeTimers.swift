@@ -11,19 +11,20 @@ extension Worker {
         armDeadlines(exchange)
     }
 
-    /// The exchange's own timer: back-off before another attempt, the hold's patience, or a WebSocket's Pings.
-    func setTimer(_ exchange: ExchangePointer, _ purpose: ExchangeTimer, afterMs: UInt64) {
+    /// The exchange's own timer: back-off before another attempt, the hold's patience, or a WebSocket's Pings. What
+    /// it is for follows from what is waited for.
+    func setTimer(_ exchange: ExchangePointer, afterMs: UInt64) {
         if exchange.pointee.timer < 0 {
             exchange.pointee.timer = timers.create(
                 Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
         }
-        exchange.pointee.timerPurpose = purpose
+        exchange.pointee.timerRuns = true
         timers.arm(exchange.pointee.timer, atMs: nowMs &+ afterMs)
     }
 
     func clearTimer(_ exchange: ExchangePointer) {
-        guard exchange.pointee.timerPurpose != .none else { return }
-        exchange.pointee.timerPurpose = .none
+        guard exchange.pointee.timerRuns else { return }
+        exchange.pointee.timerRuns = false
         timers.disarm(exchange.pointee.timer)
     }
 

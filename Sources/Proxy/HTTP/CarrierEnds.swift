@@ -1,9 +1,8 @@
 // How connections that carry HTTP/2 sessions end: asked to in two steps (RFC 9113 §6.8), for a reason, or
 // because the socket is gone.
 //
-// A client's session has one timer for all that is due some time after its beginning: the acknowledgement
-// of its SETTINGS (§6.5.3), its age, the second GOAWAY. The carrier's own timer is for silence and for
-// windows that stay shut (`armSession`). Sessions with endpoints have neither age nor timer; when they
+// What is due some time after a session's beginning has the session's timer (Carriers/Carriers.swift). The
+// carrier's own is for silence and for windows that stay shut (`armSession`). Sessions with endpoints have neither age nor timer; when they
 // are given up, they end with their last stream.
 
 import Glibc

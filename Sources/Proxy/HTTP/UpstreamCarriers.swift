@@ -1,9 +1,7 @@
-// Sessions to endpoints: many exchanges on few connections.
+// Sessions to endpoints: events of the connections that carry them, and of their streams.
 //
-// A service that speaks HTTP/2 keeps sessions in its endpoint's pool instead of idle connections. An
-// attempt gets a stream of the first session with room, as an UpstreamConnection of its own; without
-// one a connection is opened, and streams opened meanwhile wait for it. What the endpoint promises not
-// to have touched (GOAWAY, REFUSED_STREAM) may be sent again, whatever the method (RFC 9113 §8.7).
+// How an attempt gets a stream is in Attempts/TakenStream.swift; those opened while a connection is made wait
+// for it, and their requests leave from here. What the endpoint promises not to have touched (GOAWAY, REFUSED_STREAM) may be sent again, whatever the method (RFC 9113 §8.7).
 
 import Glibc
 import HTTP2

@@ -103,7 +103,7 @@ extension Worker {
         case .wait:
             if exchange.pointee.requestBody.framing != .length {
                 if mayBeRepeated(exchange, route) {
-                    setTimer(exchange, .hold, afterMs: Self.holdPatienceMs)
+                    setTimer(exchange, afterMs: Self.holdPatienceMs)
                 } else {
                     // What came with the head may be on its way here from a session.
                     goOnNextTurn(Token(kind: TokenKind.exchange, handle: exchange.pointee.handle))
@@ -141,7 +141,7 @@ extension Worker {
 
     /// No more of the body is waited for: on to the next phase.
     func endHold(_ exchange: ExchangePointer) {
-        if exchange.pointee.timerPurpose == .hold { clearTimer(exchange) }
+        clearTimer(exchange)
         exchange.pointee.waitsFor = .nothing
         exchange.pointee.holdIsOver = true
         askNothing(of: exchange.pointee.client, exchange)

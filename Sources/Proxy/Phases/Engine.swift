@@ -69,15 +69,13 @@ extension Worker {
 
     /// What the exchange waited for has not come, or it is time.
     func goOnAfterTimer(_ exchange: ExchangePointer) {
-        let purpose = exchange.pointee.timerPurpose
-        exchange.pointee.timerPurpose = .none
-        switch purpose {
-        case .none: break
+        exchange.pointee.timerRuns = false
+        switch exchange.pointee.waitsFor {
+        case .body: endHold(exchange)
         case .backoff:
             exchange.pointee.waitsFor = .nothing
             run(exchange, from: .select)
-        case .hold: endHold(exchange)
-        case .ping: pingClockRang(exchange)
+        case .nothing: pingClockRang(exchange)
         }
     }
 }

@@ -390,7 +390,7 @@ extension Worker {
         if afterMs > 0 {
             exchange.pointee.phase = .select
             exchange.pointee.waitsFor = .backoff
-            setTimer(exchange, .backoff, afterMs: afterMs)
+            setTimer(exchange, afterMs: afterMs)
         } else {
             run(exchange, from: fresh ? .forward : .select)
         }

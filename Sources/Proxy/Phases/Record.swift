@@ -75,7 +75,7 @@ extension Worker {
         if exchange.pointee.totalTimer >= 0 { timers.remove(exchange.pointee.totalTimer) }
         exchange.pointee.timer = -1
         exchange.pointee.totalTimer = -1
-        exchange.pointee.timerPurpose = .none
+        exchange.pointee.timerRuns = false
         dropUpstream(exchange)
         giveBack(exchange.pointee.lease)
         bury(TokenKind.exchange, exchange.pointee.handle)

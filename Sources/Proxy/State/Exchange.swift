@@ -35,10 +35,10 @@ struct Exchange {
 
     var phase = Phase.read
     var failure = Failure.none
-    /// Back-off or hold; -1 until one is needed. The total deadline has its own.
+    /// For what it waits for, or a WebSocket's Pings; -1 until one is needed. The total deadline has its own.
     var timer: TimerID = -1
     var totalTimer: TimerID = -1
-    var timerPurpose = ExchangeTimer.none
+    var timerRuns = false
     var waitsFor = Waiting.nothing
     /// What is to be done about it, and for which failure.
     var verdict = Verdict.none
@@ -155,8 +155,4 @@ extension ExchangePointer {
     @inline(__always) var requestBytes: UInt64 {
         pointee.decoding == .none ? pointee.requestBody.count : pointee.decodedBytes
     }
-}
-
-enum ExchangeTimer: UInt8 {
-    case none, backoff, hold, ping
 }

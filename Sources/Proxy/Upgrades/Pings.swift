@@ -42,7 +42,7 @@ extension Worker {
 
     private func armPings(_ exchange: ExchangePointer, _ pings: PingsPointer) {
         if case .wait(let untilMs) = pings.pointee.clock.verdict(nowMs: nowMs) {
-            setTimer(exchange, .ping, afterMs: untilMs &- nowMs)
+            setTimer(exchange, afterMs: untilMs &- nowMs)
         }
     }
 
@@ -75,7 +75,7 @@ extension Worker {
             _ = sendPing(exchange, pings)
         case .ping:
             pings.pointee.clock.becameDue()
-            setTimer(exchange, .ping, afterMs: pings.pointee.clock.patienceMs)
+            setTimer(exchange, afterMs: pings.pointee.clock.patienceMs)
         case .silent:
             if pings.pointee.clock.isStillTaking(client.pointee.transport.untaken, nowMs: nowMs) {
                 armPings(exchange, pings)

@@ -67,6 +67,8 @@ final class RoomTable: @unchecked Sendable {
     let all: [Room]
     /// By kind, for the worker to keep: its loop counts no references.
     let byKind: UnsafeMutablePointer<Unmanaged<Room>>
+    /// Of the kinds nobody has: without entries.
+    private let nobody = Room()
     let withTurns: UnsafeMutablePointer<Unmanaged<Room>>
     let withTurnsCount: Int
 
@@ -75,8 +77,7 @@ final class RoomTable: @unchecked Sendable {
     init(_ rooms: [Room]) {
         all = rooms
         byKind = .allocate(capacity: Self.kindsMax)
-        // Retained by `all`. A kind nobody has is a room without entries.
-        byKind.initialize(repeating: .passRetained(Room()), count: Self.kindsMax)
+        byKind.initialize(repeating: .passUnretained(nobody), count: Self.kindsMax)
         let turning = rooms.filter(\.hasTurns)
         withTurns = .allocate(capacity: max(1, turning.count))
         withTurnsCount = turning.count
@@ -89,6 +90,11 @@ final class RoomTable: @unchecked Sendable {
                 byKind[Int(kind)] = .passUnretained(room)
             }
         }
+    }
+
+    deinit {
+        byKind.deallocate()
+        withTurns.deallocate()
     }
 }
 

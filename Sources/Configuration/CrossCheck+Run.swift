@@ -1,24 +1,7 @@
 // What no single value shows: names that lead nowhere, things given twice, keys that make no sense
 // together. Works on the model, and on the tree where it matters whether a key was written.
 
-struct CrossCheck {
-    let configuration: Configuration
-    /// The tree as it takes effect, routes with what they inherit.
-    let root: Node
-    /// The tree as it is in the file.
-    let written: Node
-    private let servicesByName: [String: Service]
-
-    init(configuration: Configuration, root: Node, written: Node) {
-        self.configuration = configuration
-        self.root = root
-        self.written = written
-        servicesByName = Dictionary(
-            configuration.services.map { ($0.name.value, $0) }, uniquingKeysWith: { first, _ in first })
-    }
-
-    func service(_ name: String) -> Service? { servicesByName[name] }
-
+extension CrossCheck {
     func run(_ check: inout SchemaCheck) {
         listeners(&check)
         addresses(&check)
@@ -30,20 +13,6 @@ struct CrossCheck {
         clientCertificates(&check)
         errorPages(&check)
         resolver(&check)
-    }
-
-    func dangling(
-        _ name: Text, _ what: String, plural: String? = nil, _ known: [String], _ check: inout SchemaCheck
-    ) {
-        if check.isFull { return }
-        check.report(
-            "there is no \(what) \"\(name.value.clipped(64))\"", name.origin,
-            known.isEmpty
-                ? "the file has no \(plural ?? what + "s")"
-                : "expected one of: \(known.prefix(12).joined(separator: ", "))\(known.count > 12 ? ", …" : "")",
-            // Among many names the first slips are worth the search.
-            suggestion: check.problems.count * known.count > 100_000
-                ? nil : Suggestion.nearest(to: name.value, in: known))
     }
 
     private func listeners(_ check: inout SchemaCheck) {
@@ -65,7 +34,7 @@ struct CrossCheck {
             } else if listener.protocol != .http {
                 if let service = listener.service {
                     let named = self.service(service.value)
-                    if named == nil { dangling(service, "service", services, &check) }
+                    if named == nil { check.dangling(service, "service", services) }
                     if named?.files != nil {
                         check.report(
                             "service \"\(service.value)\" serves files", service.origin,
@@ -263,7 +232,7 @@ struct CrossCheck {
         }
         for route in configuration.routes {
             if case .service(let name) = route.action, service(name.value) == nil {
-                dangling(name, "service", services, &check)
+                check.dangling(name, "service", services)
             }
             for listener in route.listeners where !httpNames.contains(listener.value) {
                 if let other = others[listener.value] {
@@ -272,7 +241,7 @@ struct CrossCheck {
                         "listener \"\(listener.value)\" has protocol: \(word)", listener.origin,
                         "routes are for HTTP listeners: a \(word) listener names its service itself")
                 } else {
-                    dangling(listener, "listener", http, &check)
+                    check.dangling(listener, "listener", http)
                 }
             }
         }
@@ -437,7 +406,7 @@ struct CrossCheck {
         }
         guard let name = entries.last?["service"]?.asText else { return }
         guard let other = self.service(name.value) else {
-            dangling(name, "service", configuration.services.map(\.name.value), &check)
+            check.dangling(name, "service", configuration.services.map(\.name.value))
             return
         }
         if other.files != nil {

@@ -23,6 +23,19 @@ struct SchemaCheck {
 
     init(file: String) { self.file = file }
 
+    /// A name of something that does not exist.
+    mutating func dangling(_ name: Text, _ what: String, plural: String? = nil, _ known: [String]) {
+        if isFull { return }
+        report(
+            "there is no \(what) \"\(name.value.clipped(64))\"", name.origin,
+            known.isEmpty
+                ? "the file has no \(plural ?? what + "s")"
+                : "expected one of: \(known.prefix(12).joined(separator: ", "))\(known.count > 12 ? ", …" : "")",
+            // Among many names the first slips are worth the search.
+            suggestion: problems.count * known.count > 100_000
+                ? nil : Suggestion.nearest(to: name.value, in: known))
+    }
+
     mutating func report(
         _ message: String, _ origin: Origin, _ expectation: String? = nil, suggestion: String? = nil,
         severity: ConfigurationError.Severity = .error

@@ -8,7 +8,7 @@ struct Flag: ScalarForm {
     let expectation = "true or false"
     var schema: [JSONMember] {
         [
-            ("type", SchemaText.list(["boolean", "string"])),
+            ("type", SchemaText.listed(["boolean", "string"])),
             ("pattern", SchemaText.quoted(SchemaText.reference)),
         ]
     }
@@ -49,7 +49,7 @@ struct Whole<Value: FixedWidthInteger & Sendable>: ScalarForm {
     }
     var schema: [JSONMember] {
         [
-            ("type", SchemaText.list(["integer", "string"])), ("minimum", "\(bounds.lowerBound)"),
+            ("type", SchemaText.listed(["integer", "string"])), ("minimum", "\(bounds.lowerBound)"),
             ("maximum", "\(bounds.upperBound)"), ("pattern", SchemaText.quoted(SchemaText.reference)),
         ]
     }
@@ -140,7 +140,6 @@ struct ByteRate: Quantity {
 
     static func number(_ text: String) throws(ValueProblem) -> Int64 { try Values.byteRate(text) }
     static func text(_ number: Int64) -> String { "\(Units.size(number))/s" }
-    func print(_ value: Int) -> Node? { .plain(Self.text(Int64(value))) }
 }
 
 /// Events per second.
@@ -156,7 +155,6 @@ struct Rate: Quantity {
 
     static func number(_ text: String) throws(ValueProblem) -> Int64 { try Values.rate(text) }
     static func text(_ number: Int64) -> String { "\(number)/s" }
-    func print(_ value: Int) -> Node? { .plain(Self.text(Int64(value))) }
 }
 
 /// A share; the model has parts per thousand.
@@ -172,7 +170,6 @@ struct Percent: Quantity {
 
     static func number(_ text: String) throws(ValueProblem) -> Int64 { try Values.perMille(text) }
     static func text(_ number: Int64) -> String { Units.percent(number) }
-    func print(_ value: Int) -> Node? { .plain(Self.text(Int64(value))) }
 }
 
 /// Values → text with the largest unit that is exact.

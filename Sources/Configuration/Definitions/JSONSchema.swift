@@ -55,7 +55,7 @@ private struct SchemaWriter {
         members.append(("type", Self.string("object")))
         members.append(("additionalProperties", Self.raw("false")))
         let required = section.keys.filter(\.isRequired).map(\.name)
-        if !required.isEmpty { members.append(("required", Self.raw(SchemaText.list(required)))) }
+        if !required.isEmpty { members.append(("required", Self.raw(SchemaText.listed(required)))) }
         members.append(
             (
                 "properties",
@@ -140,7 +140,7 @@ enum SchemaText {
     /// Types of a scalar that is taken as it was written: `set: { X-Level: 3 }`.
     static let scalars = ["string", "number", "boolean"]
 
-    static func list(_ texts: [String]) -> String {
+    static func listed(_ texts: [String]) -> String {
         "[" + texts.map(quoted).joined(separator: ", ") + "]"
     }
 

@@ -45,7 +45,7 @@ struct TextRule: ScalarForm {
         self.look = look
         self.schema =
             schema
-            ?? [("type", types.count == 1 ? SchemaText.quoted(types[0]) : SchemaText.list(types))]
+            ?? [("type", types.count == 1 ? SchemaText.quoted(types[0]) : SchemaText.listed(types))]
             + (pattern.map { [("pattern", SchemaText.quoted("\($0)|\(SchemaText.reference)"))] } ?? [])
     }
 
