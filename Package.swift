@@ -8,9 +8,19 @@ let package = Package(
     name: "weir",
     products: [
         .executable(name: "weir", targets: ["weir"]),
-        // The decisions are usable by other programs: values in, values out, no sockets, no clocks.
-        .library(name: "WeirDecisions", targets: ["Balancing", "Resilience", "Routing", "Files"]),
-        .library(name: "WeirHTTP", targets: ["HTTPModel", "HTTP1", "ProxyProtocol"]),
+        // What other programs can use, one product a module: decisions and codecs, values in, values out.
+        .library(name: "WeirBalancing", targets: ["WeirBalancing"]),
+        .library(name: "WeirResilience", targets: ["WeirResilience"]),
+        .library(name: "WeirRouting", targets: ["WeirRouting"]),
+        .library(name: "WeirFiles", targets: ["WeirFiles"]),
+        .library(name: "WeirCompression", targets: ["WeirCompression"]),
+        .library(name: "WeirGRPC", targets: ["WeirGRPC"]),
+        .library(name: "WeirHTTPModel", targets: ["WeirHTTPModel"]),
+        .library(name: "WeirHTTP1", targets: ["WeirHTTP1"]),
+        .library(name: "WeirHTTP2", targets: ["WeirHTTP2"]),
+        .library(name: "WeirJSON", targets: ["WeirJSON"]),
+        .library(name: "WeirWebSocket", targets: ["WeirWebSocket"]),
+        .library(name: "WeirProxyProtocol", targets: ["WeirProxyProtocol"]),
     ],
     targets: [
         // Floor 0: C
@@ -31,50 +41,59 @@ let package = Package(
         .target(name: "NamedFiles"),
 
         // Floor 2: codecs
-        .target(name: "HTTPModel"),
-        .target(name: "HTTP1", dependencies: ["HTTPModel"]),
-        .target(name: "HTTP2", dependencies: ["CNGHTTP2", "HTTPModel", "HTTP1"]),
-        .target(name: "JSON"),
-        .target(name: "WebSocket"),
-        .target(name: "ProxyProtocol", dependencies: ["Reactor"]),
+        .target(name: "WeirHTTPModel", path: "Sources/HTTPModel"),
+        .target(name: "WeirHTTP1", dependencies: ["WeirHTTPModel"], path: "Sources/HTTP1"),
+        .target(
+            name: "WeirHTTP2", dependencies: ["CNGHTTP2", "WeirHTTPModel", "WeirHTTP1"], path: "Sources/HTTP2"
+        ),
+        .target(name: "WeirJSON", path: "Sources/JSON"),
+        .target(name: "WeirWebSocket", path: "Sources/WebSocket"),
+        .target(name: "WeirProxyProtocol", dependencies: ["Reactor"], path: "Sources/ProxyProtocol"),
         .target(name: "TLS", dependencies: ["COpenSSL", "NamedFiles"]),
         .target(name: "HTTPClient", dependencies: ["CCurl", "Reactor"]),
 
         // Floor 3: decisions
-        .target(name: "Balancing"),
-        .target(name: "Resilience"),
-        .target(name: "Routing", dependencies: ["HTTPModel", "CPCRE2"]),
-        .target(name: "Files", dependencies: ["HTTPModel"]),
-        .target(name: "Compression", dependencies: ["HTTPModel", "CZlib", "CBrotli", "CZstd"]),
-        .target(name: "GRPC", dependencies: ["HTTPModel", "Resilience"]),
+        .target(name: "WeirBalancing", path: "Sources/Balancing"),
+        .target(name: "WeirResilience", path: "Sources/Resilience"),
+        .target(name: "WeirRouting", dependencies: ["WeirHTTPModel", "CPCRE2"], path: "Sources/Routing"),
+        .target(name: "WeirFiles", dependencies: ["WeirHTTPModel"], path: "Sources/Files"),
+        .target(
+            name: "WeirCompression", dependencies: ["WeirHTTPModel", "CZlib", "CBrotli", "CZstd"],
+            path: "Sources/Compression"),
+        .target(name: "WeirGRPC", dependencies: ["WeirHTTPModel", "WeirResilience"], path: "Sources/GRPC"),
 
         // Floor 4: the data plane
         .target(
-            name: "Telemetry", dependencies: ["Reactor", "HTTPModel", "JSON", "Resilience", "HTTPClient"]),
+            name: "Telemetry",
+            dependencies: ["Reactor", "WeirHTTPModel", "WeirJSON", "WeirResilience", "HTTPClient"]),
         .target(
             name: "Proxy",
             dependencies: [
-                "CLinux", "Reactor", "HTTPModel", "HTTP1", "HTTP2", "WebSocket", "ProxyProtocol", "TLS",
-                "Balancing",
-                "Resilience", "Routing", "Telemetry", "Files", "Compression", "GRPC",
+                "CLinux", "Reactor", "WeirHTTPModel", "WeirHTTP1", "WeirHTTP2", "WeirWebSocket",
+                "WeirProxyProtocol", "TLS",
+                "WeirBalancing",
+                "WeirResilience", "WeirRouting", "Telemetry", "WeirFiles", "WeirCompression", "WeirGRPC",
             ]),
 
         // Floor 5: what produces snapshots
         .target(
-            name: "Configuration", dependencies: ["Balancing", "CYAML", "HTTPModel", "JSON", "NamedFiles"]),
+            name: "Configuration",
+            dependencies: ["WeirBalancing", "CYAML", "WeirHTTPModel", "WeirJSON", "NamedFiles"]),
         .target(
             name: "Control",
             dependencies: [
-                "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "Routing", "HTTPModel", "HTTP1",
-                "HTTPClient", "Resilience", "Balancing", "TLS", "HTTP2", "Files", "Compression", "NamedFiles",
+                "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "WeirRouting", "WeirHTTPModel",
+                "WeirHTTP1",
+                "HTTPClient", "WeirResilience", "WeirBalancing", "TLS", "WeirHTTP2", "WeirFiles",
+                "WeirCompression", "NamedFiles",
             ]),
 
         // Floor 6: what shows and asks
         .target(
             name: "Admin",
             dependencies: [
-                "Balancing", "Control", "Configuration", "Proxy", "Telemetry", "Reactor", "HTTPModel",
-                "HTTP1", "JSON", "TLS",
+                "WeirBalancing", "Control", "Configuration", "Proxy", "Telemetry", "Reactor", "WeirHTTPModel",
+                "WeirHTTP1", "WeirJSON", "TLS",
             ]),
         .executableTarget(
             name: "weir",
@@ -82,43 +101,47 @@ let package = Package(
 
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"]),
         .testTarget(name: "NamedFilesTests", dependencies: ["NamedFiles"]),
-        .testTarget(name: "HTTPModelTests", dependencies: ["HTTPModel"]),
-        .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTPModel"]),
-        .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPModel", "HTTP1"]),
-        .testTarget(name: "JSONTests", dependencies: ["JSON"]),
-        .testTarget(name: "WebSocketTests", dependencies: ["WebSocket"]),
-        .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol", "Reactor"]),
+        .testTarget(name: "HTTPModelTests", dependencies: ["WeirHTTPModel"]),
+        .testTarget(name: "HTTP1Tests", dependencies: ["WeirHTTP1", "WeirHTTPModel"]),
+        .testTarget(name: "HTTP2Tests", dependencies: ["WeirHTTP2", "WeirHTTPModel", "WeirHTTP1"]),
+        .testTarget(name: "JSONTests", dependencies: ["WeirJSON"]),
+        .testTarget(name: "WebSocketTests", dependencies: ["WeirWebSocket"]),
+        .testTarget(name: "ProxyProtocolTests", dependencies: ["WeirProxyProtocol", "Reactor"]),
         .testTarget(name: "TLSTests", dependencies: ["TLS", "COpenSSL"]),
         .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Reactor"], exclude: ["peer.py"]),
-        .testTarget(name: "BalancingTests", dependencies: ["Balancing"]),
-        .testTarget(name: "ResilienceTests", dependencies: ["Resilience"]),
-        .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTPModel", "HTTP1", "Files"]),
-        .testTarget(name: "FilesTests", dependencies: ["Files", "HTTPModel", "HTTP1"]),
+        .testTarget(name: "BalancingTests", dependencies: ["WeirBalancing"]),
+        .testTarget(name: "ResilienceTests", dependencies: ["WeirResilience"]),
+        .testTarget(
+            name: "RoutingTests", dependencies: ["WeirRouting", "WeirHTTPModel", "WeirHTTP1", "WeirFiles"]),
+        .testTarget(name: "FilesTests", dependencies: ["WeirFiles", "WeirHTTPModel", "WeirHTTP1"]),
         .testTarget(
             name: "CompressionTests",
-            dependencies: ["Compression", "HTTPModel", "HTTP1", "CZlib", "CBrotli", "CZstd"]),
-        .testTarget(name: "GRPCTests", dependencies: ["GRPC", "HTTPModel", "Resilience"]),
+            dependencies: ["WeirCompression", "WeirHTTPModel", "WeirHTTP1", "CZlib", "CBrotli", "CZstd"]),
+        .testTarget(name: "GRPCTests", dependencies: ["WeirGRPC", "WeirHTTPModel", "WeirResilience"]),
         .testTarget(
             name: "TelemetryTests",
-            dependencies: ["Telemetry", "Resilience", "HTTPClient", "HTTPModel", "Reactor"]),
+            dependencies: ["Telemetry", "WeirResilience", "HTTPClient", "WeirHTTPModel", "Reactor"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
         .testTarget(
             name: "ControlTests",
             dependencies: [
-                "Control", "Configuration", "HTTPClient", "HTTPModel", "Reactor", "TLS", "Telemetry", "Proxy",
+                "Control", "Configuration", "HTTPClient", "WeirHTTPModel", "Reactor", "TLS", "Telemetry",
+                "Proxy",
             ]),
         .testTarget(
             name: "ProxyTests",
             dependencies: [
-                "Proxy", "HTTPModel", "HTTP1", "Reactor", "Resilience", "Routing", "Telemetry", "Files",
+                "Proxy", "WeirHTTPModel", "WeirHTTP1", "Reactor", "WeirResilience", "WeirRouting",
+                "Telemetry", "WeirFiles",
             ]),
         .testTarget(
             name: "AdminTests",
             dependencies: [
-                "Admin", "Control", "Configuration", "Telemetry", "Resilience", "Reactor", "HTTPModel",
-                "JSON", "Proxy",
+                "Admin", "Control", "Configuration", "Telemetry", "WeirResilience", "Reactor",
+                "WeirHTTPModel",
+                "WeirJSON", "Proxy",
             ]),
         // The house itself: imports against the floors, ARCHITECTURE.md, banned calls, documented keys.
-        .testTarget(name: "HouseTests", dependencies: ["Configuration", "HTTP2", "Resilience"]),
+        .testTarget(name: "HouseTests", dependencies: ["Configuration", "WeirHTTP2", "WeirResilience"]),
     ]
 )

@@ -1,6 +1,6 @@
 // Accept-Encoding: whatever the bytes, a choice is one of the order's codings, and one the client gave weight.
 
-import HTTPModel
+import WeirHTTPModel
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ input: UnsafePointer<UInt8>, _ count: Int) -> CInt {

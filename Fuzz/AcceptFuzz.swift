@@ -1,6 +1,6 @@
 // Accept: whatever the bytes, a choice is one that was offered, and taking others away does not change it.
 
-import HTTPModel
+import WeirHTTPModel
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ input: UnsafePointer<UInt8>, _ count: Int) -> CInt {

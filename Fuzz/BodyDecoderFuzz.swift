@@ -1,8 +1,8 @@
 // Decoders of request bodies: never more out than allowed, the same bytes and the same verdict however the
 // input is split. The first byte picks the coding.
 
-import Compression
-import HTTPModel
+import WeirCompression
+import WeirHTTPModel
 
 private func decode(
     _ bytes: UnsafePointer<UInt8>, _ count: Int, _ coding: DecodedCoding, piece: Int, room: Int

@@ -2,8 +2,8 @@
 // trailers and the same verdict come out. The first byte of the input seeds the splits. What is read
 // strictly is read the same where padding is allowed.
 
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 
 private struct Body: Equatable {
     var data: [UInt8] = []

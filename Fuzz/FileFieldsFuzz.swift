@@ -1,7 +1,7 @@
 // The fields a request for a file may carry: ranges within the file that do not overlap, tags found only
 // where they stand.
 
-import Files
+import WeirFiles
 
 private func spans(_ value: UnsafeBufferPointer<UInt8>, _ size: UInt64) -> (ByteRanges.Verdict, [ByteSpan]) {
     let room = UnsafeMutablePointer<ByteSpan>.allocate(capacity: ByteRanges.partsMax)

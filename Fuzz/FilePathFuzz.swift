@@ -1,6 +1,6 @@
 // Paths of files: whatever the encoding, what comes out stays below the root and names what it says.
 
-import Files
+import WeirFiles
 
 private func resolve(_ path: UnsafeBufferPointer<UInt8>, _ hidden: Bool, _ capacity: Int) -> (
     FilePath.Verdict, [UInt8]

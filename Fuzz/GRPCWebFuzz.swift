@@ -1,8 +1,8 @@
 // gRPC-Web requests and responses, content types, deadlines, health answers: the same verdict however the
 // input is split, and what was encoded decodes to itself.
 
-import GRPC
-import HTTPModel
+import WeirGRPC
+import WeirHTTPModel
 
 private func bridge(
     _ bytes: UnsafePointer<UInt8>, _ count: Int, _ kind: GRPCKind, piece: Int

@@ -4,9 +4,9 @@
 // Whatever comes, ranges lie in their blocks, a stream's events keep their order, memory stays bounded,
 // and a connection that is over says nothing more.
 
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 
 private let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0]
 private let serverSettings: [UInt8] = [0, 0, 0, 4, 0, 0, 0, 0, 0]

@@ -1,7 +1,7 @@
 // JSON: in memory of exactly its length. What the reader takes is UTF-8, the tree takes it too (names that stand twice
 // apart), and what the writer makes of the tree is read as the same tree. Any string that is written is read as itself.
 
-import JSON
+import WeirJSON
 
 private let limits = JSONLimits(depth: 32, bytes: 1 << 16, values: 1000)
 

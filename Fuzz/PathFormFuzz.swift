@@ -1,7 +1,7 @@
 // Normal forms of paths: total, never longer, written twice the same, without dot segments, and what
 // decides is UTF-8 whose places lead back into the path.
 
-import HTTPModel
+import WeirHTTPModel
 
 private typealias Write = (UnsafePointer<UInt8>, Int, UnsafeMutablePointer<UInt8>) -> Int
 

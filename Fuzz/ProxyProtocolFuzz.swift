@@ -3,7 +3,7 @@
 // The input is what a peer sends. Beyond not crashing: positions lie in the input, the answer does
 // not depend on how the bytes were cut into reads, and what the writer writes the parser reads back.
 
-import ProxyProtocol
+import WeirProxyProtocol
 import Reactor
 
 @_cdecl("LLVMFuzzerTestOneInput")

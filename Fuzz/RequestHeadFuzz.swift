@@ -1,8 +1,8 @@
 // Request heads: the answer points inside the bytes, does not depend on how they arrive, and what is
 // accepted says the same when it is written again and read again.
 
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 
 private func parse(
     _ bytes: UnsafePointer<UInt8>, _ count: Int, _ limits: HeadLimits

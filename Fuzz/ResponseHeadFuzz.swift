@@ -1,11 +1,11 @@
 // Response heads: as for requests. The first byte of the input chooses the request's method, and what a
 // second, lenient reading may overlook: it takes nothing but what is well-formed without that.
 
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 
 private func parse(
-    _ bytes: UnsafePointer<UInt8>, _ count: Int, _ method: HTTPModel.Method, _ limits: HeadLimits,
+    _ bytes: UnsafePointer<UInt8>, _ count: Int, _ method: WeirHTTPModel.Method, _ limits: HeadLimits,
     allowing quirks: Quirks = []
 ) -> (HeadResult, ResponseHead, [Field]) {
     let fields = UnsafeMutablePointer<Field>.allocate(capacity: limits.fieldsMax)
@@ -25,7 +25,7 @@ private func parse(
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ input: UnsafePointer<UInt8>, _ inputCount: Int) -> CInt {
     guard inputCount > 0 else { return 0 }
-    let methods: [HTTPModel.Method] = [.get, .head, .connect, .post]
+    let methods: [WeirHTTPModel.Method] = [.get, .head, .connect, .post]
     let method = methods[Int(input[0]) % methods.count]
     let bytes = input + 1
     let count = inputCount - 1
@@ -66,7 +66,7 @@ public func fuzz(_ input: UnsafePointer<UInt8>, _ inputCount: Int) -> CInt {
 }
 
 private func readLeniently(
-    _ bytes: UnsafePointer<UInt8>, _ count: Int, _ method: HTTPModel.Method, _ limits: HeadLimits,
+    _ bytes: UnsafePointer<UInt8>, _ count: Int, _ method: WeirHTTPModel.Method, _ limits: HeadLimits,
     _ quirks: Quirks, strictly strict: HeadResult, _ strictHead: ResponseHead
 ) {
     let (result, head, fields) = parse(bytes, count, method, limits, allowing: quirks)
@@ -109,7 +109,7 @@ private func readLeniently(
 }
 
 private func repeatParse(
-    _ bytes: UnsafePointer<UInt8>, _ method: HTTPModel.Method, _ head: ResponseHead, _ fields: [Field],
+    _ bytes: UnsafePointer<UInt8>, _ method: WeirHTTPModel.Method, _ head: ResponseHead, _ fields: [Field],
     _ limits: HeadLimits
 ) {
     var text = Array((head.version == .http11 ? "HTTP/1.1 " : "HTTP/1.0 ").utf8)

@@ -1,8 +1,8 @@
 // References and cookies of endpoints turned back: in memory of exactly their length; a path never becomes a
 // host, query and fragment stay, other hosts stay; a cookie keeps its pair, and one of a host its promises.
 
-import HTTPModel
-import Routing
+import WeirHTTPModel
+import WeirRouting
 
 private let prefixes: [PathPrefix?] = [
     nil, PathPrefix(from: "/shop", to: "/"), PathPrefix(from: "/shop", to: "/app"),

@@ -2,7 +2,7 @@
 // the bytes are split, it is what was sent without those answers, and a place for a frame of ours is where
 // a frame ends.
 
-import WebSocket
+import WeirWebSocket
 
 private let payload: UInt64 = 0x7765_6972_0000_0001
 

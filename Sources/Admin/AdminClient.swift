@@ -4,8 +4,8 @@
 // so it wants Content-Length and nothing else.
 
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
 
 /// Why the admin listener could not be asked.

@@ -5,8 +5,8 @@
 // reset does not destroy the answer before it is read.
 
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
 
 final class AdminConnection {

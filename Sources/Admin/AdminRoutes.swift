@@ -11,7 +11,7 @@
 //
 // HEAD is answered wherever GET is.
 
-import Balancing
+import WeirBalancing
 import Control
 import Telemetry
 

@@ -5,7 +5,7 @@
 // clients after ten seconds, and makes room for new ones by closing whoever has waited longest.
 
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 import Proxy
 import Reactor
 import Telemetry

@@ -2,7 +2,7 @@
 
 import Configuration
 import Control
-import JSON
+import WeirJSON
 import TLS
 
 extension CertificateReport {

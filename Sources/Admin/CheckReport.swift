@@ -1,7 +1,7 @@
 // What `weir check` found, as a value, with its text and its JSON.
 
 import Configuration
-import JSON
+import WeirJSON
 
 /// Everything wrong or suspicious in one file.
 public struct CheckReport: Sendable, Equatable {

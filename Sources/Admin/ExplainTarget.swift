@@ -5,7 +5,7 @@
 // Values are percent-encoded (RFC 3986 §2.1); "+" is a plus sign, not a space. `header` may be repeated.
 
 import Control
-import HTTPModel
+import WeirHTTPModel
 import Reactor
 
 enum ExplainTarget {

@@ -3,7 +3,7 @@
 // Lines are 0 where nothing was written. Members are only ever added within v1.
 
 import Control
-import JSON
+import WeirJSON
 
 extension Explanation {
     public func json() -> [UInt8] {

@@ -3,7 +3,7 @@
 // Durations end in _us, _ns or _seconds, moments in _us since 1970. Counters never fall while their
 // object lives. Members are only ever added within v1.
 
-import JSON
+import WeirJSON
 import Telemetry
 
 extension StatusSnapshot {

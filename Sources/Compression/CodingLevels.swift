@@ -1,6 +1,6 @@
 // How much work a coding does, in the libraries' own numbers.
 
-import HTTPModel
+import WeirHTTPModel
 
 extension ContentCoding {
     /// The levels a route may ask for. Those above take tens of MiB of memory and many times the CPU time

@@ -7,7 +7,7 @@
 //     Vary               gains Accept-Encoding, also when this client wanted the plain response, or a
 //                        cache would give one client's coding to another (RFC 9110 §12.5.5)
 
-import HTTPModel
+import WeirHTTPModel
 
 /// The judgement on one response, and the writer of its fields. Plain data; lives as long as the head
 /// is being written.

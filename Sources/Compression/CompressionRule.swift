@@ -8,7 +8,7 @@
 // (and then is), but each open stream would hold an encoder, hundreds of KiB for events of a hundred
 // bytes; wildcards do not reach it.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// What a route wants compressed, and how. Immutable, shared by workers.
 public final class CompressionRule: Sendable {

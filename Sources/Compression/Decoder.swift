@@ -10,7 +10,7 @@
 import CBrotli
 import CZlib
 import CZstd
-import HTTPModel
+import WeirHTTPModel
 
 /// Why a body cannot be decoded.
 public enum DecodeError: UInt8, Error, Sendable, CaseIterable, BitwiseCopyable {

@@ -7,7 +7,7 @@
 import CBrotli
 import CZlib
 import CZstd
-import HTTPModel
+import WeirHTTPModel
 
 /// What a call of `Encoder.write` is to leave behind.
 public enum FlushMode: UInt8, Sendable, BitwiseCopyable {

@@ -9,7 +9,7 @@
 import CBrotli
 import CZlib
 import CZstd
-import HTTPModel
+import WeirHTTPModel
 
 /// Makes, lends and takes back encoders. For one thread.
 public final class EncoderPool {

@@ -1,6 +1,6 @@
 // The field values compression reads: comma-separated lists, entity tags, media types; and digests by name.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// A comma-separated list of tokens, possibly with arguments behind "=" (Cache-Control, Vary).
 struct ListValue {

@@ -4,7 +4,7 @@
 // itself: nobody sends that by accident, and it is refused like a coding nobody here knows (RFC 9110
 // §15.5.16). A body that is decoded loses the fields that describe its coded bytes.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// What a request says about the coding of its body (RFC 9110 §8.4).
 public enum RequestCoding: Equatable, Sendable, BitwiseCopyable {

@@ -1,7 +1,7 @@
 // Header rules that name what is not theirs: fields that frame the message or end at this hop, and names
 // that would make a message no two readers understand alike.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// One direction of header rules.
 private enum Side: String {

@@ -1,8 +1,8 @@
 // From a route's compression and decompression to what the data plane works with.
 
-import Compression
+import WeirCompression
 import Configuration
-import HTTPModel
+import WeirHTTPModel
 import Proxy
 
 extension CompressionRule {

@@ -3,13 +3,13 @@
 // Everything that changes what the workers run on goes through here, one change at a time, under one
 // lock that no worker ever takes. Time comes from the owner's loop (`tick`).
 
-import Balancing
+import WeirBalancing
 import Configuration
 import Glibc
 import HTTPClient
 import Proxy
 import Reactor
-import Resilience
+import WeirResilience
 import Synchronization
 import Telemetry
 

@@ -2,11 +2,11 @@
 // here, once for every time the configuration is loaded.
 
 import Configuration
-import Files
-import HTTPModel
+import WeirFiles
+import WeirHTTPModel
 import NamedFiles
 import Proxy
-import Routing
+import WeirRouting
 
 /// Compiles the `errors` of each place; what is wrong with them is added to `errors`.
 ///

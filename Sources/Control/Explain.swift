@@ -5,12 +5,12 @@
 // sent anywhere. What only a real exchange has stands in angle brackets: <request-id>, <endpoint>.
 
 import Configuration
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Proxy
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 
 /// Explains requests against one configuration.
 public struct Explainer: Sendable {
@@ -433,7 +433,7 @@ private struct ExplainedExchange {
             .prefix(.showing(to.shown, from: from.value))
         case (.pattern(_, let with), .part(let part)) where with.isSubstituted:
             (try? Template.parse(with.shownTemplate)).map {
-                .part(Routing.Substitution(part.expression, with: $0))
+                .part(WeirRouting.Substitution(part.expression, with: $0))
             }
         default: compiled.rewrite
         }

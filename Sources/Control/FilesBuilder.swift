@@ -1,8 +1,8 @@
 // Folders of files: from the configuration to a plan, and whether what they need is there.
 
 import Configuration
-import Files
-import HTTPModel
+import WeirFiles
+import WeirHTTPModel
 import NamedFiles
 import Proxy
 import Reactor

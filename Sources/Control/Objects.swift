@@ -3,9 +3,9 @@
 // A reload builds a new snapshot but finds the objects it shares with the old one here, so that
 // pools, counters, balancer positions and listening sockets of what did not change live on.
 
-import Compression
+import WeirCompression
 import Configuration
-import HTTPModel
+import WeirHTTPModel
 import Proxy
 import Reactor
 import Telemetry

@@ -3,16 +3,16 @@
 // What the configuration module cannot judge (whether a pattern or a template is well-formed, whether
 // a route can ever win) is judged here and reported as errors of the same kind, at the same places.
 
-import Balancing
-import Compression
+import WeirBalancing
+import WeirCompression
 import Configuration
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 import Proxy
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 import Telemetry
 
 /// Addresses known for names at this moment.

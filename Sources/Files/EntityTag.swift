@@ -4,7 +4,7 @@
 // copied to another machine with its times has the same tag (an inode number would differ). A coded
 // variant carries the name of its coding: it is another representation (§8.8.3.3). The tag is strong.
 
-import HTTPModel
+import WeirHTTPModel
 
 public enum EntityTag {
     /// Longest tag `write` makes: two numbers of 16 digits, a coding, quotes and dashes.

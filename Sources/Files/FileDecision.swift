@@ -4,7 +4,7 @@
 // (§13.1.5). Pure: facts about the file and the time are parameters. What the standard tells a server
 // to ignore (a date that is none, two Range fields, ranges for other methods than GET) is ignored.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// What a file is, as far as validators are concerned.
 public struct FileFacts: Equatable, Sendable, BitwiseCopyable {

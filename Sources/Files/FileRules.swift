@@ -2,7 +2,7 @@
 //
 // Immutable and shared by all workers. Opening files, and all about descriptors, is elsewhere.
 
-import HTTPModel
+import WeirHTTPModel
 
 public final class FileRules: Sendable {
     /// Names tried, in order, when a folder is asked for.

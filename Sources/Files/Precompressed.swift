@@ -1,6 +1,6 @@
 // Precompressed siblings of a file: app.js.br beside app.js.
 
-import HTTPModel
+import WeirHTTPModel
 
 extension ContentCoding {
     /// What is added to the name of a file to name its sibling in this coding.

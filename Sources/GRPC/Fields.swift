@@ -3,7 +3,7 @@
 // A call ends with `grpc-status` and, when there is something to say, `grpc-message`: in trailers, or in
 // the head of a response without a body ("trailers-only"). The HTTP status is 200 in either case.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Writing what ends a call.
 public enum GRPCFields {

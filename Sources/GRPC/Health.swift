@@ -6,7 +6,7 @@
 // Two messages with one field each need no protobuf library: a field is a key (number and wire type) and
 // a value, and what is not known is skipped. Limits: names of 1 KiB, messages of 4 KiB.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Reading and writing health checks.
 public enum GRPCHealth {

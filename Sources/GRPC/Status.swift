@@ -5,7 +5,7 @@
 // an error page of something in between, has only its HTTP status; the code for it is the one the gRPC
 // specification gives clients ("HTTP to gRPC Status Code Mapping").
 
-import Resilience
+import WeirResilience
 
 /// Status codes of gRPC ("Status codes and their use in gRPC").
 public enum GRPCStatus: UInt8, Sendable, CaseIterable, BitwiseCopyable {

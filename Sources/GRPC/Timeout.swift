@@ -5,7 +5,7 @@
 // The value is a duration from when the request was sent; every hop passes on what is left. Units are
 // case-sensitive: "m" is milliseconds, "M" minutes.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// A request's deadline as a duration.
 public struct GRPCTimeout: Equatable, Sendable, BitwiseCopyable {

@@ -8,7 +8,7 @@
 // Requests are held to their framing before they reach an endpoint: base64 that is whole, messages that
 // are whole, no trailer frame. Responses are trusted as far as every response is.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// What is wrong with a gRPC-Web request body.
 public enum GRPCWebError: UInt8, Error, Sendable, CaseIterable, BitwiseCopyable {

@@ -5,7 +5,7 @@
 // percent-encoding and sub-delims (commas among them), because no name that resolves has them and
 // software disagrees about what they mean; and IPvFuture and zone identifiers.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Parts of an authority without user information.
 struct Authority {

@@ -7,7 +7,7 @@
 // make work out of nothing: extension length, the overhead of tiny chunks, the trailer section.
 // Bytes may be split anywhere. A body without trailers allocates nothing.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// What a `ChunkedDecoder` found next.
 public enum ChunkStep: Equatable, Sendable, BitwiseCopyable {

@@ -4,7 +4,7 @@
 // and LF, folded lines, whitespace before the colon or before the first line, control characters.
 // What a field means is decided elsewhere.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Reads one field line at `cursor`, or the empty line that ends the section.
 ///

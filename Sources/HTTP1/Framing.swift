@@ -7,7 +7,7 @@
 // repeated length with equal values, a list of codings that ends with chunked). Only of an endpoint whose
 // service names it as one of its `quirks` some of that is taken.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// What the framing and connection fields of one head said.
 struct FramingNotes {

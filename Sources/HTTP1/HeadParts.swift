@@ -2,7 +2,7 @@
 // tokens, field values, targets, authorities, lengths, trailers. The rules are those of the parsers in
 // this module; a request must not mean something else because it came over HTTP/2.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Rules for the parts of a head, each on bytes that are already cut out of it.
 public enum HeadParts {

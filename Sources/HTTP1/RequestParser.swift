@@ -10,7 +10,7 @@
 // Does not decide what to answer; 400 fits every violation except `versionUnsupported` (505) and
 // `expectationUnknown` (417).
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Parses HTTP/1.0 and HTTP/1.1 request heads. Stateless; one value serves any number of connections.
 public struct RequestParser: Sendable {

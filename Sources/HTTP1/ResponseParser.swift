@@ -7,7 +7,7 @@
 // What a service's `quirks` allow is overlooked in a second reading, of what the first has refused.
 // Does not decide whether a 101 was asked for.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Parses HTTP/1.0 and HTTP/1.1 response heads. Stateless; one value serves any number of connections.
 public struct ResponseParser: Sendable {

@@ -7,7 +7,7 @@
 // that is not plain is noted in its traits, for the normal form (HTTPModel/PathForm.swift) and for the
 // router, which knows whether the readings differ. The bytes that are allowed are listed in ByteClass.swift.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Reads a request target that must be followed by one space.
 struct TargetReader {

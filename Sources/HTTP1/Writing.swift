@@ -1,6 +1,6 @@
 // What the writing side of HTTP/1.1 needs besides the bytes of a head.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Writes the line that opens a chunk: its size in hexadecimal and CRLF (RFC 9112 §7.1).
 /// Size 0 opens the trailer section.

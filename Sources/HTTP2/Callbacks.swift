@@ -7,7 +7,7 @@
 // The union of all frames is read through its parts, which all begin with the frame header.
 
 import CNGHTTP2
-import HTTPModel
+import WeirHTTPModel
 
 @inline(__always)
 private func session(_ user: UnsafeMutableRawPointer?) -> SessionPointer? {

@@ -9,7 +9,7 @@
 // when all before it have been decoded: until then it is held back. Nine bytes are read for each frame, thirteen
 // for PRIORITY; payloads are passed over.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Where the next frame begins, across the blocks in which bytes come.
 struct FrameWatch: BitwiseCopyable {

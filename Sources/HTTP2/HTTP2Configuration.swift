@@ -7,7 +7,7 @@
 // proxy holds, at most `connectionWindowBytes`. A number of streams over `streamsMax` cannot be open, and
 // what the library queues (resets, acknowledgements) is bounded by `wantsInput`.
 
-import HTTP1
+import WeirHTTP1
 
 /// Which side of the connection we are.
 public enum HTTP2Role: UInt8, Sendable, BitwiseCopyable {

@@ -2,7 +2,7 @@
 // each session, and free lists of what a session needs only while something happens on it.
 
 import CNGHTTP2
-import HTTPModel
+import WeirHTTPModel
 
 /// Created once per worker, before its first session, and destroyed after its last. Used by one thread.
 public struct HTTP2Context: BitwiseCopyable {

@@ -4,8 +4,8 @@
 // call of `nextEvent` on the session; offsets of a head are relative to the start of its block, so that
 // the owner copies block and field table as it does with HTTP/1.1.
 
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 
 /// One thing that happened on a connection.
 ///

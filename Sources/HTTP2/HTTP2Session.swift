@@ -10,8 +10,8 @@
 // HTTP2Configuration. Does not decide what to answer, when to time out, or which requests to retry.
 
 import CNGHTTP2
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 
 /// A handle of one connection's state: plain data, to be kept in a slab. Made with `init`, ended with
 /// `destroy`; not valid afterwards.

@@ -7,8 +7,8 @@
 // shared by the connection; several times over it the connection ends (CVE-2024-28182 and its kind).
 // The first thing wrong is what is reported. What only the whole head can tell is in HeadFinish.swift.
 
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 
 /// The head that is being read. One per session: field sections of different streams never mix.
 struct HeadProgress {

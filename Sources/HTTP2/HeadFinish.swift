@@ -6,8 +6,8 @@
 // authority in two places must be one, a length must be the length of the data.
 
 import CNGHTTP2
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 
 /// The field section is complete.
 func finishHead(_ s: SessionPointer, endsStream: Bool) {

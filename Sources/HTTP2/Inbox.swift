@@ -9,7 +9,7 @@
 // pauses when an inbox is full (`isFull`), whatever the peer sends: a field section of 25 bytes can
 // decompress to 64 KiB.
 
-import HTTPModel
+import WeirHTTPModel
 
 struct Inbox {
     var bytes: UnsafeMutablePointer<UInt8>

@@ -7,7 +7,7 @@
 // DATA by urgency (RFC 9218) within the peer's windows.
 
 import CNGHTTP2
-import HTTPModel
+import WeirHTTPModel
 
 extension HTTP2Session {
     /// Smallest room `output` can work with: a whole DATA frame.

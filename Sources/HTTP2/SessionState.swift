@@ -3,8 +3,8 @@
 // because the library calls back into it in the middle of a call.
 
 import CNGHTTP2
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 
 typealias SessionPointer = UnsafeMutablePointer<SessionState>
 

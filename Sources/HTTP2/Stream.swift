@@ -4,7 +4,7 @@
 // `closed` has been delivered, so that events can point at them.
 
 import CNGHTTP2
-import HTTPModel
+import WeirHTTPModel
 
 typealias StreamPointer = UnsafeMutablePointer<StreamRecord>
 

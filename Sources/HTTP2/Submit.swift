@@ -5,8 +5,8 @@
 // ended any stream.
 
 import CNGHTTP2
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 
 extension HTTP2Session {
     // MARK: Heads
@@ -192,7 +192,7 @@ extension HTTP2Session {
 
     /// Ends the connection now: GOAWAY with this code, then nothing; nothing more is read.
     public func terminate(_ code: HTTP2ErrorCode) {
-        HTTP2.terminate(s, code)
+        WeirHTTP2.terminate(s, code)
     }
 
     /// The peer left our settings unacknowledged for too long: ends the connection, as any violation does.

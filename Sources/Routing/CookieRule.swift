@@ -8,7 +8,7 @@
 // good one: "__Host-" has no Domain, Path=/ and Secure, "__Secure-" and "__Http-" have Secure, and so have cookies
 // with SameSite=None or Partitioned.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// How cookies of a route's endpoints change. Immutable.
 public struct CookieRule: Sendable {

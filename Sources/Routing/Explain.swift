@@ -1,6 +1,6 @@
 // Why a request took its route: what `weir explain` prints. Same walk as live routing; not hot.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// One route as it was looked at for a request.
 public struct RouteTrial: Sendable, Equatable {

@@ -1,6 +1,6 @@
 // Fields as they stand in a head that is being written: lines ("name: value" CR LF) in a region.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Walking over lines, taking some out, and writing some afresh.
 public enum FieldLines {

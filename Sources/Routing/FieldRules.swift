@@ -5,7 +5,7 @@
 // written behind the rest. Nothing is looked up while fields are written, so a route without rules pays
 // nothing for them.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Header rules of one direction. Removal is by name; replace exchanges a part of a value, set all of it, add
 /// appends. Immutable.

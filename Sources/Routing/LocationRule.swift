@@ -14,7 +14,7 @@
 // would lead nowhere.
 
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 
 /// Where a request came from and where it went, as far as references tell. Valid for one call.
 public struct Passage {

@@ -10,7 +10,7 @@
 // /caf%c3%a9, /caf%C3%A9 and /café are one, and so are /%40me and /@me. Expressions see that text too:
 // UTF-8, in which "%", control characters and an encoded slash or backslash are still escapes.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// One path of a route.
 public struct PathPattern: Sendable, CustomStringConvertible {

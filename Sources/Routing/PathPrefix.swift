@@ -6,7 +6,7 @@
 // Whole segments are exchanged; paths that do not begin with them have no counterpart. Beginnings are compared
 // in what decides (HTTPModel/PathForm.swift), as routes are; what follows stays as it is spelled.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Two beginnings of paths that stand for each other. Immutable.
 public final class PathPrefix: Sendable {

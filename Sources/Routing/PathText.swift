@@ -1,6 +1,6 @@
 // Query parameters decoded, and words for hashing and comparing bytes. (Paths: HTTPModel/PathForm.swift.)
 
-import HTTPModel
+import WeirHTTPModel
 
 @inline(__always)
 func hexValue(_ byte: UInt8) -> UInt8? { PathForm.hexadecimal(byte) }

@@ -1,7 +1,7 @@
 // Query parameters and cookies of a request, found without copying.
 // RFC 6265 §4.2.1 (Cookie), application/x-www-form-urlencoded for queries.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Walks `key=value` pairs between separators. No allocation.
 struct PairIterator {

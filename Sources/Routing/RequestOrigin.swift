@@ -1,7 +1,7 @@
 // The scheme and authority a client used: found once per request, used by everything that names them
 // (templates, redirects, fields sent on, `weir explain`, the access log).
 
-import HTTPModel
+import WeirHTTPModel
 
 /// How the client addressed its request, by the connection and the head, or by the word of a trusted proxy.
 /// Plain data; ranges are bytes of the head.

@@ -1,6 +1,6 @@
 // Routes as the configuration hands them over: plain values, checked, not yet compiled.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// A condition on a header field, a query parameter, a cookie or the client's certificate.
 public struct Condition: Sendable {

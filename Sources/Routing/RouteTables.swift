@@ -7,7 +7,7 @@
 // A host is found by one hash look-up (more only for wildcards, one per label); a path costs one
 // look-up per segment. Neither depends on the number of routes.
 
-import HTTPModel
+import WeirHTTPModel
 
 struct ListRef: BitwiseCopyable {
     var start: Int32 = 0

@@ -1,6 +1,6 @@
 // Compiling rules into tables, and finding routes that can never win. Not on the hot path.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// A route that can never win, and the earlier one that takes all its requests.
 public struct UnreachableRoute: Sendable, Equatable {
@@ -349,7 +349,7 @@ struct RouteTablesBuilder {
     private static func hash(_ bytes: [UInt8], seed: UInt64, folding: Bool) -> UInt32 {
         // One byte more, so that there is an address also for an empty run.
         (bytes + [0]).withUnsafeBufferPointer { padded in
-            padded.baseAddress.map { Routing.hash($0, bytes.count, seed: seed, folding: folding) } ?? 0
+            padded.baseAddress.map { WeirRouting.hash($0, bytes.count, seed: seed, folding: folding) } ?? 0
         }
     }
 

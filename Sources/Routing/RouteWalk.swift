@@ -9,7 +9,7 @@
 //   within one path: more conditions (the method counts as one) first, then the order of declaration
 // A candidate whose method or conditions do not hold is passed over; the next less specific follows.
 
-import HTTPModel
+import WeirHTTPModel
 
 enum Verdict: Equatable {
     case matched

@@ -5,7 +5,7 @@
 // hosts a length). It does not know services or policies: it returns the index of a rule. RFC 9110 §4.2.3,
 // RFC 3986 §6.2.2.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Finds the most specific route of a request (the order is described in RouteWalk.swift).
 ///

@@ -6,7 +6,7 @@
 // that routing has (RegularExpression.swift): running into one is no match that could be guessed at, and the
 // caller says what becomes of the text then.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Where the groups of a match stand. Plain data, valid as long as the text.
 public struct MatchedGroups: BitwiseCopyable {

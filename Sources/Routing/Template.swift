@@ -7,7 +7,7 @@
 // escaped, so that it can be no part of the structure, and the parts of a URL that say which host it leads
 // to must not come from the client (TemplateURL.swift).
 
-import HTTPModel
+import WeirHTTPModel
 
 /// What a variable stands for.
 public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {

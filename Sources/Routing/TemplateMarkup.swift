@@ -7,7 +7,7 @@
 // Both are UTF-8. Bytes that are none (RFC 3629 §3) are written as U+FFFD, so that no reader finds another
 // character where they meet ours.
 
-import HTTPModel
+import WeirHTTPModel
 
 extension Template {
     /// Appends a value as text of HTML or JSON. It holds no control character but tabs.

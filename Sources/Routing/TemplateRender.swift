@@ -4,7 +4,7 @@
 // query decoded, fields as they came. A value that has a control character (decoding can bring one in) is left
 // out, so that no head can be split.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Everything a template can read for one request. Plain pointers, valid as long as the exchange;
 /// what is not set renders as nothing.

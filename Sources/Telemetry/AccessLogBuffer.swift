@@ -1,6 +1,6 @@
 // A worker's end of the access log: lines into a buffer, full buffers to the writer thread.
 
-import HTTPModel
+import WeirHTTPModel
 import Synchronization
 
 /// Belongs to one worker. Made by `AccessLog.makeBuffer`.

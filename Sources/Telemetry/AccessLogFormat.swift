@@ -21,9 +21,9 @@
 // certificate="…" san="…" fingerprint="…" serial="…"; for TCP with a server name: server-name="…". Bytes outside printable ASCII,
 // quotes and backslashes appear as \xHH.
 
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 
 /// How access log lines look.
 public enum AccessLogFormat: Sendable, Equatable, CaseIterable {

@@ -1,7 +1,7 @@
 // What is counted per endpoint of a service: attempts, connections, pool state.
 
-import HTTPModel
-import Resilience
+import WeirHTTPModel
+import WeirResilience
 import Synchronization
 
 /// Counters of one endpoint of one service. Made and found by MetricsRegistry.

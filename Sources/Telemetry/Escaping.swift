@@ -1,7 +1,7 @@
 // Escaping of untrusted bytes for log lines, and fixed-width numbers.
 
-import HTTPModel
-import JSON
+import WeirHTTPModel
+import WeirJSON
 
 extension ByteWriter {
     /// Appends bytes as the inside of a JSON string (RFC 8259 §7). Valid UTF-8 passes, quotes,

@@ -6,7 +6,7 @@
 // most of the page. docs/metrics lists every name.
 
 import HTTPClient
-import HTTPModel
+import WeirHTTPModel
 import Reactor
 
 extension MetricsSnapshot {

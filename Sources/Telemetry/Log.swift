@@ -7,7 +7,7 @@
 // most and drops it rather than wait for a reader of standard error.
 
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 import Reactor
 import Synchronization
 

@@ -4,7 +4,7 @@
 // nothing here keeps them. No strings are made.
 
 import Reactor
-import Resilience
+import WeirResilience
 
 /// 128 bits that name a request in logs and in responses. Zero means "none".
 public struct RequestID: Sendable, Equatable, BitwiseCopyable {

@@ -1,6 +1,6 @@
 // What is counted per route and service: requests, bytes, latencies, failures, retries.
 
-import Resilience
+import WeirResilience
 import Synchronization
 
 /// Counters of one (route, service) pair. Made and found by MetricsRegistry; lives across reloads as

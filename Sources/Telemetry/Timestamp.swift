@@ -1,6 +1,6 @@
 // Wall clock as RFC 3339 text in UTC. Never used in decisions.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Formats microseconds since 1970 as "2026-11-21T04:30:00.123456Z" and keeps the text of the last
 /// second.

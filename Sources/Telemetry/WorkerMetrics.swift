@@ -1,6 +1,6 @@
 // What each worker says about itself, and the few counters that belong to no worker.
 
-import HTTPModel
+import WeirHTTPModel
 import Synchronization
 
 /// Counters of the workers; one cell each.

@@ -1,9 +1,9 @@
 import Configuration
 import Control
 import Foundation
-import JSON
+import WeirJSON
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 import Testing
 

@@ -1,5 +1,5 @@
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 import Proxy
 import Reactor
 import Telemetry

@@ -1,4 +1,4 @@
-import Balancing
+import WeirBalancing
 import Testing
 
 /// Endpoints as plain arrays.

@@ -1,7 +1,7 @@
 // Who is picked when something speaks against endpoints: weights and states that change between two picks, panic,
 // and a method that needs a key. Virtual, from seeds.
 
-import Balancing
+import WeirBalancing
 import Testing
 
 @Suite struct ChoiceTests {

@@ -1,10 +1,10 @@
 // Which responses are compressed, and what becomes of their fields.
 
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Testing
 
-@testable import Compression
+@testable import WeirCompression
 
 /// A request and a response as the proxy has them, judged and written.
 private struct Judged {

@@ -2,10 +2,10 @@
 
 import CZlib
 import CZstd
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
-@testable import Compression
+@testable import WeirCompression
 
 @Suite("Decoder")
 struct DecoderTests {

@@ -1,10 +1,10 @@
 // Encoders against the libraries' own decoders, and the pool that lends them.
 
 import CZstd
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
-@testable import Compression
+@testable import WeirCompression
 
 @Suite("Encoder")
 struct EncoderTests {

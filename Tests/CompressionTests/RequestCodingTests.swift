@@ -1,10 +1,10 @@
 // Which coding a request body is in, as its fields say.
 
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Testing
 
-@testable import Compression
+@testable import WeirCompression
 
 /// The request these field lines make.
 func withRequest<Result>(_ fields: [String], method: String = "GET", _ body: (RequestView) -> Result) throws

@@ -3,8 +3,8 @@
 import CBrotli
 import CZlib
 import CZstd
-import Compression
-import HTTPModel
+import WeirCompression
+import WeirHTTPModel
 
 /// Numbers that look random and are the same each time (SplitMix64).
 struct Seeded {

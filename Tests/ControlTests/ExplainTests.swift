@@ -1,5 +1,5 @@
 import Configuration
-import HTTPModel
+import WeirHTTPModel
 import Reactor
 import Testing
 

@@ -1,7 +1,7 @@
 // What a reload finds again.
 
 import Configuration
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
 @testable import Control

@@ -2,7 +2,7 @@
 
 import Configuration
 import Foundation
-import HTTPModel
+import WeirHTTPModel
 import Proxy
 import Testing
 

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Files
+@testable import WeirFiles
 
 @Suite struct ByteRangesTests {
     /// "whole", "none", or the spans as "first-last".

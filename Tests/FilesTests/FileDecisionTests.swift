@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import Files
+@testable import WeirFiles
 
 @Suite struct FileDecisionTests {
     static let current = tag(1000, modified)

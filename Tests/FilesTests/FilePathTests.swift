@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Files
+@testable import WeirFiles
 
 @Suite struct FilePathTests {
     static func resolve(_ path: String, hidden: Bool = false, capacity: Int = FilePath.bytesMax) -> String {

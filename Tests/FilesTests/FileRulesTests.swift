@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Files
+@testable import WeirFiles
 
 @Suite struct FileRulesTests {
     @Test(arguments: [

@@ -1,9 +1,9 @@
 // Texts as the byte runs the module takes, in memory of exactly their length.
 
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 
-@testable import Files
+@testable import WeirFiles
 
 func withBytes<Result>(_ text: String, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
     let memory = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: text.utf8.count)

@@ -1,7 +1,7 @@
 // The health protocol's messages, against bytes made by protoc's rules.
 
-import GRPC
-import HTTPModel
+import WeirGRPC
+import WeirHTTPModel
 import Testing
 
 @Suite("Health")

@@ -1,8 +1,8 @@
 // The two tables of status codes, and the fields that carry one.
 
-import GRPC
-import HTTPModel
-import Resilience
+import WeirGRPC
+import WeirHTTPModel
+import WeirResilience
 import Testing
 
 @Suite("Status")

@@ -1,7 +1,7 @@
 // grpc-timeout: the values of the specification, saturation, and what goes on.
 
-import GRPC
-import HTTPModel
+import WeirGRPC
+import WeirHTTPModel
 import Testing
 
 func bytes<Result>(_ text: String, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {

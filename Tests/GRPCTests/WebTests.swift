@@ -1,7 +1,7 @@
 // gRPC-Web: base64 as a stream, request bodies held to their framing, trailer frames.
 
-import GRPC
-import HTTPModel
+import WeirGRPC
+import WeirHTTPModel
 import Testing
 
 /// A message with its prefix.

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import HTTP1
+@testable import WeirHTTP1
 
 /// The table of byte classes against the grammar it stands for.
 @Test func byteClassesFollowTheGrammar() {

@@ -1,7 +1,7 @@
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
-@testable import HTTP1
+@testable import WeirHTTP1
 
 @Suite struct ChunkedDecoderTests {
     private let sample = latin1(

@@ -1,10 +1,10 @@
 // One table of malformed messages: each names the violation, and for heads the offset, that must be
 // reported. `everyViolationIsProvoked` keeps the table complete.
 
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
-@testable import HTTP1
+@testable import WeirHTTP1
 
 struct MalformedRequest: CustomTestStringConvertible {
     let text: String

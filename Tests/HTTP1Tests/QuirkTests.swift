@@ -1,7 +1,7 @@
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
-@testable import HTTP1
+@testable import WeirHTTP1
 
 /// What one service's endpoints may do against the standard, and that nothing else becomes possible by it.
 @Suite struct QuirkTests {
@@ -68,7 +68,7 @@ import Testing
 
     @Test func oneLengthGoesOn() {
         for fields in ["Content-Length: 5, 5\r\n", "Content-Length: 5\r\nContent-Length: 5\r\n"] {
-            for method in [HTTPModel.Method.get, .head] {
+            for method in [WeirHTTPModel.Method.get, .head] {
                 let response = parseResponse(
                     "HTTP/1.1 200 OK\r\n\(fields)\r\n", to: method, allowing: .duplicateLength)
                 let values = response.fields.filter { $0.id == .contentLength && !$0.isHopByHop }

@@ -1,7 +1,7 @@
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
-@testable import HTTP1
+@testable import WeirHTTP1
 
 @Suite struct RequestParserTests {
     @Test func everyPartIsFound() {
@@ -78,7 +78,7 @@ import Testing
     }
 
     @Test func methods() {
-        for method in HTTPModel.Method.allCases where method != .other && method != .connect {
+        for method in WeirHTTPModel.Method.allCases where method != .other && method != .connect {
             #expect(parseRequest("\(method.name) / HTTP/1.1\r\nHost: a\r\n\r\n").head.method == method)
         }
         for name in ["get", "GETS", "PURGE", "M-SEARCH", "X", "PUTT", "OPTION5", "DELETF"] {

@@ -1,7 +1,7 @@
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
-@testable import HTTP1
+@testable import WeirHTTP1
 
 @Suite struct ResponseParserTests {
     @Test func everyPartIsFound() {
@@ -41,14 +41,14 @@ import Testing
     }
 
     struct Framing {
-        let method: HTTPModel.Method
+        let method: WeirHTTPModel.Method
         let status: Int
         let fields: String
         let framing: BodyFraming
         let keepAlive: Bool
 
         init(
-            _ method: HTTPModel.Method, _ status: Int, _ fields: String, _ framing: BodyFraming,
+            _ method: WeirHTTPModel.Method, _ status: Int, _ fields: String, _ framing: BodyFraming,
             _ keepAlive: Bool
         ) {
             self.method = method

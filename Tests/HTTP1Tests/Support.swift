@@ -1,9 +1,9 @@
 // Calls the parsers with bytes in memory of exactly their length, so that AddressSanitizer sees every
 // read beyond them.
 
-import HTTPModel
+import WeirHTTPModel
 
-@testable import HTTP1
+@testable import WeirHTTP1
 
 struct ParsedRequest {
     var result: HeadResult
@@ -64,7 +64,7 @@ func parseRequest(_ text: String, limits: HeadLimits = HeadLimits()) -> ParsedRe
 
 /// - Parameter quirks: when given, read leniently.
 func parseResponse(
-    _ bytes: some Collection<UInt8>, to method: HTTPModel.Method = .get,
+    _ bytes: some Collection<UInt8>, to method: WeirHTTPModel.Method = .get,
     limits: HeadLimits = HeadLimits(), allowing quirks: Quirks? = nil
 ) -> ParsedResponse {
     let fields = UnsafeMutablePointer<Field>.allocate(capacity: limits.fieldsMax)
@@ -85,7 +85,7 @@ func parseResponse(
 }
 
 func parseResponse(
-    _ text: String, to method: HTTPModel.Method = .get, limits: HeadLimits = HeadLimits(),
+    _ text: String, to method: WeirHTTPModel.Method = .get, limits: HeadLimits = HeadLimits(),
     allowing quirks: Quirks? = nil
 ) -> ParsedResponse {
     parseResponse(latin1(text), to: method, limits: limits, allowing: quirks)

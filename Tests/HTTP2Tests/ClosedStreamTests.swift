@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import HTTP2
+@testable import WeirHTTP2
 
 @Suite struct ClosedStreamTests {
     @Test func numbersPassedOverAreClosed() {

@@ -1,8 +1,8 @@
 // A client and a server session that talk to each other in memory: everything a proxy needs of both.
 
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 import Testing
 
 /// Both ends of a connection.

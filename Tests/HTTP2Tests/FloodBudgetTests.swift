@@ -1,6 +1,6 @@
 // Budgets for floods as values: burst, rate, and what useful work gives back.
 
-import HTTP2
+import WeirHTTP2
 import Testing
 
 @Suite struct FloodBudgetTests {

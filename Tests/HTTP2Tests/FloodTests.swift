@@ -1,10 +1,10 @@
 // Attacks: each ends with GOAWAY ENHANCE_YOUR_CALM and a reason, and costs a bounded amount of memory
 // (RFC 9113 §10.5). And frames that break the connection, each with its section.
 
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
-@testable import HTTP2
+@testable import WeirHTTP2
 
 @Suite struct FloodTests {
     /// Feeds the same frames until the connection ends; how often it took.

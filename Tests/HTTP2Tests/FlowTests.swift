@@ -1,8 +1,8 @@
 // Flow control in both directions, queues and their bounds, stalls, priorities (RFC 9113 §5.2, RFC 9218).
 
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 import Testing
 
 @Suite struct FlowTests {

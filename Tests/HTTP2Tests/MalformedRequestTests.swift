@@ -1,9 +1,9 @@
 // Requests that must be refused, each with the section that forbids it (RFC 9113 §8.1.1: malformed
 // requests are stream errors of type PROTOCOL_ERROR; the connection goes on).
 
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 import Testing
 
 struct BadRequest: Sendable, CustomTestStringConvertible {

@@ -1,8 +1,8 @@
 // Requests as the phases see them: the same form that the parser of HTTP/1.1 gives.
 
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 import Testing
 
 @Suite struct RequestTests {

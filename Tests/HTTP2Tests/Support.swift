@@ -1,8 +1,8 @@
 // Hand-made frames, and sessions whose events can be kept.
 
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 import Testing
 
 typealias Pairs = [(String, String)]

@@ -1,6 +1,6 @@
 // Accept-Encoding: what is well-formed, what it means, and what is chosen.
 
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
 @Suite("Accept-Encoding")

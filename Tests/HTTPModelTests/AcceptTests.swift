@@ -1,6 +1,6 @@
 // Accept: what is well-formed, what it means, and which form is chosen.
 
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
 @Suite("Accept")

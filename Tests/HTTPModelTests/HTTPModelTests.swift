@@ -1,4 +1,4 @@
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
 @Suite struct FieldIDTests {

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import HTTPModel
+@testable import WeirHTTPModel
 
 /// Runs one of the functions from bytes to bytes.
 private func written(

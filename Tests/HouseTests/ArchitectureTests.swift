@@ -1,7 +1,7 @@
 // ARCHITECTURE.md and the documents against the sources they speak of.
 
-import HTTP2
-import Resilience
+import WeirHTTP2
+import WeirResilience
 import Testing
 
 @Suite("Documents")

@@ -2,7 +2,8 @@
 
 import Testing
 
-/// `import X`, with or without attributes and access levels before it.
+/// `import X`, with or without attributes and access levels before it, by the folder of the module: those that other
+/// programs can use are called Weir and their folder's name.
 private func imports(_ source: Source) -> [String] {
     source.code.compactMap { line in
         let words = line.split(separator: " ")
@@ -14,7 +15,9 @@ private func imports(_ source: Source) -> [String] {
         let rest = words[(i + 1)...].filter {
             !["struct", "class", "enum", "func", "protocol", "let", "var", "typealias"].contains($0)
         }
-        return rest.first.map { String($0.split(separator: ".")[0]) }
+        guard let name = rest.first?.split(separator: ".").first else { return nil }
+        let folder = name.trimmingPrefix("Weir")
+        return String(Repository.modules.contains(String(folder)) ? folder : name)
     }
 }
 

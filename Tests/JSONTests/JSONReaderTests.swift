@@ -1,6 +1,6 @@
 // What is JSON and what is not: every rule of RFC 8259 from both sides, places of errors, bounds.
 
-import JSON
+import WeirJSON
 import Testing
 
 @Suite("JSON reader")

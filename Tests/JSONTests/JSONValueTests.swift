@@ -1,6 +1,6 @@
 // Trees: names that stand twice, numbers that lose nothing, and what is equal.
 
-import JSON
+import WeirJSON
 import Testing
 
 @Suite("JSON values")

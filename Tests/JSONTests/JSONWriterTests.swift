@@ -1,6 +1,6 @@
 // What is written is read as what was meant, and by nothing else than a string where a string was.
 
-import JSON
+import WeirJSON
 import Testing
 
 @Suite("JSON writer")

@@ -3,7 +3,7 @@
 import Reactor
 import Testing
 
-@testable import ProxyProtocol
+@testable import WeirProxyProtocol
 
 private func parse(_ bytes: [UInt8]) -> ProxyHeaderResult {
     // An exact copy, so that AddressSanitizer sees a read past the end.

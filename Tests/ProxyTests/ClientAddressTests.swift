@@ -1,6 +1,6 @@
 // The client's address through trusted proxies, and what a client may try against it.
 
-import HTTPModel
+import WeirHTTPModel
 import Reactor
 import Testing
 

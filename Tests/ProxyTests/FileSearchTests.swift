@@ -1,10 +1,10 @@
 // Candidates of a folder: how they are written, and which of them answers.
 
-import Files
+import WeirFiles
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Routing
+import WeirRouting
 import Testing
 
 @testable import Proxy

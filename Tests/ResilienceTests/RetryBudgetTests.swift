@@ -1,4 +1,4 @@
-import Resilience
+import WeirResilience
 import Testing
 
 @Suite struct RetryBudgetTests {

@@ -1,7 +1,7 @@
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
-@testable import Routing
+@testable import WeirRouting
 
 /// A certificate's texts, with memory of their own.
 private final class Certificate {

@@ -1,7 +1,7 @@
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
-@testable import Routing
+@testable import WeirRouting
 
 /// A request for https://shop.example:8443 that went to app.internal:3000 = 10.0.0.5 with a Host of its own.
 private struct Journey {

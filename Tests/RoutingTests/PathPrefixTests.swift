@@ -1,7 +1,7 @@
-import HTTPModel
+import WeirHTTPModel
 import Testing
 
-@testable import Routing
+@testable import WeirRouting
 
 @Suite struct PathPrefixTests {
     @Test(arguments: [

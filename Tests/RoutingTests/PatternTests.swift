@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Routing
+@testable import WeirRouting
 
 @Suite struct PatternTests {
     @Test(arguments: [

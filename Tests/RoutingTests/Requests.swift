@@ -1,9 +1,9 @@
 // Request views made from text, with a minimal splitter: routing is tested without the codec. Paths are
 // taken to be in normal form.
 
-import HTTPModel
+import WeirHTTPModel
 
-@testable import Routing
+@testable import WeirRouting
 
 /// Memory of one request; freed when it goes away.
 final class Request {

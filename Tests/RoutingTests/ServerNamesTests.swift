@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Routing
+@testable import WeirRouting
 
 @Suite struct ServerNamesTests {
     private func names(_ patterns: String...) throws -> ServerNames {

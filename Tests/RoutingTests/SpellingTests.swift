@@ -1,11 +1,11 @@
 // Whatever the spelling of a path: when it opens a file, the route of that file has decided.
 
-import Files
-import HTTP1
-import HTTPModel
+import WeirFiles
+import WeirHTTP1
+import WeirHTTPModel
 import Testing
 
-@testable import Routing
+@testable import WeirRouting
 
 @Suite struct SpellingTests {
     /// The file a target opens, and the route that decides for it; nil when the target is refused.

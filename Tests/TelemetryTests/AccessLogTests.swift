@@ -1,9 +1,9 @@
 import Foundation
 import Reactor
-import Resilience
+import WeirResilience
 import Testing
 
-@testable import HTTPModel
+@testable import WeirHTTPModel
 @testable import Telemetry
 
 /// A record whose bytes live as long as the body runs.

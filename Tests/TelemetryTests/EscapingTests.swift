@@ -1,6 +1,6 @@
 import Testing
 
-@testable import HTTPModel
+@testable import WeirHTTPModel
 @testable import Telemetry
 
 @Suite struct EscapingTests {

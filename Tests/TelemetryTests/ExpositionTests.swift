@@ -1,6 +1,6 @@
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 import Testing
 
 @testable import Telemetry

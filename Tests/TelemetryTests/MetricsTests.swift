@@ -1,5 +1,5 @@
 import Glibc
-import Resilience
+import WeirResilience
 import Testing
 
 @testable import Telemetry

@@ -1,5 +1,5 @@
 import Testing
-import WebSocket
+import WeirWebSocket
 
 @Suite struct FrameFollowerTests {
     /// A frame as a peer would send it.

@@ -1,5 +1,5 @@
 import Testing
-import WebSocket
+import WeirWebSocket
 
 @Suite struct PongSieveTests {
     private static let payload: UInt64 = 0x7765_6972_0102_0304

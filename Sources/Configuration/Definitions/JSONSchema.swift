@@ -3,7 +3,7 @@
 // It says what can be said without the rest of the file: keys, types, units, words. Ranges of values
 // with units and names that have to exist are checked by `weir check` alone.
 
-import JSON
+import WeirJSON
 
 extension Configuration {
     /// The JSON Schema of the configuration language, ending in a newline.

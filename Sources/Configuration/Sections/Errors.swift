@@ -1,6 +1,6 @@
 // What is sent in place of errors: which statuses, in which forms, from which text, file or service.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// What is sent in place of an error: one entry of `errors`.
 public struct ErrorPage: Sendable, Equatable {

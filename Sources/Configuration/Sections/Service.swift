@@ -1,7 +1,7 @@
 // Services: named pools of endpoints, or folders of files.
 
-import Balancing
-import HTTPModel
+import WeirBalancing
+import WeirHTTPModel
 
 /// A named pool of endpoints.
 public struct Service: Sendable, Equatable {

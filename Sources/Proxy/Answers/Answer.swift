@@ -1,13 +1,13 @@
 // Responses Weir makes itself: redirects, fixed responses, and failures, which always say who they
 // are from, why, and which request they answer.
 
-import Compression
-import GRPC
-import HTTP1
-import HTTPModel
+import WeirCompression
+import WeirGRPC
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 import Telemetry
 
 extension Worker {

@@ -3,8 +3,8 @@
 // Its bytes never change while a configuration lives, so they are coded once, when it is loaded: a request
 // pays for the choice and no more, and the length is known.
 
-import Compression
-import HTTPModel
+import WeirCompression
+import WeirHTTPModel
 
 /// A body of the configuration and what it is in each coding. Immutable.
 public final class CodedBodies: Sendable {

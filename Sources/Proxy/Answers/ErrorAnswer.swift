@@ -3,12 +3,12 @@
 // The status and the fields stay those of the error; only the body and its type are the configuration's. An
 // endpoint's own answer is replaced where the entry says so, before a byte of it has gone to the client.
 
-import Compression
-import HTTP1
-import HTTPModel
+import WeirCompression
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 
 extension Worker {
     /// What stands for a status here; nil: nothing does.

@@ -4,7 +4,7 @@
 // pass the request on. At 0 it is answered here as its last recipient would: OPTIONS with the methods
 // that are routed, TRACE with the request as it arrived, without what identifies its sender (§9.3.8).
 
-import HTTPModel
+import WeirHTTPModel
 import Reactor
 
 extension Worker {

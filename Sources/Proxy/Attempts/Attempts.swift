@@ -3,10 +3,10 @@
 // The only place that counts an attempt to its endpoint and off again (law 8: only what happened on
 // the wire to it counts against an endpoint).
 
-import Balancing
+import WeirBalancing
 import Glibc
 import Reactor
-import Resilience
+import WeirResilience
 import Synchronization
 import Telemetry
 

@@ -1,7 +1,7 @@
 // The connection an attempt gets: an idle one, a stream of one that carries many, or a new one.
 
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 
 /// What an attempt gets to work with.

@@ -5,9 +5,9 @@
 // one a connection is opened, and streams opened meanwhile wait for it.
 
 import Glibc
-import HTTP2
+import WeirHTTP2
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 
 extension Worker {

@@ -8,12 +8,12 @@
 // One block in is at most what the encoder held (its window) and a block out, so the transport's bound
 // holds with a few hundred KiB more.
 
-import Compression
+import WeirCompression
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 
 extension Worker {
     /// Decides on a response and takes an encoder when it is to be compressed. Without one to be had it

@@ -7,12 +7,12 @@
 // of the framing and is not decoded yet stays in `held`; an attempt that is repeated decodes it afresh.
 // Which bodies, and the bounds themselves, are in the Compression module.
 
-import Compression
+import WeirCompression
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 
 /// What becomes of the coding of a request body.
 enum RequestDecoding: UInt8 {

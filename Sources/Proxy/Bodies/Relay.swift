@@ -4,12 +4,12 @@
 // Whoever calls stops while the receiving side's outbox holds anything. Bodies of known length with
 // much left to go are spliced through a pipe and never enter our memory.
 
-import Compression
+import WeirCompression
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 
 extension Worker {
     /// From this much left on, a body of known length is spliced.

@@ -7,12 +7,12 @@
 // for a call; a block of a response becomes a third longer at most, so the transport's bound holds.
 // What is no answer of a gRPC server goes to the client as it is. CORS is no concern of the bridge.
 
-import GRPC
+import WeirGRPC
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 
 /// What the bridge keeps of an exchange. Plain data in a pooled buffer.
 struct WebBridge {

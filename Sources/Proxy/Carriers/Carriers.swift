@@ -6,11 +6,11 @@
 // of its SETTINGS (RFC 9113 §6.5.3), its age, the second GOAWAY.
 
 import Glibc
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 
 extension Worker {

@@ -4,10 +4,10 @@
 // what is said about the connection depends on the version, and is decided here.
 
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 import TLS
 import Telemetry
 

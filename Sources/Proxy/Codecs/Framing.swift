@@ -1,11 +1,11 @@
 // Bodies out of their framing, and into the other side's.
 
-import Compression
+import WeirCompression
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import WebSocket
+import WeirWebSocket
 
 /// What became of one block of raw body bytes.
 struct Relayed {

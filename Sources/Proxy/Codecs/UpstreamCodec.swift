@@ -4,14 +4,14 @@
 // which form both leave, is decided here.
 
 import Glibc
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 import TLS
-import WebSocket
+import WeirWebSocket
 
 /// Where the parts of a request head stand in `output`.
 struct WrittenRequest {

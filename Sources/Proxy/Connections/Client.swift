@@ -2,7 +2,7 @@
 
 import Glibc
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 
 extension Worker {

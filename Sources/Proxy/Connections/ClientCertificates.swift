@@ -3,7 +3,7 @@
 // Streams of HTTP/2 have the certificate of the connection that carries them. The texts are TLS's and
 // live as long as its session, which is longer than any exchange on it.
 
-import Routing
+import WeirRouting
 import TLS
 import Telemetry
 

@@ -4,7 +4,7 @@
 
 import Glibc
 import Reactor
-import Resilience
+import WeirResilience
 
 extension Worker {
     /// What a client may go on sending behind its answer. Clients look at an answer between two writes, and some

@@ -5,9 +5,9 @@
 // both from the state. A deadline that already runs is left alone (events of the other side must not
 // renew it); `touch` starts it afresh when the peer it is about has moved bytes.
 
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 
 extension Worker {
     /// Sets the deadlines that fit the exchange's state.

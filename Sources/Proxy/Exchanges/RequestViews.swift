@@ -1,8 +1,8 @@
 // The request of an exchange, as rules and logs look at it.
 
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Routing
+import WeirRouting
 import Telemetry
 
 extension Worker {

@@ -3,12 +3,12 @@
 // The file is read in blocks and takes the road of every response that is coded (Bodies/Compress.swift): no
 // length, no ranges, a weak tag. Which files, is decided in FileAnswer.swift.
 
-import Compression
-import Files
+import WeirCompression
+import WeirFiles
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 
 extension Worker {
     /// Ends the head in `writer` and sends it with the beginning of the file. For HEAD there is no encoder

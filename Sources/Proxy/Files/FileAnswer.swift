@@ -4,14 +4,14 @@
 // and asking for its size and time, on the worker's thread: microseconds when the kernel has the
 // folder in memory. The body goes out in FileBody.swift.
 
-import Compression
-import Files
+import WeirCompression
+import WeirFiles
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 
 /// A file that was found for a request.
 private struct FoundFile {

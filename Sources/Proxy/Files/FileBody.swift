@@ -6,11 +6,11 @@
 // blocks. The Content-Length is promised from the size the file had when it was opened: a file that turns out
 // shorter is never padded, its connection is cut.
 
-import Files
+import WeirFiles
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 
 /// A response with bytes of a file, before it is sent.
 struct FileResponse {

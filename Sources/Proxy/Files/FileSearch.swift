@@ -4,11 +4,11 @@
 // candidate is a path like a client's and goes through the same checks (Files/FilePath.swift); opening stays
 // below the root whatever it says (Reactor/FileTree.swift).
 
-import Files
+import WeirFiles
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Routing
+import WeirRouting
 
 /// A place a file is looked for.
 public enum FileCandidate: Sendable {

@@ -4,8 +4,8 @@
 // The folder is opened by its path again every second of use, so that a symbolic link that is switched
 // to a new release takes effect without a reload; in between, opening a file costs no walk to it.
 
-import Files
-import HTTPModel
+import WeirFiles
+import WeirHTTPModel
 import Reactor
 
 /// The `files:` section of a service, compiled. Immutable.

@@ -1,8 +1,8 @@
 // accept: a connection that speaks HTTP begins; behind a load balancer, with whom it is really from.
 
-import ProxyProtocol
+import WeirProxyProtocol
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 
 extension Worker {

@@ -6,9 +6,9 @@
 // are given up, they end with their last stream.
 
 import Glibc
-import HTTP2
+import WeirHTTP2
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 
 extension Worker {

@@ -6,12 +6,12 @@
 // collected and leaves once a loop turn, many frames in one system call.
 
 import Glibc
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 import Telemetry
 
 extension Worker {

@@ -1,7 +1,7 @@
 // Events of an exchange itself: its turn, its clocks.
 
 import Reactor
-import Resilience
+import WeirResilience
 
 extension Worker {
     /// What used up its share of a loop turn goes on.

@@ -1,8 +1,8 @@
 // HTTP: connections of clients and to endpoints, the streams they carry, the exchanges on them.
 
-import ProxyProtocol
+import WeirProxyProtocol
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 
 final class HTTPRoom: Room {

@@ -4,10 +4,10 @@
 // for it, and their requests leave from here. What the endpoint promises not to have touched (GOAWAY, REFUSED_STREAM) may be sent again, whatever the method (RFC 9113 §8.7).
 
 import Glibc
-import HTTP2
-import HTTPModel
+import WeirHTTP2
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 
 extension Worker {

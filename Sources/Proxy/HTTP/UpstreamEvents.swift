@@ -2,7 +2,7 @@
 
 import Glibc
 import Reactor
-import Resilience
+import WeirResilience
 
 extension Worker {
     func upstreamReady(_ upstream: UpstreamPointer, _ readiness: Readiness) {

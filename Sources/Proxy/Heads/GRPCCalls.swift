@@ -5,10 +5,10 @@
 // (GRPC/Status.swift). A deadline (`grpc-timeout`) is a duration, so each attempt is told what is left of it.
 // Apart from that calls pass through Weir as any other request does.
 
-import GRPC
-import HTTPModel
+import WeirGRPC
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 
 extension Worker {
     /// The form a gRPC client wants its answer in; nil for a request that is no gRPC.

@@ -3,14 +3,14 @@
 // Both are written field by field from the parsed form. Fields that end at this hop never pass
 // (RFC 9110 §7.6.1); framing is ours (RFC 9112 §6); who the client is, is told afresh.
 
-import Compression
+import WeirCompression
 import Glibc
-import HTTP1
-import HTTPModel
-import ProxyProtocol
+import WeirHTTP1
+import WeirHTTPModel
+import WeirProxyProtocol
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 import Telemetry
 
 extension Worker {

@@ -1,6 +1,6 @@
 // Which fields go with a page that a service is asked for in place of an error.
 
-import HTTPModel
+import WeirHTTPModel
 
 /// Which fields go with a page.
 enum PageFields {

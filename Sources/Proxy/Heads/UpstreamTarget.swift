@@ -6,8 +6,8 @@
 // takes away. The path is the path itself of HTTPModel/PathForm.swift.
 
 import Glibc
-import HTTPModel
-import Routing
+import WeirHTTPModel
+import WeirRouting
 
 public enum UpstreamTarget {
     /// Fills a template in for a request, with the groups of a match where there is one.

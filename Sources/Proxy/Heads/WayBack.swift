@@ -3,9 +3,9 @@
 // Only of endpoints: what Weir writes itself is the client's view already. Runs where all fields of the response
 // stand as lines, before the route's own rules for them.
 
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Routing
+import WeirRouting
 
 extension Worker {
     /// Longest Host sent to an endpoint that references are compared with.

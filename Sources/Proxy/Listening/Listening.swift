@@ -6,9 +6,9 @@
 // waits, nothing is refused.
 
 import Glibc
-import ProxyProtocol
+import WeirProxyProtocol
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 
 /// A listening socket this worker watches.

@@ -4,7 +4,7 @@
 // given the time to hear it; what is still open when the control plane's patience ends is cut.
 
 import Reactor
-import Resilience
+import WeirResilience
 import Synchronization
 
 extension Worker {

@@ -7,11 +7,11 @@
 // with the head. Only where holding it whole buys another attempt is it waited for, and briefly.
 
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 
 extension Worker {
     /// How long a body of unknown length may keep a request that can be tried again from being forwarded.

@@ -6,10 +6,10 @@
 // so it can neither be believed nor break the parsing. No allocation, at most 32 hops.
 
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Routing
+import WeirRouting
 
 /// The client's address and how it was found. Plain data.
 public struct ClientAddress: Equatable, Sendable, BitwiseCopyable {

@@ -8,9 +8,9 @@
 // No phase knows which HTTP version the client or the endpoint speaks. What a phase, or anything below it,
 // decides about an exchange is noted (State/Verdict.swift) and done here, in `settle`.
 
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 
 /// What a phase answers.
 enum PhaseResult {

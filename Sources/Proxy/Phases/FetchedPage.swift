@@ -6,13 +6,13 @@
 // slow, says anything but 200) leaves the error as it was, in plain text: a page is asked for once, and there
 // is none for the failure of a page. The record stays that of the error: its reason, its service, its attempts.
 
-import Balancing
-import Compression
-import HTTP1
-import HTTPModel
+import WeirBalancing
+import WeirCompression
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 
 /// What an error was, while its page is fetched. Lives in a pooled buffer; behind it the fields of the error, as
 /// lines, and the target of the page.

@@ -3,14 +3,14 @@
 // The request is written from its parsed form, never relayed raw. As long as everything sent is still
 // held, the attempt can be repeated elsewhere; the retry rule decides (Resilience/RetryRule.swift).
 
-import Balancing
+import WeirBalancing
 import Glibc
-import HTTP1
-import HTTPModel
-import ProxyProtocol
+import WeirHTTP1
+import WeirHTTPModel
+import WeirProxyProtocol
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 import Synchronization
 import Telemetry
 

@@ -5,9 +5,9 @@
 // answer is for a client that speaks plain HTTP to a TLS port: it is told so in plain HTTP.
 
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 import TLS
 import Telemetry
 

@@ -1,9 +1,9 @@
 // lookup: answers that need no endpoint: files, redirects and fixed responses. Where there is no file,
 // another service may have the answer.
 
-import HTTPModel
-import Resilience
-import Routing
+import WeirHTTPModel
+import WeirResilience
+import WeirRouting
 
 extension Worker {
     func lookup(_ exchange: ExchangePointer) -> PhaseResult {

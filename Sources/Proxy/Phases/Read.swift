@@ -6,11 +6,11 @@
 // is parsed again.
 
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 import Telemetry
 
 extension Worker {

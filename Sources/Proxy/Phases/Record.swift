@@ -3,9 +3,9 @@
 // Log line, metrics (later traces and SLO events) come from the same value, made here and nowhere else.
 
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 import Synchronization
 import Telemetry
 

@@ -1,7 +1,7 @@
 // Which reason a head that cannot be read is refused with; shared with `weir explain`.
 
-import HTTP1
-import Resilience
+import WeirHTTP1
+import WeirResilience
 
 extension Reason {
     /// The reason for a head that breaks the standard.

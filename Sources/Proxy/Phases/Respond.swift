@@ -4,10 +4,10 @@
 // once the head is out, an aborted connection: never a message that looks complete (law 2).
 
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 
 extension Worker {

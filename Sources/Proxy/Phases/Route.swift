@@ -1,9 +1,9 @@
 // route: which route serves this request.
 
-import HTTP1
-import HTTPModel
-import Resilience
-import Routing
+import WeirHTTP1
+import WeirHTTPModel
+import WeirResilience
+import WeirRouting
 
 extension Worker {
     @inline(__always)

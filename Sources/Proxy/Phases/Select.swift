@@ -3,10 +3,10 @@
 // Endpoints already tried are excluded while another is left; HTTP, TCP and UDP choose here, by the same states.
 // Nothing here touches a socket.
 
-import Balancing
-import HTTPModel
-import Resilience
-import Routing
+import WeirBalancing
+import WeirHTTPModel
+import WeirResilience
+import WeirRouting
 
 extension Worker {
     func select(_ exchange: ExchangePointer) -> PhaseResult {

@@ -1,7 +1,7 @@
 // What is sent in place of errors, compiled: by status, then by what the client takes, or by whom it is asked for.
 
-import HTTPModel
-import Routing
+import WeirHTTPModel
+import WeirRouting
 
 /// The `errors` of one place of the configuration, or of several of which the first that knows a status
 /// decides. Immutable.

@@ -1,10 +1,10 @@
 // A listener as the workers see it, and its sockets.
 
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 import Reactor
-import Routing
+import WeirRouting
 import Synchronization
 import TLS
 import Telemetry

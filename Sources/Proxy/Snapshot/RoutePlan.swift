@@ -1,9 +1,9 @@
 // A route with its policies, compiled.
 
-import Compression
-import HTTPModel
-import Resilience
-import Routing
+import WeirCompression
+import WeirHTTPModel
+import WeirResilience
+import WeirRouting
 import Telemetry
 
 /// What a route does with a request it matched.

@@ -1,10 +1,10 @@
 // A service and its endpoints as the workers see them.
 
-import Balancing
-import HTTP2
-import HTTPModel
+import WeirBalancing
+import WeirHTTP2
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 import Synchronization
 import TLS
 import Telemetry

@@ -1,9 +1,9 @@
 // Which part of a body is left to read, whatever its framing.
 
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import WebSocket
+import WeirWebSocket
 
 /// Which part of a body is left to read, whatever its framing.
 struct BodyReader {

@@ -9,7 +9,7 @@
 // only whether the state is `.closed`.
 
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
 
 typealias ClientPointer = UnsafeMutablePointer<ClientConnection>

@@ -1,12 +1,12 @@
 // One request with its response: what the phases work on, and what has been decided about it.
 
-import Balancing
-import Compression
-import HTTP1
-import HTTPModel
+import WeirBalancing
+import WeirCompression
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 import Telemetry
 
 typealias ExchangePointer = UnsafeMutablePointer<Exchange>

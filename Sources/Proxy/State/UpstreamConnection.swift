@@ -1,7 +1,7 @@
 // A connection to an endpoint: plain data in a slab, or a link in its endpoint's pool.
 
 import Reactor
-import Resilience
+import WeirResilience
 
 typealias UpstreamPointer = UnsafeMutablePointer<UpstreamConnection>
 

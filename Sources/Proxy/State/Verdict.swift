@@ -4,7 +4,7 @@
 // returns. Once nothing of the exchange is on the stack the engine does it (`settle` in
 // Phases/Engine.swift), which is the one place where exchanges end. So no room calls one above its own.
 
-import Resilience
+import WeirResilience
 
 /// Plain data; the failure that goes with it is `Exchange.noted`.
 enum Verdict: UInt8 {

@@ -4,11 +4,11 @@
 // beside it, in the order of a connection's life: TunnelName (which service, by server name),
 // TunnelHandshake (TLS), TunnelConnect (attempts), TunnelPump (bytes both ways), TunnelRecord (the end).
 
-import Balancing
+import WeirBalancing
 import Glibc
-import ProxyProtocol
+import WeirProxyProtocol
 import Reactor
-import Resilience
+import WeirResilience
 import Synchronization
 import TLS
 import Telemetry

@@ -4,12 +4,12 @@
 // Nothing of the client's is sent before an endpoint is connected, so a failed attempt can always be
 // repeated, as far as the service's retry budget goes.
 
-import Balancing
+import WeirBalancing
 import Glibc
-import HTTPModel
-import ProxyProtocol
+import WeirHTTPModel
+import WeirProxyProtocol
 import Reactor
-import Resilience
+import WeirResilience
 import Synchronization
 
 extension Worker {

@@ -2,9 +2,9 @@
 // the service has it. Either works without the other; what is inside is carried as it is.
 
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 import TLS
 
 extension Worker {

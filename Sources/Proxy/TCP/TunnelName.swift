@@ -10,8 +10,8 @@
 
 import Glibc
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 import TLS
 
 extension Worker {

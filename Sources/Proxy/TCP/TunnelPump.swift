@@ -4,7 +4,7 @@
 
 import Glibc
 import Reactor
-import Resilience
+import WeirResilience
 
 /// One side's end of a tunnel.
 struct TunnelEnd {

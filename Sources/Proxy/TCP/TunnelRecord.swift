@@ -4,7 +4,7 @@
 
 import Glibc
 import Reactor
-import Resilience
+import WeirResilience
 import Synchronization
 import Telemetry
 

@@ -1,7 +1,7 @@
 // TCP: connections that are tunnelled to an endpoint.
 
 import Reactor
-import Resilience
+import WeirResilience
 
 final class TunnelRoom: Room {
     override var kinds: [UInt8] { [TokenKind.tunnelClient, TokenKind.tunnelUpstream] }

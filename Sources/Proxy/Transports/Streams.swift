@@ -7,7 +7,7 @@
 // its events are for Carriers/ and HTTP/.
 
 import Glibc
-import HTTP2
+import WeirHTTP2
 import Reactor
 
 typealias StreamPointer = UnsafeMutablePointer<StreamEnd>

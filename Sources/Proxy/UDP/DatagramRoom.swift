@@ -1,7 +1,7 @@
 // UDP: datagrams between clients and endpoints.
 
 import Reactor
-import Resilience
+import WeirResilience
 
 final class DatagramRoom: Room {
     override var kinds: [UInt8] { [TokenKind.datagramListener, TokenKind.datagramSession] }

@@ -8,10 +8,10 @@
 // once in a while. Sessions that exist are never given up for new sources, whose addresses may be
 // forged.
 
-import Balancing
+import WeirBalancing
 import Glibc
 import Reactor
-import Resilience
+import WeirResilience
 import Synchronization
 import Telemetry
 

@@ -12,10 +12,10 @@
 // Nothing waits here: what cannot go now is dropped and counted, as a router would. Life and end of a
 // session: DatagramSessions.swift.
 
-import Balancing
+import WeirBalancing
 import Glibc
 import Reactor
-import Resilience
+import WeirResilience
 import Synchronization
 import Telemetry
 

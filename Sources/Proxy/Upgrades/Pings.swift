@@ -7,11 +7,11 @@
 // and its silence proves nothing. Off unless the route says otherwise: an exchange without costs nothing.
 
 import Glibc
-import HTTPModel
+import WeirHTTPModel
 import Reactor
-import Resilience
+import WeirResilience
 import Telemetry
-import WebSocket
+import WeirWebSocket
 
 extension Worker {
     /// "weir": what our Pings begin with; four random bytes follow, the same on one connection.

@@ -5,16 +5,16 @@
 // agreed: it stays in the connection's buffer. From then on the exchange is two bodies without
 // framing, moved by the same pumps as any other, and only the idle deadline runs.
 
-import Compression
+import WeirCompression
 import Glibc
-import HTTP1
-import HTTPModel
+import WeirHTTP1
+import WeirHTTPModel
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 import TLS
 import Telemetry
-import WebSocket
+import WeirWebSocket
 
 /// Where an exchange stands with a change of protocol.
 enum Upgrade: UInt8 {

@@ -1,7 +1,7 @@
 // What a worker remembers about a service between requests: the balancer's position, the retry budget.
 
-import Balancing
-import Resilience
+import WeirBalancing
+import WeirResilience
 
 typealias WorkerRandom = SeededRandom
 

@@ -3,15 +3,15 @@
 // It shares nothing with other workers but immutable snapshots, relaxed counters and mailboxes, so nothing here
 // takes a lock. What its thread does is in Loop/; what becomes of events, in the rooms of the table.
 
-import Balancing
-import Compression
+import WeirBalancing
+import WeirCompression
 import Glibc
-import HTTP1
-import HTTP2
-import HTTPModel
+import WeirHTTP1
+import WeirHTTP2
+import WeirHTTPModel
 import Reactor
-import Resilience
-import Routing
+import WeirResilience
+import WeirRouting
 import Synchronization
 import TLS
 import Telemetry
