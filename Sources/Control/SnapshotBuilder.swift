@@ -507,22 +507,6 @@ struct SnapshotBuilder {
         let tls = certificates.context(listener: name)
         if let last = previous?.listeners[id], last.tls === tls { return last }
         let (router, indexes) = compiled.router(for: name)
-        var traffic = ListenerPlan.Traffic.http
-        switch (listener.protocol, listener.service) {
-        case (.tcp, _) where !listener.serverNames.isEmpty:
-            traffic = .tcpByName(plan(listener.serverNames, &objects))
-        case (.tcp, let service?):
-            traffic = .tcp(serviceID: objects.serviceID(service.value))
-        case (.udp, let service?):
-            traffic = .udp(
-                serviceID: objects.serviceID(service.value),
-                DatagramPlan(
-                    isPerPacket: listener.udp.per == .packet, responses: listener.udp.responses,
-                    sessionsMax: (listener.limits.sessions + workerCount - 1) / workerCount,
-                    bytesMax: listener.limits.datagramBytes))
-        default:
-            break
-        }
         var sockets: [ListeningSockets] = []
         for address in listener.addresses {
             if let open = objects.sockets(at: ListenerSockets.key(address, of: listener)) {
@@ -531,7 +515,7 @@ struct SnapshotBuilder {
         }
         if listener.tls != nil && tls == nil { sockets = [] }
         return ListenerPlan(
-            id: id, name: name, traffic: traffic, sockets: sockets, router: router,
+            id: id, name: name, traffic: traffic(listener, &objects), sockets: sockets, router: router,
             routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, tls: tls,
             http2: Self.http2(listener), sessionAgeMaxMs: UInt64(listener.connectionAgeMaxMs ?? 0),
             headLimits: Self.headLimits(listener),
@@ -545,21 +529,6 @@ struct SnapshotBuilder {
             errors: errors(compiled.errors[name], coded: nil, &objects),
             metrics: metrics.listener(name),
             unrouted: metrics.route("-", service: listener.service?.value ?? "-"))
-    }
-
-    private func plan(_ names: [Listener.ServerName], _ objects: inout LongLivedObjects) -> ServerNamePlan {
-        var table = ServerNames()
-        var targets: [ServerNamePlan.Target] = []
-        for name in names {
-            // Checked when the file was read: a name that is one is one here too.
-            guard let pattern = try? HostPattern.parse(name.pattern.value) else { continue }
-            table.add(pattern, choice: targets.count)
-            targets.append(
-                ServerNamePlan.Target(
-                    serviceID: objects.serviceID(name.service.value),
-                    counters: metrics.route("-", service: name.service.value)))
-        }
-        return ServerNamePlan(names: table, targets: targets)
     }
 
     /// The bound of a route's request bodies; nil: the listener's.

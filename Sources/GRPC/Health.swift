@@ -1,5 +1,7 @@
 // The messages of the gRPC health protocol (grpc.health.v1.Health), for a checker.
 //
+// Weir asks nobody yet: its own probes of endpoints will (TODO(#9)). Until then these are for other programs.
+//
 //     message HealthCheckRequest  { string service = 1; }
 //     message HealthCheckResponse { ServingStatus status = 1; }
 //

@@ -19,15 +19,6 @@ public enum GRPCWebError: UInt8, Error, Sendable, CaseIterable, BitwiseCopyable 
     /// The body ends within a message.
     case truncated
 
-    /// The number in logs and in docs/reasons.md: behind those of HTTP's violations, so that one field serves
-    /// all.
-    public var number: UInt8 { 200 + rawValue }
-
-    public init?(number: UInt8) {
-        guard number > 200 else { return nil }
-        self.init(rawValue: number - 200)
-    }
-
     public var text: StaticString {
         switch self {
         case .base64Malformed: "the body is not base64"

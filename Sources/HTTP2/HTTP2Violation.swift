@@ -44,9 +44,6 @@ public enum HTTP2Violation: UInt8, CaseIterable, Sendable, BitwiseCopyable {
     /// Whether the connection cannot go on; otherwise it concerns one stream.
     public var endsConnection: Bool { rawValue >= HTTP2Violation.prefaceInvalid.rawValue }
 
-    /// The number in logs and in docs/conformance.md: behind those of HTTP/1.1, so that one field serves both.
-    public var number: UInt8 { self == .none ? 0 : 100 + rawValue }
-
     /// What is wrong, as the middle of a sentence ("an upper-case letter in a field name").
     public var text: StaticString {
         switch self {

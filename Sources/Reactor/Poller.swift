@@ -18,6 +18,7 @@ public struct Token: Sendable, BitwiseCopyable, Equatable {
     /// kind: 0…63; of the generation the lower 26 bits count.
     @inlinable @inline(__always)
     public init(kind: UInt8, handle: Handle) {
+        assert(kind < 64, "a token's kind has 6 bits")
         raw =
             UInt64(kind) << 58 | UInt64(handle.generation & Handle.generationMask) << 32
             | UInt64(handle.index)

@@ -257,6 +257,32 @@ extension Reason {
     }
 }
 
+/// What exactly was wrong with something malformed: one of the closed numbers of the codec that saw it. As a number,
+/// in logs and in docs/, each codec has a hundred of its own, so that none can be taken for another's.
+public struct Detail: Sendable, Equatable, BitwiseCopyable {
+    public enum Codec: UInt8, Sendable, CaseIterable {
+        case http1, http2, grpcWeb, contentCoding
+    }
+
+    /// 0: nothing more is known.
+    public let number: UInt16
+
+    /// - Parameter own: the codec's number, below 100; 0 says nothing.
+    public init(_ codec: Codec, _ own: UInt8) {
+        precondition(own < 100, "a codec's number beyond its hundred")
+        number = own == 0 ? 0 : UInt16(codec.rawValue) * 100 + UInt16(own)
+    }
+
+    private init() { number = 0 }
+
+    public static var none: Detail { Detail() }
+
+    /// The number as this codec gave it; nil when it is another's, or none.
+    public func own(_ codec: Codec) -> UInt8? {
+        number > 0 && number / 100 == UInt16(codec.rawValue) ? UInt8(number % 100) : nil
+    }
+}
+
 /// A failure as the data plane hands it around. Plain data.
 public struct Failure: Error, Sendable, BitwiseCopyable {
     public var reason: Reason
@@ -266,15 +292,14 @@ public struct Failure: Error, Sendable, BitwiseCopyable {
     public var errno: Int32
     /// Position of the offending byte for malformed input, counted from the start of the head or body; -1 when unknown.
     public var position: Int32
-    /// For malformed input, the codec's closed number for what was wrong (HTTP1.Violation, GRPC.GRPCWebError);
-    /// 0 when none.
-    public var detail: UInt8
+    /// For malformed input, what exactly was wrong.
+    public var detail: Detail
     /// Of the response: the reason's, unless the configuration names another (`try` of files).
     public var status: UInt16
 
     @inlinable
     public init(
-        _ reason: Reason, phase: Phase, errno: Int32 = 0, position: Int32 = -1, detail: UInt8 = 0,
+        _ reason: Reason, phase: Phase, errno: Int32 = 0, position: Int32 = -1, detail: Detail = .none,
         status: UInt16 = 0
     ) {
         self.status = status == 0 ? reason.status : status

@@ -112,7 +112,7 @@ struct AccessLogLine {
             w.append("\"")
             if failure.errno > 0 { Self.number(",\"errno\":", UInt64(failure.errno), &w) }
             if failure.position >= 0 { Self.number(",\"position\":", UInt64(failure.position), &w) }
-            if failure.detail != 0 { Self.number(",\"detail\":", UInt64(failure.detail), &w) }
+            if failure.detail != .none { Self.number(",\"detail\":", UInt64(failure.detail.number), &w) }
             if r.limit > 0 { Self.number(",\"limit\":", r.limit, &w) }
         }
         Self.number(",\"bytes_in\":", r.bytesIn, &w)
@@ -185,7 +185,7 @@ struct AccessLogLine {
             w.append(r.failure.reason.name)
             if r.failure.errno > 0 { Self.number(" errno=", UInt64(r.failure.errno), &w) }
             if r.failure.position >= 0 { Self.number(" position=", UInt64(r.failure.position), &w) }
-            if r.failure.detail != 0 { Self.number(" detail=", UInt64(r.failure.detail), &w) }
+            if r.failure.detail != .none { Self.number(" detail=", UInt64(r.failure.detail.number), &w) }
             if r.limit > 0 { Self.number(" limit=", r.limit, &w) }
         }
         if r.id != .none {

@@ -179,14 +179,6 @@ struct WebRequestTests {
         #expect(Self.bridge(Array(encode(Self.body).utf8), .web, blocks: 9).1 == .frameInvalid)
     }
 
-    @Test("numbers of their own, and back")
-    func numbers() {
-        for error in GRPCWebError.allCases {
-            #expect(error.number > 200 && GRPCWebError(number: error.number) == error)
-        }
-        for number in [UInt8(0), 1, 200, 204, 255] { #expect(GRPCWebError(number: number) == nil) }
-    }
-
     @Test("a length of 4 GiB is only counted")
     func hugeLength() {
         let result = Self.bridge([0, 255, 255, 255, 255, 1, 2], .web, blocks: 2)

@@ -142,9 +142,21 @@ struct FloorsTests {
 
     @Test("no two kinds of token have one number: events of one would go to the other")
     func kindsOfTokens() throws {
-        let text = try #require(Repository.read("Sources/Proxy/Worker/TokenKind.swift"))
-        let numbers = text.matches(of: /static let \w+: UInt8 = (\d+)/).map { String($0.1) }
-        #expect(numbers.count > 10)
-        #expect(Set(numbers).count == numbers.count)
+        var owners: [Int: String] = [:]
+        for source in Repository.sources where source.module == "Proxy" {
+            let text = source.code.joined(separator: "\n")
+            for block in text.matches(of: /(?:extension|enum) TokenKind \{([^}]*)\}/) {
+                for kind in block.1.matches(of: /static let (\w+): UInt8 = (\d+)/) {
+                    let number = try #require(Int(kind.2))
+                    #expect(number < 64, "\(source.path): \(kind.1)")
+                    let other = owners.updateValue("\(kind.1) in \(source.path)", forKey: number)
+                    #expect(other == nil, "\(kind.1) in \(source.path) has the number of \(other ?? "")")
+                }
+                let kinds = block.1.matches(of: /static let/).count
+                let read = block.1.matches(of: /static let (\w+): UInt8 = (\d+)/).count
+                #expect(kinds == read, "\(source.path): kinds are written `static let name: UInt8 = 17`")
+            }
+        }
+        #expect(owners.count > 10)
     }
 }

@@ -10,6 +10,28 @@ import Testing
         }
     }
 
+    @Test func detailsOfCodecsDoNotMeet() {
+        var numbers: Set<UInt16> = []
+        for codec in Detail.Codec.allCases {
+            #expect(Detail(codec, 0) == .none)
+            for own in UInt8(1)...99 {
+                let detail = Detail(codec, own)
+                #expect(numbers.insert(detail.number).inserted)
+                for other in Detail.Codec.allCases {
+                    #expect(detail.own(other) == (other == codec ? own : nil))
+                }
+            }
+            #expect(Detail.none.own(codec) == nil)
+        }
+        // As docs/conformance.md and docs/reasons.md list them.
+        #expect(Detail(.http2, 3).number == 103 && Detail(.grpcWeb, 1).number == 201)
+    }
+
+    /// It is copied with every exchange.
+    @Test func failuresAreSmall() {
+        #expect(MemoryLayout<Failure>.size == 16)
+    }
+
     /// By status: what clients and their retries have been built upon. To change one is to break them, so it is
     /// changed here as well, and not only where it is declared and documented.
     private static let statuses: [UInt16: Set<Reason>] = [

@@ -92,7 +92,7 @@ func line(_ record: RequestRecord, _ format: AccessLogFormat) -> [UInt8] {
 
     @Test func positionZeroIsWritten() throws {
         let object = try withRecord {
-            $0.failure = Failure(.requestMalformed, phase: .read, position: 0, detail: 9)
+            $0.failure = Failure(.requestMalformed, phase: .read, position: 0, detail: Detail(.http1, 9))
             return try json($0)
         }
         #expect(object["position"] as? Int == 0)
@@ -210,7 +210,8 @@ func line(_ record: RequestRecord, _ format: AccessLogFormat) -> [UInt8] {
             (record.totalUs, record.firstByteUs, record.connectUs, record.queueUs) = (.max, .max, .max, .max)
             (record.bytesIn, record.bytesOut) = (.max, .max)
             record.failure = Failure(
-                .upstreamUnsolicitedUpgrade, phase: .handshake, errno: .max, position: .max, detail: .max)
+                .upstreamUnsolicitedUpgrade, phase: .handshake, errno: .max, position: .max,
+                detail: Detail(.contentCoding, 99))
             record.limit = .max
             record.clientIP = IPAddress(high: .max, low: .max)
             record.id = RequestID(high: .max, low: .max)

@@ -71,7 +71,7 @@ extension Worker {
             body.append("\n")
             body.append(reason.name)
             if reason == .requestCodingMalformed || reason == .requestDecodedTooLarge {
-                if let error = DecodeError(rawValue: failure.detail) {
+                if let error = failure.detail.own(.contentCoding).flatMap(DecodeError.init(rawValue:)) {
                     body.append(": ")
                     body.append(error.text)
                 }
@@ -79,9 +79,7 @@ extension Worker {
                 body.append(": limits.body is ")
                 body.append(decimal: exchange.pointee.requestBody.countMax)
                 body.append(" bytes")
-            } else if failure.detail != 0, reason != .internalLimit,
-                let violation = Violation(rawValue: failure.detail)
-            {
+            } else if let violation = failure.detail.own(.http1).flatMap(Violation.init(rawValue:)) {
                 body.append(": ")
                 body.append(violation.text)
                 body.append(" (")
@@ -181,7 +179,7 @@ extension Worker {
             guard let start = room.baseAddress else { return }
             var message = ByteWriter(start, capacity: room.count)
             message.append(failure.reason.name)
-            if failure.reason == .grpcWebMalformed, let error = GRPCWebError(number: failure.detail) {
+            if let error = failure.detail.own(.grpcWeb).flatMap(GRPCWebError.init(rawValue:)) {
                 message.append(": ")
                 message.append(error.text)
             }

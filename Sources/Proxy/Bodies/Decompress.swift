@@ -116,7 +116,7 @@ extension Worker {
             case .noMemory: .internalLimit
             case .malformed, .truncated, .trailingBytes, .windowTooLarge: .requestCodingMalformed
             }
-        exchange.fail(Failure(reason, phase: exchange.pointee.phase, detail: error.rawValue))
+        exchange.fail(Failure(reason, phase: exchange.pointee.phase, detail: Detail(error)))
         return .finish
     }
 

@@ -146,7 +146,7 @@ extension Worker {
             exchange.fail(
                 Failure(
                     .upstreamMalformedBody, phase: .respond, position: Int32(truncatingIfNeeded: at),
-                    detail: violation.rawValue))
+                    detail: Detail(violation)))
             return false
         }
         if relayed.encoderFailed {

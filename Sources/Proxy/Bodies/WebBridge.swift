@@ -131,7 +131,7 @@ extension Worker {
         guard let bridge = exchange.pointee.web?.bridge else { return false }
         if exchange.pointee.requestBody.isDone { _ = bridge.pointee.request.finish() }
         guard let error = bridge.pointee.request.error else { return false }
-        exchange.fail(Failure(.grpcWebMalformed, phase: exchange.pointee.phase, detail: error.number))
+        exchange.fail(Failure(.grpcWebMalformed, phase: exchange.pointee.phase, detail: Detail(error)))
         return true
     }
 

@@ -258,7 +258,7 @@ extension Worker {
                 case 417: .requestExpectationUnknown
                 default: .requestHeadTooLarge
                 }
-            exchange.fail(Failure(reason, phase: .read, detail: event.cause.rawValue))
+            exchange.fail(Failure(reason, phase: .read, detail: Detail(event.cause)))
             conclude(exchange)
         }
         client.pointee.isServing = false
@@ -268,7 +268,7 @@ extension Worker {
     private func countMalformed(_ record: SessionPointer, _ event: HTTP2Event) {
         guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
         recordFailure(
-            carrier, plan, Failure(.requestMalformed, phase: .read, detail: event.violation.number),
+            carrier, plan, Failure(.requestMalformed, phase: .read, detail: Detail(event.violation)),
             version: .http2)
     }
 
@@ -285,7 +285,7 @@ extension Worker {
     private func sessionViolated(_ record: SessionPointer, _ event: HTTP2Event) {
         guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
         recordFailure(
-            carrier, plan, Failure(.sessionViolation, phase: .read, detail: event.violation.number),
+            carrier, plan, Failure(.sessionViolation, phase: .read, detail: Detail(event.violation)),
             version: .http2)
         eventLog.limited(
             sessionGate, nowMs: nowMs, .warning, "HTTP/2 connection ended for a violation",

@@ -44,7 +44,7 @@ final class HTTPRoom: Room {
     }
 
     override func serves(_ plan: ListenerPlan) -> Bool {
-        if case .http = plan.traffic { true } else { false }
+        plan.traffic is HTTPTraffic
     }
 
     override func accept(

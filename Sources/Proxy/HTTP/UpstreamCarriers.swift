@@ -215,7 +215,7 @@ extension Worker {
             stream.pointee.isGone = true
             let reason: Reason =
                 exchange.pointee.responseStarted ? .upstreamMalformedBody : .upstreamMalformedHead
-            exchange.fail(Failure(reason, phase: .respond, detail: event.violation.number))
+            exchange.fail(Failure(reason, phase: .respond, detail: Detail(event.violation)))
         case .reset, .closed:
             let isGone = event.kind == .closed
             if isGone { stream.pointee.isGone = true }
@@ -294,7 +294,7 @@ extension Worker {
                 isUnprocessed
                 ? Failure(.upstreamStreamRefused, phase: .forward)
                 : violation != .none
-                    ? Failure(.upstreamSessionViolation, phase: .forward, detail: violation.number)
+                    ? Failure(.upstreamSessionViolation, phase: .forward, detail: Detail(violation))
                     : Failure(.upstreamReset, phase: .forward, errno: ECONNRESET)
             exchange.attemptFailed(failure)
         } else if !exchange.pointee.responseDone {

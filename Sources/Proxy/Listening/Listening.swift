@@ -11,11 +11,19 @@ import Reactor
 import WeirResilience
 import Telemetry
 
+extension TokenKind {
+    static let listener: UInt8 = 4
+    /// Accepting goes on.
+    static let acceptPause: UInt8 = 7
+}
+
 /// A listening socket this worker watches.
 struct Listening {
     /// nil: the slot is free.
     var sockets: ListeningSockets?
     var listenerID: Int
+    /// Of its tokens: whose room its events are for.
+    var kind = TokenKind.listener
     var isPaused = false
     /// Tells events for this occupant of the slot from those for an earlier one.
     var generation: UInt32
@@ -34,19 +42,25 @@ extension Worker {
 
     /// Listens where the snapshot says, and nowhere else.
     func listen(to snapshot: Snapshot) {
-        var wanted: [Int: (sockets: ListeningSockets, listenerID: Int)] = [:]
+        var wanted: [Int: (sockets: ListeningSockets, listenerID: Int, kind: UInt8)] = [:]
         for plan in snapshot.listeners {
             guard let plan else { continue }
             // UDP sessions hear their clients through the listener's socket, to the end.
             for sockets in plan.sockets where !isDraining || sockets.isDatagram {
-                wanted[sockets.id] = (sockets, plan.id)
+                let kind = sockets.isDatagram ? plan.traffic.datagramKind : TokenKind.listener
+                wanted[sockets.id] = (sockets, plan.id, kind)
             }
         }
         for i in listening.indices {
             guard let sockets = listening[i].sockets else { continue }
             if let kept = wanted.removeValue(forKey: sockets.id) {
-                // The same address may now belong to a listener of another name.
+                // The same address may now belong to a listener of another name, or speak another protocol.
                 listening[i].listenerID = kept.listenerID
+                if listening[i].kind != kept.kind {
+                    listening[i].kind = kept.kind
+                    poller.deregister(sockets.socket(worker: index).fd)
+                    watch(i)
+                }
             } else {
                 endSoon(i)
             }
@@ -56,6 +70,7 @@ extension Worker {
             if i == listening.count { listening.append(Listening(listenerID: 0, generation: 0)) }
             listening[i].sockets = new.sockets
             listening[i].listenerID = new.listenerID
+            listening[i].kind = new.kind
             listening[i].isPaused = false
             listening[i].overflow = 0
             listening[i].endsAtMs = 0
@@ -80,7 +95,7 @@ extension Worker {
         poller.registerReadable(
             sockets.socket(worker: index).fd,
             Token(
-                kind: sockets.isDatagram ? TokenKind.datagramListener : TokenKind.listener,
+                kind: listening[i].kind,
                 handle: Handle(index: UInt32(i), generation: listening[i].generation)),
             exclusive: sockets.isShared)
     }

@@ -3,6 +3,14 @@
 import Reactor
 import Synchronization
 
+extension TokenKind {
+    static let mailbox: UInt8 = 5
+    /// What waits for traffic to be seen.
+    static let tick: UInt8 = 8
+    static let pipes: UInt8 = 11
+    static let retirement: UInt8 = 12
+}
+
 extension Handle {
     /// Of what there is one of.
     fileprivate static var first: Handle { Handle(index: 0, generation: 0) }

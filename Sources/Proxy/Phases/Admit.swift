@@ -256,7 +256,7 @@ extension Worker {
             Failure(
                 .requestBodyMalformed, phase: exchange.pointee.phase,
                 position: Int32(truncatingIfNeeded: error.at),
-                detail: error.violation.rawValue))
+                detail: Detail(error.violation)))
         return .finish
     }
 

@@ -115,7 +115,7 @@ extension Worker {
         }
         endRequestHead(exchange, upstream, view, &writer)
         if written.target == .dotSegment {
-            exchange.fail(Failure(.requestMalformed, phase: .forward, detail: Violation.dotSegment.rawValue))
+            exchange.fail(Failure(.requestMalformed, phase: .forward, detail: Detail(Violation.dotSegment)))
             return
         }
         if writer.overflowed || written.target == .limitReached {

@@ -79,7 +79,7 @@ extension Worker {
         case .malformed(let violation, let at):
             reject(
                 client, plan,
-                Failure(Reason(violation), phase: .read, position: Int32(at), detail: violation.rawValue))
+                Failure(Reason(violation), phase: .read, position: Int32(at), detail: Detail(violation)))
             return true
         case .tooLarge(let limit):
             reject(

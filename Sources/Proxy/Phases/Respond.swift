@@ -114,7 +114,7 @@ extension Worker {
                 exchange.fail(
                     Failure(
                         .upstreamMalformedHead, phase: .respond, position: Int32(at),
-                        detail: violation.rawValue))
+                        detail: Detail(violation)))
                 return
             case .tooLarge:
                 exchange.fail(Failure(.upstreamHeadTooLarge, phase: .respond))

@@ -28,7 +28,7 @@ extension Worker {
                     Failure(
                         .requestMalformed, phase: .route,
                         position: Int32(exchange.pointee.request.target.offset),
-                        detail: Violation.pathAmbiguous.rawValue))
+                        detail: Detail(Violation.pathAmbiguous)))
                 return .finish
             }
             // A regular expression that hit its limits says neither yes nor no: no route is guessed.

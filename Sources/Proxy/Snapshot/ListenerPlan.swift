@@ -11,19 +11,9 @@ import Telemetry
 
 /// A listener as the workers see it. `id` is stable across reloads as long as the name exists.
 public final class ListenerPlan: Sendable {
-    public enum Traffic: Sendable {
-        case http
-        /// L4: every connection goes to one service.
-        case tcp(serviceID: Int)
-        /// L4: the server name in its ClientHello says to which.
-        case tcpByName(ServerNamePlan)
-        /// L4: so does every datagram.
-        case udp(serviceID: Int, DatagramPlan)
-    }
-
     public let id: Int
     public let name: StaticBytes
-    public let traffic: Traffic
+    public let traffic: ListenerTraffic
     /// One entry per address the listener is bound to.
     public let sockets: [ListeningSockets]
     public let router: Router
@@ -60,7 +50,7 @@ public final class ListenerPlan: Sendable {
     public let unrouted: RouteMetrics
 
     public init(
-        id: Int, name: String, traffic: Traffic, sockets: [ListeningSockets], router: Router,
+        id: Int, name: String, traffic: ListenerTraffic, sockets: [ListeningSockets], router: Router,
         routeIndexes: [Int32], requiresProxyHeader: Bool, tls: TLSServerContext? = nil,
         http2: HTTP2Configuration, sessionAgeMaxMs: UInt64 = 0, headLimits: HeadLimits, headTimeoutMs: UInt64,
         idleTimeoutMs: UInt64,
@@ -95,47 +85,6 @@ public final class ListenerPlan: Sendable {
         self.errors = errors
         self.metrics = metrics
         self.unrouted = unrouted
-    }
-}
-
-/// The services of a TCP listener that passes TLS on by server name.
-public struct ServerNamePlan: Sendable {
-    public struct Target: Sendable {
-        public let serviceID: Int
-        /// Where its connections are counted.
-        public let counters: RouteMetrics
-
-        public init(serviceID: Int, counters: RouteMetrics) {
-            self.serviceID = serviceID
-            self.counters = counters
-        }
-    }
-    /// Its choices are places in `targets`.
-    public let names: ServerNames
-    public let targets: [Target]
-
-    public init(names: ServerNames, targets: [Target]) {
-        self.names = names
-        self.targets = targets
-    }
-}
-
-/// How a UDP listener's datagrams become sessions.
-public struct DatagramPlan: Sendable, BitwiseCopyable {
-    /// An endpoint for each datagram instead of one for each session.
-    public var isPerPacket: Bool
-    /// Answers to each of the client's datagrams, after which a session ends; nil: any number.
-    public var responses: Int?
-    /// Open sessions per worker.
-    public var sessionsMax: Int
-    /// Bytes of a datagram in either direction.
-    public var bytesMax: Int
-
-    public init(isPerPacket: Bool, responses: Int?, sessionsMax: Int, bytesMax: Int) {
-        self.isPerPacket = isPerPacket
-        self.responses = responses
-        self.sessionsMax = sessionsMax
-        self.bytesMax = bytesMax
     }
 }
 

@@ -12,6 +12,10 @@ import Reactor
 import WeirResilience
 import Telemetry
 
+extension TokenKind {
+    static let client: UInt8 = 0
+}
+
 typealias ClientPointer = UnsafeMutablePointer<ClientConnection>
 
 /// What a client connection's timer is running for.

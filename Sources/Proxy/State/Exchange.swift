@@ -9,6 +9,13 @@ import WeirResilience
 import WeirRouting
 import Telemetry
 
+extension TokenKind {
+    /// Its turn, and what it waits for.
+    static let exchange: UInt8 = 6
+    /// Its total deadline.
+    static let exchangeTotal: UInt8 = 9
+}
+
 typealias ExchangePointer = UnsafeMutablePointer<Exchange>
 
 /// One request with its response: what the ten phases work on.

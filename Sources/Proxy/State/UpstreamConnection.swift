@@ -3,6 +3,10 @@
 import Reactor
 import WeirResilience
 
+extension TokenKind {
+    static let upstream: UInt8 = 1
+}
+
 typealias UpstreamPointer = UnsafeMutablePointer<UpstreamConnection>
 
 /// One connection to an endpoint.

@@ -89,7 +89,7 @@ extension Worker {
 
     private func chooseService(_ tunnel: TunnelPointer, _ name: String?) {
         if var name { keepServerName(tunnel, &name) }
-        guard case .tcpByName(let plan) = tunnel.pointee.listener.traffic,
+        guard let plan = tunnel.pointee.listener.tunnels?.names,
             let choice = plan.names.choice(for: name), go(tunnel, to: plan.targets[choice])
         else {
             refuseName(tunnel)
@@ -99,7 +99,7 @@ extension Worker {
 
     /// Where those go who ask for no name.
     private func otherTarget(_ tunnel: TunnelPointer) -> ServerNamePlan.Target? {
-        guard case .tcpByName(let plan) = tunnel.pointee.listener.traffic, let choice = plan.names.other
+        guard let plan = tunnel.pointee.listener.tunnels?.names, let choice = plan.names.other
         else { return nil }
         return plan.targets[choice]
     }

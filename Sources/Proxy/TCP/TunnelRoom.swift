@@ -3,6 +3,11 @@
 import Reactor
 import WeirResilience
 
+extension TokenKind {
+    static let tunnelClient: UInt8 = 2
+    static let tunnelUpstream: UInt8 = 3
+}
+
 final class TunnelRoom: Room {
     override var kinds: [UInt8] { [TokenKind.tunnelClient, TokenKind.tunnelUpstream] }
 
@@ -16,20 +21,13 @@ final class TunnelRoom: Room {
         if let tunnel = worker.tunnels.pointer(token.handle) { worker.tunnelDeadlinePassed(tunnel) }
     }
 
-    override func serves(_ plan: ListenerPlan) -> Bool {
-        switch plan.traffic {
-        case .tcp, .tcpByName: true
-        default: false
-        }
-    }
+    override func serves(_ plan: ListenerPlan) -> Bool { plan.tunnels != nil }
 
     override func accept(
         _ worker: Worker, _ socket: Socket, peer: IPAddress, port: UInt16, _ plan: ListenerPlan
     ) {
         // Without a service, a server name is going to choose it.
-        var service: Int?
-        if case .tcp(let id) = plan.traffic { service = id }
-        worker.openTunnel(socket, peer: peer, port: port, plan: plan, serviceID: service)
+        worker.openTunnel(socket, peer: peer, port: port, plan: plan, serviceID: plan.tunnels?.serviceID)
     }
 
     override func isEmpty(_ worker: Worker) -> Bool { worker.tunnels.count == 0 }

@@ -10,6 +10,11 @@ import Glibc
 import WeirHTTP2
 import Reactor
 
+extension TokenKind {
+    static let session: UInt8 = 10
+    static let stream: UInt8 = 16
+}
+
 typealias StreamPointer = UnsafeMutablePointer<StreamEnd>
 typealias SessionPointer = UnsafeMutablePointer<SessionRecord>
 

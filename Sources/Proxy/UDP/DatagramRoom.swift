@@ -3,6 +3,11 @@
 import Reactor
 import WeirResilience
 
+extension TokenKind {
+    static let datagramListener: UInt8 = 14
+    static let datagramSession: UInt8 = 15
+}
+
 final class DatagramRoom: Room {
     override var kinds: [UInt8] { [TokenKind.datagramListener, TokenKind.datagramSession] }
 

@@ -235,7 +235,7 @@ extension Worker {
         guard slot < listening.count, listening[slot].generation == session.pointee.listening.generation,
             listening[slot].sockets != nil, listening[slot].listenerID == id,
             id < snapshot.listeners.count, let listener = snapshot.listeners[id],
-            case .udp(let serviceID, let plan) = listener.traffic, let service = snapshot.services[serviceID]
+            let traffic = listener.datagrams, let service = snapshot.services[traffic.serviceID]
         else { return false }
         if service !== session.pointee.service {
             session.pointee.excluded = Excluded()
@@ -247,8 +247,8 @@ extension Worker {
         }
         session.pointee.listener = listener
         session.pointee.service = service
-        session.pointee.responses = plan.responses
-        session.pointee.bytesMax = plan.bytesMax
+        session.pointee.responses = traffic.plan.responses
+        session.pointee.bytesMax = traffic.plan.bytesMax
         return true
     }
 

@@ -93,11 +93,10 @@ extension Worker {
     /// Forwards a batch of datagrams; false: there was none.
     private func forwardBatch(_ i: Int) -> Bool {
         guard let sockets = listening[i].sockets, let plan = snapshot.listeners[listening[i].listenerID],
-            case .udp(let serviceID, let datagramPlan) = plan.traffic,
-            let service = snapshot.services[serviceID]
+            let traffic = plan.datagrams, let service = snapshot.services[traffic.serviceID]
         else { return false }
         let arrival = Arrival(
-            listening: i, socket: sockets.socket(worker: index), listener: plan, plan: datagramPlan,
+            listening: i, socket: sockets.socket(worker: index), listener: plan, plan: traffic.plan,
             service: service, own: sockets.address, cell: plan.metrics.cell(worker: index))
         let count = datagrams.arrivals.receive(from: arrival.socket, at: 0, count: DatagramBatch.capacity)
         if count <= 0 { return false }

@@ -2,7 +2,8 @@
 //
 // A protocol of listeners is a room: its folder, its entries, and a line in Loop/Rooms.swift. Entries are methods of a
 // class (a call through a vtable costs 20 instructions, one through a stored closure 83); a room overrides those it
-// has a use for. Rooms hold no state: that is the worker's, and handed over.
+// has a use for. Each worker has a table, and so rooms, of its own: what only a room works on can be the room's; what
+// rooms below see of it is the worker's, and handed over.
 
 import Reactor
 
@@ -61,14 +62,24 @@ class Room {
     func bury(_ worker: Worker, _ token: Token) {}
 }
 
+/// Of the kinds no room claims. That there is a token of one is the programmer's mistake.
+final class Nobody: Room {
+    override func ready(_ worker: Worker, _ token: Token, _ readiness: Readiness) { trap(token) }
+    override func expired(_ worker: Worker, _ token: Token) { trap(token) }
+    override func bury(_ worker: Worker, _ token: Token) { trap(token) }
+
+    private func trap(_ token: Token) -> Never {
+        preconditionFailure("token kind \(token.kind) has no room")
+    }
+}
+
 /// Rooms by the kinds of their tokens.
 final class RoomTable: @unchecked Sendable {
     static let kindsMax = 64
     let all: [Room]
     /// By kind, for the worker to keep: its loop counts no references.
     let byKind: UnsafeMutablePointer<Unmanaged<Room>>
-    /// Of the kinds nobody has: without entries.
-    private let nobody = Room()
+    private let nobody = Nobody()
     let withTurns: UnsafeMutablePointer<Unmanaged<Room>>
     let withTurnsCount: Int
 

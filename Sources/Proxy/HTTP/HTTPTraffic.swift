@@ -1,0 +1,6 @@
+// What an HTTP listener's connections are: requests that its router looks at. What they need stands in the
+// listener's plan itself: it is read with every request.
+
+public final class HTTPTraffic: ListenerTraffic, @unchecked Sendable {
+    override public init() {}
+}
