@@ -46,6 +46,25 @@ public struct Readiness: OptionSet, Sendable, BitwiseCopyable {
     @inlinable public static var readHangUp: Readiness { Readiness(rawValue: 0x2000) }
 }
 
+/// Events for one turn of a loop: as the kernel has written them, or as a simulation has chosen them.
+public struct PolledEvents {
+    private let start: UnsafePointer<epoll_event>
+    public let count: Int
+
+    /// - Parameter start: valid as long as this is used.
+    @inline(__always)
+    public init(start: UnsafePointer<epoll_event>, count: Int) {
+        self.start = start
+        self.count = count
+    }
+
+    @inline(__always)
+    public subscript(i: Int) -> (token: Token, readiness: Readiness) {
+        let event = start[i]
+        return (Token(raw: event.data.u64), Readiness(rawValue: event.events))
+    }
+}
+
 /// An epoll instance with its event array. Owned by one thread.
 public struct Poller: ~Copyable {
     private let descriptor: Int32
@@ -117,9 +136,10 @@ public struct Poller: ~Copyable {
         max(0, Int(weir_epoll_wait(descriptor, events, Int32(Self.eventsMax), timeoutMs)))
     }
 
+    /// What the last `wait` has brought, `count` of them; valid until the next.
     @inline(__always)
-    public func event(_ i: Int) -> (token: Token, readiness: Readiness) {
-        let event = events[i]
-        return (Token(raw: event.data.u64), Readiness(rawValue: event.events))
-    }
+    public func events(_ count: Int) -> PolledEvents { PolledEvents(start: events, count: count) }
+
+    @inline(__always)
+    public func event(_ i: Int) -> (token: Token, readiness: Readiness) { events(i + 1)[i] }
 }

@@ -31,7 +31,7 @@ extension Worker {
             context.requestID = UnsafeBufferPointer(start: start + 48, count: 32)
             if template.usesTime {
                 var text = ByteWriter(start + 88, capacity: 40)
-                wallText.write(us: Clock.wallUs(), to: &text)
+                wallText.write(us: time.wallUs(), to: &text)
                 context.timeISO = UnsafeBufferPointer(start: start + 88, count: text.count)
             }
             context.origin = exchange.pointee.origin

@@ -210,7 +210,7 @@ extension Worker {
         _ exchange: ExchangePointer, _ rules: FileRules, _ view: RequestView, _ found: FoundFile
     ) {
         let facts = FileFacts(size: found.file.size, modifiedNs: found.file.modifiedNs)
-        let now = Int64(Clock.wallUs() / 1_000_000)
+        let now = Int64(time.wallUs() / 1_000_000)
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: EntityTag.bytesMax) { tagRoom in
             withUnsafeTemporaryAllocation(of: ByteSpan.self, capacity: ByteRanges.partsMax) { spanRoom in
                 guard let tagStart = tagRoom.baseAddress, let spans = spanRoom.baseAddress else { return }

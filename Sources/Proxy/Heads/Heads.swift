@@ -312,7 +312,10 @@ extension Worker {
 /// The Date field's text, made at most once a second.
 final class DateCache {
     private let bytes = UnsafeMutablePointer<UInt8>.allocate(capacity: 32)
+    private let time: TimeSource
     private var madeAtMs: UInt64 = 0
+
+    init(_ time: TimeSource) { self.time = time }
 
     deinit { bytes.deallocate() }
 
@@ -320,7 +323,7 @@ final class DateCache {
     func dateText(nowMs: UInt64) -> UnsafePointer<UInt8> {
         if madeAtMs == 0 || nowMs &- madeAtMs >= 500 {
             madeAtMs = nowMs
-            HTTPDate.write(secondsSinceEpoch: Int64(Clock.wallUs() / 1_000_000), to: bytes)
+            HTTPDate.write(secondsSinceEpoch: Int64(time.wallUs() / 1_000_000), to: bytes)
         }
         return UnsafePointer(bytes)
     }

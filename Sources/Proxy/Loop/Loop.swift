@@ -19,6 +19,16 @@ extension Handle {
 extension Worker {
     /// The thread's body; returns when told to stop, or when drained.
     public func run() {
+        beginTurns()
+        while !isStopping {
+            let count = poller.wait(timeoutMs: patienceMs)
+            turn(events: poller.events(count), now: time.monotonicNs())
+        }
+        endTurns()
+    }
+
+    /// Before the first turn.
+    func beginTurns() {
         poller.registerReadable(mailbox.descriptor, Token(kind: TokenKind.mailbox, handle: .first))
         acceptTimer = timers.create(
             Token(kind: TokenKind.acceptPause, handle: .first))
@@ -27,29 +37,39 @@ extension Worker {
         retireTimer = timers.create(
             Token(kind: TokenKind.retirement, handle: .first))
         adopt(snapshot)
-        while !isStopping {
-            let timeoutMs = unfinished.isEmpty ? timers.timeoutMs(nowMs: nowMs, limitMs: 60_000) : 0
-            let count = poller.wait(timeoutMs: timeoutMs)
-            updateClock()
-            let startNs = nowNs
-            goOnWithUnfinished()
-            for i in 0..<count {
-                let event = poller.event(i)
-                withRoom(of: event.token) { $0.ready(self, event.token, event.readiness) }
-                // Often enough for the times in records; reading the clock costs as much as parsing a field.
-                if i & 7 == 7 { updateClock() }
-            }
-            updateClock()
-            while let token = timers.nextExpired(nowMs: nowMs) {
-                withRoom(of: token) { $0.expired(self, token) }
-            }
-            eachRoomWithTurns { $0.turnEnds(self) }
-            buryTheDead()
-            metrics.cell(worker: index).turn(busyNs: nowNs &- startNs)
-            tellStatus()
-            watchPipes()
-            if isDraining { continueDraining() }
+    }
+
+    /// How long to wait for events, when there are none.
+    @inline(__always)
+    var patienceMs: Int32 { unfinished.isEmpty ? timers.timeoutMs(nowMs: nowMs, limitMs: 60_000) : 0 }
+
+    /// One turn: what happens in it follows from the events, from the time, and from what the worker and its sockets
+    /// hold (docs/decisions/011-virtual-time.md).
+    @inline(__always)
+    func turn(events: PolledEvents, now startNs: UInt64) {
+        nowNs = startNs
+        nowMs = startNs / 1_000_000
+        goOnWithUnfinished()
+        for i in 0..<events.count {
+            let event = events[i]
+            withRoom(of: event.token) { $0.ready(self, event.token, event.readiness) }
+            // Often enough for the times in records; reading the clock costs as much as parsing a field.
+            if i & 7 == 7 { updateClock() }
         }
+        updateClock()
+        while let token = timers.nextExpired(nowMs: nowMs) {
+            withRoom(of: token) { $0.expired(self, token) }
+        }
+        eachRoomWithTurns { $0.turnEnds(self) }
+        buryTheDead()
+        metrics.cell(worker: index).turn(busyNs: nowNs &- startNs)
+        tellStatus()
+        watchPipes()
+        if isDraining { continueDraining() }
+    }
+
+    /// After the last turn.
+    func endTurns() {
         closeEverything()
         log?.flush()
         status.isStopped.store(true, ordering: .releasing)

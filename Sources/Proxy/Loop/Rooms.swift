@@ -12,10 +12,10 @@ extension RoomTable {
 extension Worker {
     public convenience init(
         index: Int, snapshot: Snapshot, limits: WorkerLimits, log: AccessLogBuffer?, eventLog: Log,
-        metrics: WorkerMetrics
+        metrics: WorkerMetrics, surroundings: Surroundings = Surroundings()
     ) {
         self.init(
             index: index, snapshot: snapshot, limits: limits, log: log, eventLog: eventLog, metrics: metrics,
-            rooms: .dataPlane())
+            rooms: .dataPlane(), surroundings: surroundings)
     }
 }

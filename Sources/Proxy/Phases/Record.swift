@@ -107,7 +107,7 @@ extension Worker {
         guard let log else { return }
         sequence &+= 1
         var record = RequestRecord()
-        record.startUs = Clock.wallUs()
+        record.startUs = time.wallUs()
         record.proto = version.name
         record.failure = failure
         record.clientIP = client.pointee.peer
@@ -122,7 +122,7 @@ extension Worker {
     private func logRecord(_ exchange: ExchangePointer, totalUs: UInt64) -> RequestRecord {
         let client = exchange.pointee.client
         var record = RequestRecord()
-        record.startUs = Clock.wallUs() &- totalUs
+        record.startUs = time.wallUs() &- totalUs
         record.totalUs = totalUs
         record.firstByteUs = UInt64(exchange.pointee.headUs)
         record.connectUs = UInt64(exchange.pointee.connectUs)

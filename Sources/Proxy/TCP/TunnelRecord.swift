@@ -75,7 +75,7 @@ extension Worker {
             attempts: tunnel.pointee.attempts)
         guard let log else { return }
         var record = RequestRecord()
-        record.startUs = Clock.wallUs() &- totalUs
+        record.startUs = time.wallUs() &- totalUs
         record.totalUs = totalUs
         record.connectUs = tunnel.pointee.connectUs
         record.bytesIn = tunnel.pointee.client.received

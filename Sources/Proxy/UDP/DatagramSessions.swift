@@ -350,7 +350,7 @@ extension Worker {
             bytesOut: session.pointee.bytesOut, reason: failure.reason, attempts: session.pointee.attempts)
         guard let log else { return }
         var record = RequestRecord()
-        record.startUs = Clock.wallUs() &- totalUs
+        record.startUs = time.wallUs() &- totalUs
         record.totalUs = totalUs
         record.bytesIn = session.pointee.bytesIn
         record.bytesOut = session.pointee.bytesOut

@@ -48,10 +48,9 @@ struct DatagramState: ~Copyable {
     let sessionGate = LogGate()
     let socketGate = LogGate()
 
-    init(sessionsMax: Int) {
+    /// - Parameter secret: random bits that nobody outside knows.
+    init(sessionsMax: Int, secret: (UInt64, UInt64)) {
         sessions = Slab(countMax: sessionsMax)
-        var secret: (UInt64, UInt64) = (0, 0)
-        getentropy(&secret, 16)
         table = SessionTable(seed: secret)
     }
 

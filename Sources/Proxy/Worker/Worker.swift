@@ -100,6 +100,7 @@ public final class Worker: @unchecked Sendable {
     var oldLeases = 0
     var retired: [RetiredListener] = []
 
+    let time: TimeSource
     var nowNs: UInt64
     var nowMs: UInt64
     var random: WorkerRandom
@@ -165,8 +166,9 @@ public final class Worker: @unchecked Sendable {
 
     init(
         index: Int, snapshot: Snapshot, limits: WorkerLimits, log: AccessLogBuffer?, eventLog: Log,
-        metrics: WorkerMetrics, rooms: RoomTable
+        metrics: WorkerMetrics, rooms: RoomTable, surroundings: Surroundings
     ) {
+        var surroundings = surroundings
         self.index = index
         self.rooms = rooms
         roomsByKind = rooms.byKind
@@ -176,7 +178,8 @@ public final class Worker: @unchecked Sendable {
         self.log = log
         self.eventLog = eventLog
         self.metrics = metrics
-        nowNs = Clock.monotonicNs()
+        time = surroundings.time
+        nowNs = time.monotonicNs()
         nowMs = nowNs / 1_000_000
         timers = TimerWheel(nowMs: nowMs)
         pipes = PipePool(inUseMax: limits.pipesMax)
@@ -186,15 +189,14 @@ public final class Worker: @unchecked Sendable {
         tunnels = Slab(countMax: limits.tunnelsMax)
         sessions = Slab(countMax: limits.clientsMax)
         streams = Slab(countMax: limits.exchangesMax)
-        var seed: UInt64 = 0
-        getentropy(&seed, 8)
-        random = WorkerRandom(seed: seed)
+        random = WorkerRandom(seed: surroundings.bits())
         identity = random.next()
-        datagrams = DatagramState(sessionsMax: limits.sessionsMax)
+        datagrams = DatagramState(
+            sessionsMax: limits.sessionsMax, secret: (surroundings.bits(), surroundings.bits()))
         var limit = rlimit()
         getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         acceptDescriptorMax = Int32(clamping: limit.rlim_cur - max(limit.rlim_cur / 8, 8))
-        date = DateCache()
+        date = DateCache(time)
         input = .allocate(capacity: Self.inputBytes)
         output = .allocate(capacity: outputBytes)
         fieldScratch = .allocate(capacity: Self.fieldsMax)
@@ -226,7 +228,7 @@ public final class Worker: @unchecked Sendable {
 
     @inline(__always)
     func updateClock() {
-        nowNs = Clock.monotonicNs()
+        nowNs = time.monotonicNs()
         nowMs = nowNs / 1_000_000
     }
 
