@@ -33,18 +33,20 @@ extension Worker {
     // MARK: of an exchange
 
     @inline(__always)
-    func beginAttempt(_ exchange: ExchangePointer, _ endpoint: Endpoint) {
+    func beginAttempt(_ attempt: AttemptPointer, _ endpoint: Endpoint) {
+        let exchange = attempt.exchange
         exchange.pointee.attempts &+= exchange.pointee.needsFreshConnection ? 0 : 1
-        exchange.pointee.attemptIsOpen = true
-        exchange.pointee.requestStarted = false
-        exchange.pointee.requestSentWhole = false
+        attempt.pointee.isOpen = true
+        attempt.pointee.requestStarted = false
+        attempt.pointee.requestSentWhole = false
         attemptBegan(endpoint)
     }
 
     /// Accounts the end of an attempt to its endpoint; once per attempt.
-    func endAttempt(_ exchange: ExchangePointer, _ reason: Reason) {
-        guard exchange.pointee.attemptIsOpen, let endpoint = exchange.pointee.lentEndpoint else { return }
-        exchange.pointee.attemptIsOpen = false
+    func endAttempt(_ attempt: AttemptPointer, _ reason: Reason) {
+        guard attempt.pointee.isOpen, let endpoint = attempt.pointee.lentEndpoint else { return }
+        attempt.pointee.isOpen = false
+        let exchange = attempt.exchange
         endpoint {
             attemptEnded(
                 $0, reason, bytesSent: exchange.requestBytes,
@@ -52,9 +54,9 @@ extension Worker {
         }
     }
 
-    func attach(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
-        exchange.pointee.upstream = upstream
-        upstream.pointee.exchange = exchange
+    func attach(_ attempt: AttemptPointer, _ upstream: UpstreamPointer) {
+        attempt.pointee.upstream = upstream
+        upstream.pointee.attempt = attempt
     }
 
     func connectFailure(_ errno: Int32) -> Failure {
@@ -69,22 +71,22 @@ extension Worker {
     }
 
     /// Closes the attempt's connection, whatever state it is in.
-    func dropUpstream(_ exchange: ExchangePointer) {
-        guard let upstream = exchange.pointee.upstream else { return }
-        exchange.pointee.upstream = nil
-        upstream.pointee.exchange = nil
+    func dropUpstream(_ attempt: AttemptPointer) {
+        guard let upstream = attempt.pointee.upstream else { return }
+        attempt.pointee.upstream = nil
+        upstream.pointee.attempt = nil
         close(upstream)
     }
 
-    /// The exchange needs its connection no more; another one may, where `reusable`.
+    /// The attempt needs its connection no more; another one may, where `reusable`.
     @inline(__always)
-    func letGo(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, reusable: Bool) {
-        exchange.pointee.upstream = nil
+    func letGo(_ attempt: AttemptPointer, _ upstream: UpstreamPointer, reusable: Bool) {
+        attempt.pointee.upstream = nil
         // A connection that would have to be read once more to know is asked now.
         if upstream.pointee.canRead && !upstream.pointee.peerEnded && upstream.pointee.transport.isQuiet() {
             upstream.pointee.canRead = false
         }
         clearDeadline(upstream)
-        giveToPool(upstream, reusable: reusable && exchange.pointee.requestSentWhole)
+        giveToPool(upstream, reusable: reusable && attempt.pointee.requestSentWhole)
     }
 }

@@ -15,9 +15,10 @@ enum ConnectionTaken {
 
 extension Worker {
     /// A connection for this attempt: an idle one, a stream of a session, or a new one.
-    func takeConnection(_ exchange: ExchangePointer, _ endpoint: Endpoint, _ service: ServicePlan)
+    func takeConnection(_ attempt: AttemptPointer, _ endpoint: Endpoint, _ service: ServicePlan)
         -> ConnectionTaken
     {
+        let exchange = attempt.exchange
         // A tunnel gets a connection of its own, whatever the service speaks otherwise.
         let isTunnel = exchange.pointee.upgrade == .connecting
         if let http2 = service.http2, !isTunnel { return takeStream(endpoint, service, http2) }

@@ -123,9 +123,10 @@ extension Worker {
     /// Fills one block with what the bytes decode to and sends it. Stops when the block is full: then
     /// `codedWaits`, or `consumed` is less than `count`. What waits to be decoded goes before `bytes`.
     func relayDecoded(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
         _ count: Int
     ) -> Relayed {
+        let exchange = attempt.exchange
         var result = Relayed()
         guard let decoder = exchange.pointee.decoder else {
             result.decodeError = .noMemory
@@ -175,7 +176,7 @@ extension Worker {
             result.decodeError = error
             return result
         }
-        sendDecoded(exchange, upstream, filled, isLast: isLast, &result)
+        sendDecoded(attempt, upstream, filled, isLast: isLast, &result)
         if isLast {
             exchange.pointee.isDecoding = false
             dropDecoder(exchange)
@@ -185,12 +186,13 @@ extension Worker {
 
     /// Sends a decoded block that stands in `output`, framed for the endpoint.
     private func sendDecoded(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ count: Int, isLast: Bool,
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ count: Int, isLast: Bool,
         _ result: inout Relayed
     ) {
+        let exchange = attempt.exchange
         var start = Self.decodedOffset
         var end = start + count
-        if exchange.pointee.upstreamChunked {
+        if attempt.pointee.upstreamChunked {
             if count > 0 {
                 var header = ByteWriter(output, capacity: Self.decodedOffset)
                 writeChunkHeader(count, &header)

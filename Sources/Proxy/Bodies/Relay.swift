@@ -19,13 +19,14 @@ extension Worker {
 
     /// One block of the request body towards the endpoint, in the form its exchange has it sent.
     func relayRequest(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
         _ count: Int
     ) -> Relayed {
-        if exchange.pointee.isDecoding { return relayDecoded(exchange, upstream, bytes, count) }
+        let exchange = attempt.exchange
+        if exchange.pointee.isDecoding { return relayDecoded(attempt, upstream, bytes, count) }
         if exchange.pointee.web != nil { return relayCall(exchange, upstream, bytes, count) }
         return relay(
-            &exchange.pointee.requestBody, bytes, count, chunked: exchange.pointee.upstreamChunked,
+            &exchange.pointee.requestBody, bytes, count, chunked: attempt.pointee.upstreamChunked,
             prefixCount: 0, to: &upstream.pointee.transport)
     }
 
@@ -192,7 +193,7 @@ extension Worker {
         if pipe.exists { return true }
         guard reader.framing == .length, reader.remaining >= Self.spliceBytesMin,
             exchange.pointee.client.pointee.transport.isPlainSocket,
-            exchange.pointee.upstream?.pointee.transport.isPlainSocket ?? false,
+            exchange.attempt.pointee.upstream?.pointee.transport.isPlainSocket ?? false,
             let taken = pipes.take()
         else {
             return false

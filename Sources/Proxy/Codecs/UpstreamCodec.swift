@@ -51,12 +51,13 @@ extension Worker {
 
     /// Ends a request head with the framing of its body.
     func endRequestHead(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ view: RequestView,
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ view: RequestView,
         _ writer: inout ByteWriter
     ) {
+        let exchange = attempt.exchange
         let request = view.head.pointee
         let isStream = upstream.pointee.transport.isStream
-        exchange.pointee.upstreamChunked = false
+        attempt.pointee.upstreamChunked = false
         // What is decoded has another length than it came with.
         let framing = exchange.pointee.decoding == .none ? request.framing : .chunked
         switch framing {
@@ -72,7 +73,7 @@ extension Worker {
             writeContentLength(exchange.requestBytes, &writer)
         case .chunked:
             if !isStream {
-                exchange.pointee.upstreamChunked = true
+                attempt.pointee.upstreamChunked = true
                 writer.append("transfer-encoding: chunked\r\n")
             }
         }
@@ -106,14 +107,15 @@ extension Worker {
 
     /// Sends a head that stands in `output`, with what is held of the body. Returns 0 or an errno.
     func sendRequestHead(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ written: WrittenRequest,
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ written: WrittenRequest,
         _ writer: inout ByteWriter
     ) -> Int32 {
+        let exchange = attempt.exchange
         if let stream = upstream.pointee.transport.stream {
             return submitRequest(exchange, upstream, stream, written, &writer)
         }
         guard let held = heldToSend(exchange) else {
-            if exchange.pointee.upstreamChunked && exchange.requestIsComplete {
+            if attempt.pointee.upstreamChunked && exchange.requestIsComplete {
                 writeLastChunk(exchange.pointee.requestBody, &writer)
             }
             return upstream.pointee.transport.send(output, writer.count, pool: &buffers, nowMs: nowMs)
@@ -121,7 +123,7 @@ extension Worker {
         var partCount = 2
         parts[0] = iovec(iov_base: output, iov_len: writer.count)
         parts[1] = iovec(iov_base: held.readable, iov_len: held.count)
-        if exchange.pointee.upstreamChunked {
+        if attempt.pointee.upstreamChunked {
             writeChunkHeader(held.count, &writer)
             let headBytes = writer.count
             writer.append("\r\n")

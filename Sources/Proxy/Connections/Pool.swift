@@ -46,7 +46,7 @@ extension Worker {
 
     /// Puts a connection whose response is complete into its pool, or closes it.
     func giveToPool(_ upstream: UpstreamPointer, reusable: Bool) {
-        upstream.pointee.exchange = nil
+        upstream.pointee.attempt = nil
         let idleMax = serviceStates[upstream.pointee.serviceID].idleConnectionsMax
         guard reusable, idleMax > 0, !upstream.pointee.peerEnded, !upstream.pointee.canRead,
             !upstream.pointee.transport.isBlocked, upstream.pointee.input == nil,
@@ -114,7 +114,7 @@ extension Worker {
         return .success(upstream)
     }
 
-    /// Closes a connection in any state. Its exchange must already have let go of it, its session have ended.
+    /// Closes a connection in any state. Its attempt must already have let go of it, its session have ended.
     func close(_ upstream: UpstreamPointer) {
         guard upstream.pointee.state != .closed else { return }
         if upstream.pointee.transport.isStream {
@@ -132,7 +132,7 @@ extension Worker {
         }
         pools[endpoint.id].connectionCount -= 1
         upstream.pointee.state = .closed
-        upstream.pointee.exchange = nil
+        upstream.pointee.attempt = nil
         if let input = upstream.pointee.input { buffers.give(input) }
         upstream.pointee.input = nil
         timers.remove(upstream.pointee.timer)
@@ -143,7 +143,7 @@ extension Worker {
 
     private func closeStream(_ upstream: UpstreamPointer) {
         upstream.pointee.state = .closed
-        upstream.pointee.exchange = nil
+        upstream.pointee.attempt = nil
         if let stream = upstream.pointee.transport.stream { bury(TokenKind.stream, stream.pointee.handle) }
         timers.remove(upstream.pointee.timer)
         upstream.pointee.transport.close(pool: &buffers)

@@ -21,26 +21,27 @@ extension Worker {
         let clientIsBlocked =
             client.pointee.transport.isBlocked || exchange.pointee.responsePipe.count > 0
             || exchange.pointee.fileIsBlocked
+        let attempt = exchange.attempt
         let body = exchange.pointee.requestBody
         // After `Expect: 100-continue` was passed on, it is the endpoint that has to speak first.
         let asksFirst =
-            exchange.pointee.request.expectsContinue && body.count == 0 && exchange.pointee.interimCount == 0
-            && exchange.pointee.requestStarted
+            exchange.pointee.request.expectsContinue && body.count == 0 && attempt.pointee.interimCount == 0
+            && attempt.pointee.requestStarted
         // Once it is answered the two talk, and a client says what it has to say when it has it.
         let owesBody =
-            !body.isDone && !exchange.pointee.requestIsBlocked && !exchange.pointee.discardsRequestBody
+            !body.isDone && !attempt.pointee.requestIsBlocked && !attempt.pointee.discardsRequestBody
             && !exchange.pointee.isLocal && !exchange.pointee.responseStarted && !exchange.pointee.streams
-            && (exchange.pointee.waitsFor == .body || exchange.pointee.requestStarted)
+            && (exchange.pointee.waitsFor == .body || attempt.pointee.requestStarted)
             && !asksFirst
         run(client, clientIsBlocked ? blockedDeadline(client) : owesBody ? .body : .none, exchange)
 
-        guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy else { return }
+        guard let upstream = attempt.pointee.upstream, upstream.pointee.state == .busy else { return }
         let wanted: UpstreamConnection.Deadline
-        if exchange.pointee.requestIsBlocked {
+        if attempt.pointee.requestIsBlocked {
             wanted = .write
         } else if exchange.pointee.responseStarted {
             wanted = clientIsBlocked ? .none : .body
-        } else if exchange.pointee.requestSentWhole || exchange.pointee.discardsRequestBody || asksFirst {
+        } else if attempt.pointee.requestSentWhole || attempt.pointee.discardsRequestBody || asksFirst {
             wanted = .head
         } else {
             wanted = exchange.pointee.streams ? .body : .none
@@ -51,8 +52,10 @@ extension Worker {
     /// After an upgrade silence is the only thing that ends an exchange, or a side that takes nothing.
     private func armUpgraded(_ exchange: ExchangePointer, _ client: ClientPointer) {
         run(client, client.pointee.transport.isBlocked ? blockedDeadline(client) : .none, exchange)
-        guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy else { return }
-        run(upstream, exchange.pointee.requestIsBlocked ? .write : .upgraded, exchange)
+        guard let upstream = exchange.attempt.pointee.upstream, upstream.pointee.state == .busy else {
+            return
+        }
+        run(upstream, exchange.attempt.pointee.requestIsBlocked ? .write : .upgraded, exchange)
     }
 
     /// For a client that takes nothing. Whether that is the fault of a stream, its session knows (`endStalled`).
@@ -93,7 +96,7 @@ extension Worker {
 
     /// The client has moved bytes.
     func touch(_ client: ClientPointer, _ exchange: ExchangePointer) {
-        if exchange.pointee.upgrade == .open, let upstream = exchange.pointee.upstream {
+        if exchange.pointee.upgrade == .open, let upstream = exchange.attempt.pointee.upstream {
             touch(upstream, exchange)
         }
         switch client.pointee.deadline {

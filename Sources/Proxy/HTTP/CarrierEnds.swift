@@ -135,7 +135,7 @@ extension Worker {
                 streamBroke(stream, client)
                 if client.pointee.state != .closed { close(client) }
             } else if let upstream = stream.pointee.upstream {
-                let exchange = upstream.pointee.exchange
+                let exchange = upstream.pointee.attempt?.exchange
                 upstreamStreamBroke(upstream)
                 if let exchange { conclude(exchange) }
                 if upstream.pointee.state != .closed { close(upstream) }

@@ -13,7 +13,7 @@ extension Worker {
         } else if exchange.pointee.fileBody != nil {
             pumpFile(exchange)
         } else if exchange.pointee.isDecoding {
-            pumpRequestBody(exchange)
+            pumpRequestBody(exchange.attempt)
         }
         conclude(exchange)
     }

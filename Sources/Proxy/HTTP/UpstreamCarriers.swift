@@ -94,12 +94,13 @@ extension Worker {
         while let stream = next {
             next = stream.pointee.next
             guard let upstream = stream.pointee.upstream, upstream.pointee.state == .connecting,
-                let exchange = upstream.pointee.exchange, let service = exchange.service
+                let attempt = upstream.pointee.attempt, let service = attempt.service
             else { continue }
+            let exchange = attempt.exchange
             if count == countMax {
                 if !record.pointee.settingsAreKnown { return }
-                endAttempt(exchange, .none)
-                dropUpstream(exchange)
+                endAttempt(attempt, .none)
+                dropUpstream(attempt)
                 tryAgain(exchange, fresh: true, afterMs: 0)
                 conclude(exchange)
                 continue
@@ -107,9 +108,9 @@ extension Worker {
             count += 1
             upstream.pointee.state = .busy
             clearDeadline(upstream)
-            exchange.pointee.connectUs = UInt32(
+            attempt.pointee.connectUs = UInt32(
                 truncatingIfNeeded: (nowNs &- upstream.pointee.startNs) / 1000)
-            sendRequest(exchange, upstream, service)
+            sendRequest(attempt, upstream, service)
             conclude(exchange)
         }
     }
@@ -119,8 +120,9 @@ extension Worker {
         // Out of the pool first: an attempt that is repeated must not get a stream of it again.
         carrier.pointee.endpoint._withUnsafeGuaranteedRef { unlinkFromPool(record, $0.id) }
         while let stream = record.pointee.firstStream, let upstream = stream.pointee.upstream {
-            if let exchange = upstream.pointee.exchange {
-                exchange.attemptFailed(failure)
+            if let attempt = upstream.pointee.attempt {
+                let exchange = attempt.exchange
+                attempt.fail(failure)
                 conclude(exchange)
             }
             if upstream.pointee.state != .closed { close(upstream) }
@@ -178,34 +180,36 @@ extension Worker {
             break
         }
         guard let stream = StreamPointer(bitPattern: event.userData), let upstream = stream.pointee.upstream,
-            let exchange = upstream.pointee.exchange
+            let attempt = upstream.pointee.attempt
         else {
             if event.kind == .data { record.pointee.session.consumed(event.stream, event.count) }
             return
         }
-        takeEvent(event, stream, upstream, exchange)
+        let exchange = attempt.exchange
+        takeEvent(event, stream, upstream, attempt)
         conclude(exchange)
     }
 
     private func takeEvent(
-        _ event: HTTP2Event, _ stream: StreamPointer, _ upstream: UpstreamPointer, _ exchange: ExchangePointer
+        _ event: HTTP2Event, _ stream: StreamPointer, _ upstream: UpstreamPointer, _ attempt: AttemptPointer
     ) {
+        let exchange = attempt.exchange
         switch event.kind {
         case .head:
             if event.endsStream { stream.pointee.ended = true }
             if mayTurnOutMalformed(exchange, event) {
                 keepHead(stream, event)
             } else {
-                takeHead(exchange, upstream, event.response, event.bytes, event.fields)
+                takeHead(attempt, upstream, event.response, event.bytes, event.fields)
             }
         case .data, .trailers, .end:
             take(stream, event)
             upstream.pointee.canRead = true
             if let kept = stream.pointee.head {
                 stream.pointee.head = nil
-                takeKeptHead(exchange, upstream, kept)
+                takeKeptHead(attempt, upstream, kept)
             } else {
-                upstreamReadable(exchange, upstream)
+                upstreamReadable(attempt, upstream)
             }
         case .writable:
             upstreamReady(upstream, .writable)
@@ -252,55 +256,56 @@ extension Worker {
         stream.pointee.head = kept
     }
 
-    private func takeKeptHead(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ kept: BufferPointer)
-    {
+    private func takeKeptHead(_ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ kept: BufferPointer) {
         let start = UnsafeRawPointer(kept.base)
         let head = start.load(as: ResponseHead.self)
         let fields = start + MemoryLayout<ResponseHead>.stride
         let bytes = fields + Int(head.fieldCount) * MemoryLayout<Field>.stride
         takeHead(
-            exchange, upstream, head, bytes.assumingMemoryBound(to: UInt8.self),
+            attempt, upstream, head, bytes.assumingMemoryBound(to: UInt8.self),
             fields.assumingMemoryBound(to: Field.self))
         buffers.give(kept)
     }
 
     private func takeHead(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ response: ResponseHead,
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ response: ResponseHead,
         _ bytes: UnsafePointer<UInt8>, _ fields: UnsafePointer<Field>
     ) {
+        let exchange = attempt.exchange
         let count = min(Int(response.fieldCount), Self.fieldsMax)
         fieldScratch.update(from: fields, count: count)
         let base = UnsafeMutablePointer(mutating: bytes)
         var head = response
         head.fieldCount = Int32(count)
         if head.isInterim {
-            _ = passInterim(exchange, base, head)
+            _ = passInterim(attempt, base, head)
         } else if exchange.pointee.upgrade == .asked && head.status >= 200 && head.status < 300 {
             if acceptExtendedConnect(exchange, upstream, base, head) { beginTalk(exchange) }
         } else {
-            beginResponse(exchange, upstream, base, Int(head.byteCount), head)
+            beginResponse(attempt, upstream, base, Int(head.byteCount), head)
         }
     }
 
     /// The stream is gone before its answer was whole.
     func upstreamStreamBroke(_ upstream: UpstreamPointer) {
-        guard let exchange = upstream.pointee.exchange else { return }
+        guard let attempt = upstream.pointee.attempt else { return }
+        let exchange = attempt.exchange
         guard let stream = upstream.pointee.transport.stream else { return }
         let isUnprocessed = stream.pointee.isUnprocessed
         let violation = stream.pointee.session.pointee.session.violation
         if !exchange.pointee.responseStarted {
-            if isUnprocessed && exchange.pointee.isReplayable { exchange.pointee.requestStarted = false }
+            if isUnprocessed && exchange.pointee.isReplayable { attempt.pointee.requestStarted = false }
             let failure =
                 isUnprocessed
                 ? Failure(.upstreamStreamRefused, phase: .forward)
                 : violation != .none
                     ? Failure(.upstreamSessionViolation, phase: .forward, detail: Detail(violation))
                     : Failure(.upstreamReset, phase: .forward, errno: ECONNRESET)
-            exchange.attemptFailed(failure)
+            attempt.fail(failure)
         } else if !exchange.pointee.responseDone {
             stream.pointee.error = ECONNRESET
             upstream.pointee.canRead = true
-            upstreamReadable(exchange, upstream)
+            upstreamReadable(attempt, upstream)
         }
     }
 }

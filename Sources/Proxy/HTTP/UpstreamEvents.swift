@@ -18,38 +18,39 @@ extension Worker {
             carrierReady(upstream, session, readiness)
             return
         }
-        guard let exchange = upstream.pointee.exchange else {
+        guard let attempt = upstream.pointee.attempt else {
             readyUnused(upstream)
             return
         }
+        let exchange = attempt.exchange
         switch upstream.pointee.state {
         case .closed, .session, .idle:
             break
         case .handshake:
             guard let service = exchange.service else { break }
-            handshakeUpstream(upstream, exchange, service)
+            handshakeUpstream(upstream, attempt, service)
         case .connecting:
             guard let service = exchange.service,
                 !readiness.isDisjoint(with: [.writable, .error, .hangUp])
             else { break }
-            connectEnded(upstream, exchange, service)
+            connectEnded(upstream, attempt, service)
             // What came with the connect brings no event of its own.
-            readIfBusy(upstream, exchange)
+            readIfBusy(upstream, attempt)
         case .busy:
-            if readiness.contains(.writable) && exchange.pointee.requestIsBlocked {
-                upstreamWritable(exchange, upstream)
+            if readiness.contains(.writable) && attempt.pointee.requestIsBlocked {
+                upstreamWritable(attempt, upstream)
             }
-            readIfBusy(upstream, exchange)
+            readIfBusy(upstream, attempt)
         }
         conclude(exchange)
     }
 
     @inline(__always)
-    private func readIfBusy(_ upstream: UpstreamPointer, _ exchange: ExchangePointer) {
+    private func readIfBusy(_ upstream: UpstreamPointer, _ attempt: AttemptPointer) {
         if upstream.pointee.state == .busy && upstream.pointee.canRead
-            && upstream.pointee.exchange == exchange && !exchange.isDecided
+            && upstream.pointee.attempt == attempt && !attempt.exchange.isDecided
         {
-            upstreamReadable(exchange, upstream)
+            upstreamReadable(attempt, upstream)
         }
     }
 
@@ -72,7 +73,7 @@ extension Worker {
     func upstreamDeadlinePassed(_ upstream: UpstreamPointer) {
         let deadline = upstream.pointee.deadline
         upstream.pointee.deadline = .none
-        guard let exchange = upstream.pointee.exchange else {
+        guard let attempt = upstream.pointee.attempt else {
             if let session = upstream.pointee.session, deadline == .connect || deadline == .handshake {
                 carrierFailed(
                     upstream, session, Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT))
@@ -81,13 +82,14 @@ extension Worker {
             }
             return
         }
+        let exchange = attempt.exchange
         switch deadline {
         case .none, .idle:
             break
         case .connect, .handshake:
-            exchange.attemptFailed(Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT))
+            attempt.fail(Failure(.connectTimeout, phase: .forward, errno: ETIMEDOUT))
         case .head:
-            exchange.attemptFailed(Failure(.upstreamHeadTimeout, phase: .forward))
+            attempt.fail(Failure(.upstreamHeadTimeout, phase: .forward))
         case .body:
             exchange.fail(Failure(.upstreamBodyTimeout, phase: .respond))
         case .upgraded:
@@ -99,7 +101,7 @@ extension Worker {
             {
                 setDeadline(upstream, .write, afterMs: TakingClock.pauseMs(timeoutMs: timeoutMs))
             } else {
-                exchange.attemptFailed(Failure(.upstreamWriteTimeout, phase: .forward))
+                attempt.fail(Failure(.upstreamWriteTimeout, phase: .forward))
             }
         }
         conclude(exchange)

@@ -134,7 +134,7 @@ extension Worker {
     func clientBodyReady(_ exchange: ExchangePointer) {
         switch exchange.pointee.waitsFor {
         case .body: if hold(exchange) == .next { endHold(exchange) }
-        case .nothing: pumpRequestBody(exchange)
+        case .nothing: pumpRequestBody(exchange.attempt)
         case .backoff: break
         }
     }

@@ -102,12 +102,12 @@ extension Worker {
         _ base: UnsafeMutablePointer<UInt8>, _ behind: Int
     ) {
         let isWhole = Self.isWhole(head, base + Int(head.byteCount), behind)
-        endAttempt(exchange, .none)
+        endAttempt(exchange.attempt, .none)
         if let buffer = upstream.pointee.input {
             buffers.give(buffer)
             upstream.pointee.input = nil
         }
-        letGo(exchange, upstream, reusable: isWhole && head.allowsKeepAlive)
+        letGo(exchange.attempt, upstream, reusable: isWhole && head.allowsKeepAlive)
     }
 
     /// Whether the body of a response is what came with its head, all of it and nothing else.

@@ -28,7 +28,7 @@ struct PageFetch {
     let serviceID: Int
     let attempts: UInt8
     let connectUs: UInt32
-    let usedReusedConnection: Bool
+    let isReused: Bool
 
     let linesCount: Int
     var targetCount = 0
@@ -107,9 +107,9 @@ extension Worker {
         buffer.fetch.initialize(
             to: PageFetch(
                 status: status, route: exchange.pointee.lentRoute, service: exchange.pointee.lentService,
-                endpoint: exchange.pointee.lentEndpoint, serviceID: exchange.pointee.serviceID,
-                attempts: exchange.pointee.attempts, connectUs: exchange.pointee.connectUs,
-                usedReusedConnection: exchange.pointee.usedReusedConnection, linesCount: count))
+                endpoint: exchange.attempt.pointee.lentEndpoint, serviceID: exchange.pointee.serviceID,
+                attempts: exchange.pointee.attempts, connectUs: exchange.attempt.pointee.connectUs,
+                isReused: exchange.attempt.pointee.isReused, linesCount: count))
         buffer.pointee.end = UInt32(MemoryLayout<PageFetch>.stride)
         buffer.append(lines, count)
         return buffer
@@ -141,8 +141,8 @@ extension Worker {
         var none = BodyReader()
         none.countMax = exchange.pointee.requestBody.countMax
         exchange.pointee.requestBody = none
-        if exchange.pointee.requestPipe.exists { pipes.give(exchange.pointee.requestPipe) }
-        exchange.pointee.requestPipe = .none
+        if exchange.attempt.pointee.requestPipe.exists { pipes.give(exchange.attempt.pointee.requestPipe) }
+        exchange.attempt.pointee.requestPipe = .none
         dropDecoder(exchange)
         exchange.pointee.decoding = .none
         exchange.pointee.isDecoding = false
@@ -162,12 +162,12 @@ extension Worker {
         exchange.pointee.excluded = Excluded()
         exchange.pointee.isReplayable = true
         exchange.pointee.needsFreshConnection = false
-        exchange.pointee.discardsRequestBody = false
-        exchange.pointee.requestStarted = false
-        exchange.pointee.requestSentWhole = false
-        exchange.pointee.requestIsBlocked = false
-        exchange.pointee.writeErrno = 0
-        exchange.pointee.interimCount = 0
+        exchange.attempt.pointee.discardsRequestBody = false
+        exchange.attempt.pointee.requestStarted = false
+        exchange.attempt.pointee.requestSentWhole = false
+        exchange.attempt.pointee.requestIsBlocked = false
+        exchange.attempt.pointee.writeErrno = 0
+        exchange.attempt.pointee.interimCount = 0
     }
 
     /// The service has answered: its 200 becomes the error's page and goes on as every response does; anything
@@ -193,7 +193,7 @@ extension Worker {
         exchange.pointee.lentRoute = fetch.fetch.pointee.route
         timers.disarm(exchange.pointee.totalTimer)
         exchange.pointee.judgedStatusMin = .max
-        beginResponse(exchange, upstream, buffer.base, buffer.count, page)
+        beginResponse(exchange.attempt, upstream, buffer.base, buffer.count, page)
         buffers.give(buffer)
     }
 
@@ -263,11 +263,11 @@ extension Worker {
         let fetch = buffer.fetch.pointee
         exchange.pointee.lentRoute = fetch.route
         exchange.pointee.lentService = fetch.service
-        exchange.pointee.lentEndpoint = fetch.endpoint
+        exchange.attempt.pointee.lentEndpoint = fetch.endpoint
         exchange.pointee.serviceID = fetch.serviceID
         exchange.pointee.attempts = fetch.attempts
-        exchange.pointee.connectUs = fetch.connectUs
-        exchange.pointee.usedReusedConnection = fetch.usedReusedConnection
+        exchange.attempt.pointee.connectUs = fetch.connectUs
+        exchange.attempt.pointee.isReused = fetch.isReused
         exchange.pointee.pageFetch = nil
         buffers.give(buffer)
     }

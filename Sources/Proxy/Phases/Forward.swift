@@ -16,7 +16,8 @@ import Telemetry
 
 extension Worker {
     func forward(_ exchange: ExchangePointer) -> PhaseResult {
-        guard let endpoint = exchange.pointee.lentEndpoint, let service = exchange.pointee.lentService else {
+        let attempt = exchange.attempt
+        guard let endpoint = attempt.pointee.lentEndpoint, let service = exchange.pointee.lentService else {
             return .finish
         }
         if exchange.pointee.callDeadlineNs != 0 && nowNs >= exchange.pointee.callDeadlineNs {
@@ -24,78 +25,79 @@ extension Worker {
             exchange.fail(Failure(.totalTimeout, phase: .forward))
             return .finish
         }
-        endpoint { endpoint in service { attempt(exchange, endpoint, $0) } }
+        endpoint { endpoint in service { begin(attempt, endpoint, $0) } }
         return .wait
     }
 
-    private func attempt(_ exchange: ExchangePointer, _ endpoint: Endpoint, _ service: ServicePlan) {
-        beginAttempt(exchange, endpoint)
-        switch takeConnection(exchange, endpoint, service) {
+    private func begin(_ attempt: AttemptPointer, _ endpoint: Endpoint, _ service: ServicePlan) {
+        beginAttempt(attempt, endpoint)
+        switch takeConnection(attempt, endpoint, service) {
         case .reused(let upstream):
-            attach(exchange, upstream)
-            exchange.pointee.usedReusedConnection = true
-            sendRequest(exchange, upstream, service)
+            attach(attempt, upstream)
+            attempt.pointee.isReused = true
+            sendRequest(attempt, upstream, service)
         case .fresh(let upstream):
-            attach(exchange, upstream)
-            exchange.pointee.usedReusedConnection = false
-            if upstream.pointee.state == .busy { connected(upstream, exchange, service) }
+            attach(attempt, upstream)
+            attempt.pointee.isReused = false
+            if upstream.pointee.state == .busy { connected(upstream, attempt, service) }
         case .failed(let failure):
-            exchange.attemptFailed(failure)
+            attempt.fail(failure)
         }
     }
 
     // MARK: the connection
 
     func connectEnded(
-        _ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan
+        _ upstream: UpstreamPointer, _ attempt: AttemptPointer, _ service: ServicePlan
     ) {
         let error = upstream.pointee.transport.pendingError()
         if error != 0 {
-            exchange.attemptFailed(connectFailure(error))
+            attempt.fail(connectFailure(error))
             return
         }
         upstream.pointee.state = .busy
-        connected(upstream, exchange, service)
+        connected(upstream, attempt, service)
     }
 
     /// TCP stands; TLS is next where the service wants it.
-    private func connected(_ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan) {
+    private func connected(_ upstream: UpstreamPointer, _ attempt: AttemptPointer, _ service: ServicePlan) {
         if let tls = service.tls, upstream.pointee.transport.tls == nil {
             // Who the client is, is told before anything is encrypted.
             if let version = service.proxyProtocol {
                 var writer = ByteWriter(output, capacity: outputBytes)
-                writeProxyHeader(version, exchange.pointee.client, &writer)
+                writeProxyHeader(version, attempt.exchange.pointee.client, &writer)
                 _ = upstream.pointee.transport.send(output, writer.count, pool: &buffers, nowMs: nowMs)
             }
             guard beginHandshake(upstream, tls) else {
-                exchange.attemptFailed(Failure(.internalLimit, phase: .forward, errno: ENOMEM))
+                attempt.fail(Failure(.internalLimit, phase: .forward, errno: ENOMEM))
                 return
             }
-            handshakeUpstream(upstream, exchange, service)
+            handshakeUpstream(upstream, attempt, service)
             return
         }
         clearDeadline(upstream)
         let connectUs = UInt32(truncatingIfNeeded: (nowNs &- upstream.pointee.startNs) / 1000)
-        exchange.pointee.connectUs = connectUs
-        exchange.endpoint?.metrics.cell(worker: index).connectionOpened(connectUs: UInt64(connectUs))
-        sendRequest(exchange, upstream, service)
+        attempt.pointee.connectUs = connectUs
+        attempt.endpoint?.metrics.cell(worker: index).connectionOpened(connectUs: UInt64(connectUs))
+        sendRequest(attempt, upstream, service)
     }
 
     func handshakeUpstream(
-        _ upstream: UpstreamPointer, _ exchange: ExchangePointer, _ service: ServicePlan
+        _ upstream: UpstreamPointer, _ attempt: AttemptPointer, _ service: ServicePlan
     ) {
         switch handshake(upstream) {
         case .wait: break
-        case .failed(let failure): exchange.attemptFailed(failure)
+        case .failed(let failure): attempt.fail(failure)
         case .done:
             upstream.pointee.state = .busy
-            connected(upstream, exchange, service)
+            connected(upstream, attempt, service)
         }
     }
 
     // MARK: the request out
 
-    func sendRequest(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ service: ServicePlan) {
+    func sendRequest(_ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ service: ServicePlan) {
+        let exchange = attempt.exchange
         var writer = ByteWriter(output, capacity: outputBytes)
         if let version = service.proxyProtocol, !upstream.pointee.isReused,
             upstream.pointee.transport.tls == nil
@@ -103,7 +105,7 @@ extension Worker {
             writeProxyHeader(version, exchange.pointee.client, &writer)
         }
         if exchange.pointee.upgrade == .connecting {
-            openConnectTunnel(exchange, upstream, writer.count)
+            openConnectTunnel(attempt, upstream, writer.count)
             return
         }
         if exchange.pointee.decoding == .asSent && !beginDecoding(exchange) {
@@ -113,7 +115,7 @@ extension Worker {
         guard let view = view(exchange), let written = writeRequestHead(exchange, view, &writer) else {
             return
         }
-        endRequestHead(exchange, upstream, view, &writer)
+        endRequestHead(attempt, upstream, view, &writer)
         if written.target == .dotSegment {
             exchange.fail(Failure(.requestMalformed, phase: .forward, detail: Detail(Violation.dotSegment)))
             return
@@ -122,27 +124,28 @@ extension Worker {
             exchange.fail(Failure(.internalLimit, phase: .forward))
             return
         }
-        exchange.pointee.requestStarted = true
-        let error = sendRequestHead(exchange, upstream, written, &writer)
+        attempt.pointee.requestStarted = true
+        let error = sendRequestHead(attempt, upstream, written, &writer)
         if error != 0 {
-            upstreamWriteBroke(exchange, upstream, error)
+            upstreamWriteBroke(attempt, upstream, error)
             return
         }
         if exchange.requestIsComplete {
-            requestWritten(exchange, upstream)
+            requestWritten(attempt, upstream)
         } else {
-            pumpRequestBody(exchange)
+            pumpRequestBody(attempt)
         }
     }
 
     /// A tunnel begins with nothing but what the service wants to know about the client.
     private func openConnectTunnel(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ headerBytes: Int
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ headerBytes: Int
     ) {
+        let exchange = attempt.exchange
         if headerBytes > 0 {
             let error = upstream.pointee.transport.send(output, headerBytes, pool: &buffers, nowMs: nowMs)
             if error != 0 {
-                upstreamWriteBroke(exchange, upstream, error)
+                upstreamWriteBroke(attempt, upstream, error)
                 return
             }
         }
@@ -158,13 +161,14 @@ extension Worker {
     }
 
     /// The whole request is with the kernel or in the outbox; now the endpoint has to answer.
-    private func requestWritten(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+    private func requestWritten(_ attempt: AttemptPointer, _ upstream: UpstreamPointer) {
+        let exchange = attempt.exchange
         if upstream.pointee.transport.isBlocked {
-            waitForUpstreamToTake(exchange)
+            waitForUpstreamToTake(attempt)
             return
         }
-        exchange.pointee.requestIsBlocked = false
-        exchange.pointee.requestSentWhole = true
+        attempt.pointee.requestIsBlocked = false
+        attempt.pointee.requestSentWhole = true
         if exchange.pointee.upgrade == .open { upstream.pointee.transport.shutdownWrite(pool: &buffers) }
         armDeadlines(exchange)
         // The client may have left meanwhile.
@@ -174,45 +178,47 @@ extension Worker {
         }
     }
 
-    private func waitForUpstreamToTake(_ exchange: ExchangePointer) {
-        exchange.pointee.requestIsBlocked = true
-        armDeadlines(exchange)
+    private func waitForUpstreamToTake(_ attempt: AttemptPointer) {
+        attempt.pointee.requestIsBlocked = true
+        armDeadlines(attempt.exchange)
     }
 
-    func upstreamWritable(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+    func upstreamWritable(_ attempt: AttemptPointer, _ upstream: UpstreamPointer) {
+        let exchange = attempt.exchange
         let error = upstream.pointee.transport.flush(pool: &buffers, nowMs: nowMs)
         if error != 0 {
-            upstreamWriteBroke(exchange, upstream, error)
+            upstreamWriteBroke(attempt, upstream, error)
             return
         }
         touch(upstream, exchange)
         if upstream.pointee.transport.isBlocked {
-            waitForUpstreamToTake(exchange)
+            waitForUpstreamToTake(attempt)
             return
         }
-        exchange.pointee.requestIsBlocked = false
-        if exchange.requestIsComplete && exchange.pointee.requestPipe.count == 0 {
-            requestWritten(exchange, upstream)
+        attempt.pointee.requestIsBlocked = false
+        if exchange.requestIsComplete && attempt.pointee.requestPipe.count == 0 {
+            requestWritten(attempt, upstream)
         } else {
-            pumpRequestBody(exchange)
+            pumpRequestBody(attempt)
         }
     }
 
     /// Moves the request body on, as far as both sides let it.
-    func pumpRequestBody(_ exchange: ExchangePointer) {
-        guard let upstream = exchange.pointee.upstream, upstream.pointee.state == .busy,
-            exchange.pointee.requestStarted, !exchange.pointee.awaitsTurn
+    func pumpRequestBody(_ attempt: AttemptPointer) {
+        let exchange = attempt.exchange
+        guard let upstream = attempt.pointee.upstream, upstream.pointee.state == .busy,
+            attempt.pointee.requestStarted, !exchange.pointee.awaitsTurn
         else { return }
         let client = exchange.pointee.client
         var decoded = 0
-        while !exchange.requestIsComplete || exchange.pointee.requestPipe.count > 0 {
-            if exchange.pointee.discardsRequestBody {
+        while !exchange.requestIsComplete || attempt.pointee.requestPipe.count > 0 {
+            if attempt.pointee.discardsRequestBody {
                 // The endpoint takes no more; its response says why. The client is drained after it.
                 armDeadlines(exchange)
                 return
             }
             if upstream.pointee.transport.isBlocked {
-                waitForUpstreamToTake(exchange)
+                waitForUpstreamToTake(attempt)
                 return
             }
             if exchange.pointee.isDecoding && decoded >= Self.codedTurnBytesMax {
@@ -223,15 +229,15 @@ extension Worker {
             if exchange.pointee.isDecoding
                 && (exchange.pointee.codedWaits || exchange.pointee.requestBody.isDone)
             {
-                relayed = relayRequest(exchange, upstream, input, 0)
+                relayed = relayRequest(attempt, upstream, input, 0)
             } else if let waiting = client.pointee.input {
                 giveUpReplay(exchange)
-                relayed = relayRequest(exchange, upstream, waiting.readable, waiting.count)
+                relayed = relayRequest(attempt, upstream, waiting.readable, waiting.count)
                 consumeInput(client, relayed.consumed)
             } else if !exchange.pointee.isDecoding,
-                hasPipe(&exchange.pointee.requestPipe, exchange.pointee.requestBody, exchange)
+                hasPipe(&attempt.pointee.requestPipe, exchange.pointee.requestBody, exchange)
             {
-                switch spliceRequest(exchange, upstream) {
+                switch spliceRequest(attempt, upstream) {
                 case .next: continue
                 case .wait, .finish: return
                 }
@@ -244,13 +250,13 @@ extension Worker {
                 // What was held back of a WebSocket stands before what follows.
                 let held = exchange.pointee.requestBody.pings.map { $0.pointee.sieve.heldBytes } ?? 0
                 var received = receive(client, into: input + held, wanted - held)
-                if exchange.isDecided || exchange.pointee.upstream != upstream { return }
+                if exchange.isDecided || attempt.pointee.upstream != upstream { return }
                 if received <= 0 && !exchange.pointee.requestBody.isDone { continue }
                 if let pings = exchange.pointee.requestBody.pings, received > 0 {
                     received += heard(exchange, pings)
                 }
                 giveUpReplay(exchange)
-                relayed = relayRequest(exchange, upstream, input, max(received, 0))
+                relayed = relayRequest(attempt, upstream, input, max(received, 0))
                 if relayed.consumed < received && relayed.violation == nil {
                     keepInput(client, input + relayed.consumed, received - relayed.consumed)
                 }
@@ -275,21 +281,22 @@ extension Worker {
             decoded += relayed.sent + relayed.consumed
             if relayed.sent > 0 { touch(upstream, exchange) }
             if relayed.errno != 0 {
-                upstreamWriteBroke(exchange, upstream, relayed.errno)
+                upstreamWriteBroke(attempt, upstream, relayed.errno)
                 return
             }
         }
-        requestWritten(exchange, upstream)
+        requestWritten(attempt, upstream)
     }
 
-    private func spliceRequest(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) -> PhaseResult {
+    private func spliceRequest(_ attempt: AttemptPointer, _ upstream: UpstreamPointer) -> PhaseResult {
+        let exchange = attempt.exchange
         let client = exchange.pointee.client
         var moved: UInt64 = 0
         giveUpReplay(exchange)
         let result = splice(
             &exchange.pointee.requestBody, from: client.pointee.transport.socket,
             to: upstream.pointee.transport.socket,
-            &exchange.pointee.requestPipe, &moved)
+            &attempt.pointee.requestPipe, &moved)
         exchange.pointee.bytesIn += moved
         switch result {
         case .done:
@@ -308,7 +315,7 @@ extension Worker {
             return .wait
         case .sinkFull:
             if moved > 0 { touch(upstream, exchange) }
-            waitForUpstreamToTake(exchange)
+            waitForUpstreamToTake(attempt)
             return .wait
         case .shareUsed:
             touch(upstream, exchange)
@@ -321,37 +328,37 @@ extension Worker {
             exchange.clientEnded(errno: error)
             return .finish
         case .sinkBroke(let error):
-            upstreamWriteBroke(exchange, upstream, error)
+            upstreamWriteBroke(attempt, upstream, error)
             return .finish
         }
     }
 
     /// The endpoint has stopped taking the request. It may have answered first (a 413, say): that
     /// answer is what the client should see, so it is looked for before the attempt counts as failed.
-    private func upstreamWriteBroke(_ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ errno: Int32)
-    {
+    private func upstreamWriteBroke(_ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ errno: Int32) {
         upstream.pointee.writeFailed = true
         upstream.pointee.transport.forgetOutput(pool: &buffers)
         upstream.pointee.canRead = true
         upstream.pointee.peerEnded = true
-        exchange.pointee.requestIsBlocked = false
-        exchange.pointee.discardsRequestBody = true
-        exchange.pointee.writeErrno = errno
-        armDeadlines(exchange)
-        upstreamReadable(exchange, upstream)
+        attempt.pointee.requestIsBlocked = false
+        attempt.pointee.discardsRequestBody = true
+        attempt.pointee.writeErrno = errno
+        armDeadlines(attempt.exchange)
+        upstreamReadable(attempt, upstream)
     }
 
     // MARK: another attempt?
 
     /// The attempt has failed before any of a response reached the client.
     func tryElsewhere(_ exchange: ExchangePointer, _ failure: Failure) {
+        let attempt = exchange.attempt
         if exchange.pointee.responseStarted {
             exchange.fail(failure)
             return
         }
-        let isReused = exchange.pointee.upstream?.pointee.isReused ?? false
-        endAttempt(exchange, failure.reason)
-        dropUpstream(exchange)
+        let isReused = attempt.pointee.upstream?.pointee.isReused ?? false
+        endAttempt(attempt, failure.reason)
+        dropUpstream(attempt)
         // A page is asked for without a route.
         let retry = exchange.route?.retry ?? (exchange.pointee.pageFetch == nil ? nil : PageFetch.retry)
         guard let retry, let service = exchange.service else {
@@ -359,7 +366,7 @@ extension Worker {
             return
         }
         let sent: Sent =
-            !exchange.pointee.requestStarted ? .none : exchange.pointee.requestSentWhole ? .all : .partial
+            !attempt.pointee.requestStarted ? .none : attempt.pointee.requestSentWhole ? .all : .partial
         let facts = AttemptFacts(
             isIdempotent: exchange.pointee.request.method.isIdempotent, sent: sent,
             isReplayable: exchange.pointee.isReplayable, isReusedConnection: isReused,
@@ -382,11 +389,12 @@ extension Worker {
 
     /// Takes the exchange back to where an attempt starts.
     func tryAgain(_ exchange: ExchangePointer, fresh: Bool, afterMs: UInt64) {
+        let attempt = exchange.attempt
         exchange.pointee.needsFreshConnection = fresh
-        exchange.pointee.discardsRequestBody = false
-        exchange.pointee.requestStarted = false
-        exchange.pointee.requestIsBlocked = false
-        exchange.pointee.interimCount = 0
+        attempt.pointee.discardsRequestBody = false
+        attempt.pointee.requestStarted = false
+        attempt.pointee.requestIsBlocked = false
+        attempt.pointee.interimCount = 0
         if afterMs > 0 {
             exchange.pointee.phase = .select
             exchange.pointee.waitsFor = .backoff

@@ -12,8 +12,8 @@ import Telemetry
 extension Worker {
     /// The exchange ends in a failure: a response that says so when none has begun, else a cut.
     func answerFailure(_ exchange: ExchangePointer, _ failure: Failure) {
-        endAttempt(exchange, failure.reason)
-        dropUpstream(exchange)
+        endAttempt(exchange.attempt, failure.reason)
+        dropUpstream(exchange.attempt)
         clearTimer(exchange)
         exchange.pointee.waitsFor = .nothing
         if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.status == 0 {
@@ -30,8 +30,8 @@ extension Worker {
 
     /// The exchange is over, and its connection with it.
     func cut(_ exchange: ExchangePointer, _ failure: Failure) {
-        endAttempt(exchange, failure.reason)
-        dropUpstream(exchange)
+        endAttempt(exchange.attempt, failure.reason)
+        dropUpstream(exchange.attempt)
         if exchange.pointee.failure.reason == .none { exchange.pointee.failure = failure }
         let isCut = exchange.pointee.responseStarted
         closeExchange(exchange)
@@ -68,7 +68,7 @@ extension Worker {
         dropEncoder(exchange)
         dropDecoder(exchange)
         if exchange.pointee.responsePipe.exists { pipes.give(exchange.pointee.responsePipe) }
-        if exchange.pointee.requestPipe.exists { pipes.give(exchange.pointee.requestPipe) }
+        if exchange.attempt.pointee.requestPipe.exists { pipes.give(exchange.attempt.pointee.requestPipe) }
         closeFile(exchange)
         if exchange.pointee.upgrade == .open { closeWebSocket(exchange) }
         if exchange.pointee.timer >= 0 { timers.remove(exchange.pointee.timer) }
@@ -76,7 +76,7 @@ extension Worker {
         exchange.pointee.timer = -1
         exchange.pointee.totalTimer = -1
         exchange.pointee.timerRuns = false
-        dropUpstream(exchange)
+        dropUpstream(exchange.attempt)
         giveBack(exchange.pointee.lease)
         bury(TokenKind.exchange, exchange.pointee.handle)
     }
@@ -125,7 +125,7 @@ extension Worker {
         record.startUs = time.wallUs() &- totalUs
         record.totalUs = totalUs
         record.firstByteUs = UInt64(exchange.pointee.headUs)
-        record.connectUs = UInt64(exchange.pointee.connectUs)
+        record.connectUs = UInt64(exchange.attempt.pointee.connectUs)
         record.status = exchange.pointee.status
         record.bytesIn = exchange.pointee.bytesIn
         record.bytesOut = exchange.pointee.bytesOut
@@ -134,7 +134,7 @@ extension Worker {
             record.limit = exchange.pointee.requestBody.countMax
         }
         record.attempts = exchange.pointee.attempts
-        record.connectionReused = exchange.pointee.usedReusedConnection
+        record.connectionReused = exchange.attempt.pointee.isReused
         record.clientIP = exchange.pointee.clientAddress
         record.clientPort = client.pointee.peerPort
         record.id = RequestID(high: identity, low: exchange.pointee.sequence)

@@ -14,9 +14,10 @@ extension Worker {
     private static let interimMax: UInt8 = 32
 
     /// The endpoint has sent something, or ended.
-    func upstreamReadable(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+    func upstreamReadable(_ attempt: AttemptPointer, _ upstream: UpstreamPointer) {
+        let exchange = attempt.exchange
         if !exchange.pointee.responseStarted && !exchange.pointee.responseDone {
-            readResponseHead(exchange, upstream)
+            readResponseHead(attempt, upstream)
         } else {
             pumpResponseBody(exchange)
         }
@@ -24,8 +25,9 @@ extension Worker {
 
     // MARK: the head
 
-    private func readResponseHead(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
-        while upstream.pointee.canRead && upstream.pointee.exchange == exchange
+    private func readResponseHead(_ attempt: AttemptPointer, _ upstream: UpstreamPointer) {
+        let exchange = attempt.exchange
+        while upstream.pointee.canRead && upstream.pointee.attempt == attempt
             && !exchange.pointee.responseStarted && !exchange.isDecided
         {
             let base: UnsafeMutablePointer<UInt8>
@@ -34,7 +36,7 @@ extension Worker {
                 let received = receive(upstream, into: buffer.writable, buffer.room)
                 if received < 0 { return }
                 if received == 0 {
-                    endedBeforeHead(exchange, upstream)
+                    endedBeforeHead(attempt, upstream)
                     return
                 }
                 buffer.pointee.end += UInt32(received)
@@ -44,34 +46,35 @@ extension Worker {
                 let received = receive(upstream, into: input, Self.inputBytes)
                 if received < 0 { return }
                 if received == 0 {
-                    endedBeforeHead(exchange, upstream)
+                    endedBeforeHead(attempt, upstream)
                     return
                 }
                 base = input
                 count = received
             }
-            takeHeads(exchange, upstream, base, count)
+            takeHeads(attempt, upstream, base, count)
         }
     }
 
     /// The connection's end before a response head: what it means depends on how it ended.
-    private func endedBeforeHead(_ exchange: ExchangePointer, _ upstream: UpstreamPointer) {
+    private func endedBeforeHead(_ attempt: AttemptPointer, _ upstream: UpstreamPointer) {
         let error = upstream.pointee.readErrno
         let failure: Failure
         if error != 0 || upstream.pointee.writeFailed {
             failure = Failure(
-                .upstreamReset, phase: .forward, errno: error != 0 ? error : exchange.pointee.writeErrno)
+                .upstreamReset, phase: .forward, errno: error != 0 ? error : attempt.pointee.writeErrno)
         } else {
             failure = Failure(.upstreamClosed, phase: .forward)
         }
-        exchange.attemptFailed(failure)
+        attempt.fail(failure)
     }
 
     /// Takes interim heads and the final one out of a block of bytes.
     private func takeHeads(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
         _ count: Int
     ) {
+        let exchange = attempt.exchange
         var offset = 0
         var quirks: Quirks = []
         while offset < count {
@@ -90,7 +93,7 @@ extension Worker {
                 if !head.quirks.isEmpty { overlooked(exchange, head.quirks) }
                 quirks = []
                 if head.isInterim {
-                    guard passInterim(exchange, base + offset, head) else { return }
+                    guard passInterim(attempt, base + offset, head) else { return }
                     offset += Int(head.byteCount)
                     continue
                 }
@@ -100,7 +103,7 @@ extension Worker {
                     }
                     return
                 }
-                beginResponse(exchange, upstream, base + offset, count - offset, head)
+                beginResponse(attempt, upstream, base + offset, count - offset, head)
                 return
             case .incomplete:
                 keepPartialHead(exchange, upstream, base + offset, count - offset)
@@ -142,10 +145,11 @@ extension Worker {
 
     /// 1xx heads go through to clients that know them (RFC 9110 §15.2). False: the exchange is over.
     func passInterim(
-        _ exchange: ExchangePointer, _ base: UnsafeMutablePointer<UInt8>, _ head: ResponseHead
+        _ attempt: AttemptPointer, _ base: UnsafeMutablePointer<UInt8>, _ head: ResponseHead
     ) -> Bool {
-        exchange.pointee.interimCount += 1
-        if exchange.pointee.interimCount > Self.interimMax {
+        let exchange = attempt.exchange
+        attempt.pointee.interimCount += 1
+        if attempt.pointee.interimCount > Self.interimMax {
             exchange.fail(Failure(.upstreamMalformedHead, phase: .respond))
             return false
         }
@@ -161,10 +165,11 @@ extension Worker {
     }
 
     func beginResponse(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
         _ count: Int,
         _ head: ResponseHead
     ) {
+        let exchange = attempt.exchange
         exchange.pointee.phase = .respond
         if head.status >= exchange.pointee.judgedStatusMin, judge(exchange, upstream, base, count, head) {
             return
@@ -235,13 +240,13 @@ extension Worker {
         let facts = AttemptFacts(
             isIdempotent: exchange.pointee.request.method.isIdempotent, sent: .all,
             isReplayable: exchange.pointee.isReplayable,
-            isReusedConnection: exchange.pointee.upstream?.pointee.isReused ?? false,
+            isReusedConnection: exchange.attempt.pointee.upstream?.pointee.isReused ?? false,
             attempt: Int(exchange.pointee.attempts))
         let decision = route.retry.decide(
             status: status, facts, at: nowMs, budget: &serviceStates[service.id].budget, using: &random)
         guard case .charged(let backoffMs) = decision else { return false }
-        endAttempt(exchange, .none)
-        dropUpstream(exchange)
+        endAttempt(exchange.attempt, .none)
+        dropUpstream(exchange.attempt)
         tryAgain(exchange, fresh: false, afterMs: UInt64(backoffMs))
         return true
     }
@@ -251,13 +256,13 @@ extension Worker {
     /// Both directions carry another protocol from here on.
     func beginTalk(_ exchange: ExchangePointer) {
         pumpResponseBody(exchange)
-        if !exchange.isDecided { pumpRequestBody(exchange) }
+        if !exchange.isDecided { pumpRequestBody(exchange.attempt) }
     }
 
     /// Moves the response body on, as far as both sides let it.
     func pumpResponseBody(_ exchange: ExchangePointer) {
         guard exchange.pointee.responseStarted, !exchange.pointee.responseDone,
-            let upstream = exchange.pointee.upstream
+            let upstream = exchange.attempt.pointee.upstream
         else { return }
         let client = exchange.pointee.client
         var moved = 0
@@ -397,10 +402,11 @@ extension Worker {
             overlooked(exchange, exchange.pointee.responseBody.chunked.quirks)
         }
         exchange.pointee.responseDone = true
-        endAttempt(exchange, .none)
-        if let upstream = exchange.pointee.upstream {
+        let attempt = exchange.attempt
+        endAttempt(attempt, .none)
+        if let upstream = attempt.pointee.upstream {
             letGo(
-                exchange, upstream,
+                attempt, upstream,
                 reusable: exchange.pointee.response.allowsKeepAlive && exchange.pointee.upgrade != .open)
         }
         if !exchange.pointee.client.pointee.transport.isBlocked {

@@ -20,7 +20,7 @@ extension Worker {
             return .finish
         }
         exchange.pointee.excluded.insert(i)
-        exchange.pointee.lentEndpoint = service.lentEndpoints[i]
+        exchange.attempt.pointee.lentEndpoint = service.lentEndpoints[i]
         return .next
     }
 

@@ -1,7 +1,7 @@
 // A client's connection between its events: plain data in a slab.
 //
-//     ClientConnection ── exchange ──▶ Exchange ── upstream ──▶ UpstreamConnection ──▶ Endpoint
-//            ▲──────────── client ──────┘    ▲───── exchange ─────┘
+//     ClientConnection ── exchange ──▶ Exchange ── attempt ──▶ Attempt ── upstream ──▶ UpstreamConnection ──▶ Endpoint
+//            ▲──────────── client ──────┘   ▲──── exchange ─────┘   ▲────── attempt ───────┘
 //
 // An idle client connection holds no buffer, no exchange and no upstream; an idle upstream connection
 // is a link in its endpoint's pool. Closed objects stay readable until the end of the loop turn

@@ -20,6 +20,8 @@ typealias ExchangePointer = UnsafeMutablePointer<Exchange>
 
 /// One request with its response: what the ten phases work on.
 struct Exchange {
+    /// The attempt every exchange has. First, so that a pointer to the exchange is one to it.
+    var primary: Attempt
     let handle: Handle
     let client: ClientPointer
     let lease: UnsafeMutablePointer<SnapshotLease>
@@ -36,9 +38,6 @@ struct Exchange {
     var decompresses = false
     var headTimeoutMs: UInt64 = 0
     var idleTimeoutMs: UInt64 = 0
-    /// The endpoint of the current (or last) attempt.
-    var lentEndpoint: Lent<Endpoint>?
-    var upstream: UpstreamPointer?
 
     var phase = Phase.read
     var failure = Failure.none
@@ -77,23 +76,11 @@ struct Exchange {
     var origin = RequestOrigin(RequestHead(), isSecure: false)
     var sequence: UInt64 = 0
 
-    // The attempt
+    // The attempts
     var attempts: UInt8 = 0
     var excluded = Excluded()
-    /// Counted with its endpoint, and not yet counted off.
-    var attemptIsOpen = false
     /// The next attempt must not use a pooled connection: the last one's had been closed under it.
     var needsFreshConnection = false
-    /// The head (and what is held of the body) was handed to the kernel or the outbox.
-    var requestStarted = false
-    /// All of the request has left.
-    var requestSentWhole = false
-    /// The endpoint takes nothing more now.
-    var requestIsBlocked = false
-    var writeErrno: Int32 = 0
-    /// The upstream no longer takes the request's body; whatever the client still sends is thrown away.
-    var discardsRequestBody = false
-    var upstreamChunked = false
 
     // A request body that is decoded (Bodies/Decompress.swift)
     var requestCoding: DecodedCoding?
@@ -126,7 +113,6 @@ struct Exchange {
     /// A WebSocket's sides were told that we go away.
     var clientKnowsWeGo = false
     var endpointKnowsWeGo = false
-    var interimCount: UInt8 = 0
     var responseBody = BodyReader()
     var responsePipe = Pipe.none
     /// What is left of a file being sent (FileBody).
@@ -136,13 +122,10 @@ struct Exchange {
     /// Set while the response body is being coded.
     var encoder: Encoder?
     var flushesWhenIdle = false
-    var requestPipe = Pipe.none
 
     // The record
     var startNs: UInt64 = 0
-    var connectUs: UInt32 = 0
     var headUs: UInt32 = 0
-    var usedReusedConnection = false
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
     /// The client's rate while it owes us a body.
@@ -155,7 +138,12 @@ struct Exchange {
 extension ExchangePointer {
     @inline(__always) var route: RoutePlan? { pointee.lentRoute?.object }
     @inline(__always) var service: ServicePlan? { pointee.lentService?.object }
-    @inline(__always) var endpoint: Endpoint? { pointee.lentEndpoint?.object }
+    /// The attempt whose answer the client gets.
+    @inline(__always) var attempt: AttemptPointer {
+        UnsafeMutableRawPointer(self).assumingMemoryBound(to: Attempt.self)
+    }
+    /// Who is asked, or was last.
+    @inline(__always) var endpoint: Endpoint? { attempt.pointee.lentEndpoint?.object }
     /// All of the request's body is held or sent.
     @inline(__always) var requestIsComplete: Bool { pointee.requestBody.isDone && !pointee.isDecoding }
     /// Bytes of the body as the endpoint gets them.

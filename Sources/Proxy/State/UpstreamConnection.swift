@@ -41,7 +41,8 @@ struct UpstreamConnection {
     /// How reading ended: 0 for an orderly end of stream.
     var readErrno: Int32 = 0
     var startNs: UInt64
-    var exchange: ExchangePointer?
+    /// Whose it is.
+    var attempt: AttemptPointer?
     /// Part of a response head.
     var input: BufferPointer?
     /// Set when the connection carries a session.

@@ -67,7 +67,7 @@ extension Worker {
             let frames = exchange.pointee.responseBody.frames, mayPing(exchange)
         else { return }
         let client = exchange.pointee.client
-        if exchange.pointee.requestIsBlocked { pings.pointee.clock.heard(nowMs: nowMs) }
+        if exchange.attempt.pointee.requestIsBlocked { pings.pointee.clock.heard(nowMs: nowMs) }
         switch pings.pointee.clock.verdict(nowMs: nowMs) {
         case .wait:
             armPings(exchange, pings)

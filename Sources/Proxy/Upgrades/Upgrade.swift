@@ -187,10 +187,10 @@ extension Worker {
             exchange.pointee.counters.webSocketOpened()
             beginPings(exchange)
         }
-        exchange.pointee.requestStarted = true
-        exchange.pointee.requestSentWhole = false
+        exchange.attempt.pointee.requestStarted = true
+        exchange.attempt.pointee.requestSentWhole = false
         exchange.pointee.isReplayable = false
-        exchange.pointee.upstreamChunked = false
+        exchange.attempt.pointee.upstreamChunked = false
         exchange.pointee.clientChunked = false
         exchange.pointee.client.pointee.closeAfterResponse = true
         if exchange.pointee.totalTimer >= 0 { timers.disarm(exchange.pointee.totalTimer) }
@@ -228,7 +228,7 @@ extension Worker {
             guard sendToClient(client, output, count) else { return }
         }
         if !exchange.pointee.endpointKnowsWeGo, let frames = exchange.pointee.requestBody.frames,
-            frames.takesFrame, let upstream = exchange.pointee.upstream,
+            frames.takesFrame, let upstream = exchange.attempt.pointee.upstream,
             !upstream.pointee.transport.isBlocked, !exchange.pointee.requestBody.isDone
         {
             exchange.pointee.endpointKnowsWeGo = true
@@ -244,8 +244,8 @@ extension Worker {
         if exchange.pointee.failure.reason == .none {
             exchange.pointee.failure = Failure(.idleTimeout, phase: .respond)
         }
-        endAttempt(exchange, .none)
-        dropUpstream(exchange)
+        endAttempt(exchange.attempt, .none)
+        dropUpstream(exchange.attempt)
         exchange.finish()
     }
 }
