@@ -1,7 +1,7 @@
 // One client of the admin server: reads requests strictly, writes answers, never waits.
 //
-// States: reading a head (and skipping its body) → writing the answer → reading again, or, after the
-// last answer, lingering: our side is closed and what the client still sends is thrown away, so that a
+// States: reading a head (and skipping its body) → waiting, where somebody else is to do something first →
+// writing the answer → reading again, or, after the last answer, lingering: our side is closed and what the client still sends is thrown away, so that a
 // reset does not destroy the answer before it is read.
 
 import Glibc
@@ -10,9 +10,11 @@ import WeirHTTPModel
 import Reactor
 
 final class AdminConnection {
-    enum State { case reading, skippingBody, writing, lingering }
+    enum State { case reading, skippingBody, waiting, writing, lingering }
 
     let socket: Socket
+    /// No two connections of a server have the same: descriptors are used again.
+    let serial: UInt64
     private(set) var state = State.reading
     /// When the state was entered; for eviction.
     private(set) var sinceNs: UInt64
@@ -41,8 +43,9 @@ final class AdminConnection {
     static let answerNs: UInt64 = 60_000_000_000
     static let lingerNs: UInt64 = 1_000_000_000
 
-    init(_ socket: Socket, nowNs: UInt64) {
+    init(_ socket: Socket, serial: UInt64 = 0, nowNs: UInt64) {
         self.socket = socket
+        self.serial = serial
         sinceNs = nowNs
         deadlineNs = nowNs + Self.timeoutNs
     }
@@ -50,8 +53,13 @@ final class AdminConnection {
     /// Nothing of a request has come.
     var isIdle: Bool { state == .reading && input.isEmpty }
 
-    /// Goes as far as the socket allows. Returns what to wait for, nil when the connection is over.
-    func advance(_ routes: AdminRoutes, _ fields: UnsafeMutablePointer<Field>, nowNs: UInt64) -> Readiness? {
+    /// Goes as far as the socket allows. Returns what to wait for, nil when the connection is over. Nothing is
+    /// waited for (`[]`) until the answer is there.
+    /// - Parameter later: whom to tell of an answer that comes later (`answered`).
+    func advance(
+        _ routes: AdminRoutes, _ fields: UnsafeMutablePointer<Field>, nowNs: UInt64,
+        later: @escaping @Sendable (AdminResponse) -> Void
+    ) -> Readiness? {
         var answersLeft = Self.answersPerTurn
         while true {
             switch state {
@@ -60,7 +68,7 @@ final class AdminConnection {
                 if answersLeft == 0, !input.isEmpty { return .writable }
                 switch readHead(fields) {
                 case .again: continue
-                case .answer(let request): answer(routes.respond(to: request), request, nowNs)
+                case .answer(let request): begin(routes.reply(to: request), request, nowNs, later)
                 case .refuse(let response):
                     isLast = true
                     answer(response, AdminRequest(), nowNs)
@@ -76,12 +84,14 @@ final class AdminConnection {
                 input.removeFirst(Int(taken))
                 bodyLeft -= taken
                 if bodyLeft == 0 {
-                    answer(routes.respond(to: pending), pending, nowNs)
+                    begin(routes.reply(to: pending), pending, nowNs, later)
                     continue
                 }
                 let count = receive()
                 if count == -Int(EAGAIN) { return .readable }
                 if count <= 0 { return nil }
+            case .waiting:
+                return []
             case .writing:
                 let count = output.withUnsafeBufferPointer { bytes -> Int in
                     guard let base = bytes.baseAddress else { return 0 }
@@ -195,6 +205,24 @@ final class AdminConnection {
             request.hasMarker = view.field(named: "x-weir-request") != nil
         }
         return request
+    }
+
+    private func begin(
+        _ reply: AdminReply, _ request: AdminRequest, _ nowNs: UInt64,
+        _ later: @escaping @Sendable (AdminResponse) -> Void
+    ) {
+        switch reply {
+        case .now(let response): answer(response, request, nowNs)
+        case .later(let begin):
+            pending = request
+            enter(.waiting, nowNs, Self.answerNs)
+            begin(later)
+        }
+    }
+
+    /// What was waited for is there; `advance` sends it.
+    func answered(_ response: AdminResponse, nowNs: UInt64) {
+        if state == .waiting { answer(response, pending, nowNs) }
     }
 
     private func answer(_ response: AdminResponse, _ request: AdminRequest, _ nowNs: UInt64) {

@@ -15,8 +15,8 @@ public final class AdminHost: Sendable {
         self.log = log
     }
 
-    /// Serves where the plan says, and nowhere else. Also called from the thread of a server, by a reload
-    /// that was asked for there.
+    /// Serves where the plan says, and nowhere else. A server that is to go may have been asked for the very
+    /// reload that does away with it: it stays until that is answered.
     public func follow(_ plan: AdminPlan) {
         let gone = servers.withLock { servers in
             var gone = servers

@@ -56,6 +56,13 @@ struct AdminResponse: Equatable {
     }
 }
 
+/// What comes of a request.
+enum AdminReply {
+    case now(AdminResponse)
+    /// Somebody else is to do something first. Calling it begins that; the answer may come on any thread.
+    case later((@escaping @Sendable (AdminResponse) -> Void) -> Void)
+}
+
 /// Answers requests.
 struct AdminRoutes: Sendable {
     let source: any AdminSource
@@ -64,10 +71,21 @@ struct AdminRoutes: Sendable {
 
     private static let json = "application/json"
 
-    func respond(to request: AdminRequest) -> AdminResponse {
+    func reply(to request: AdminRequest) -> AdminReply {
+        if request.path == "/api/v1/reload", accepts(request), refusal(ofChange: request) == nil {
+            return .later { reload(request, $0) }
+        }
+        return .now(answer(to: request))
+    }
+
+    private func accepts(_ request: AdminRequest) -> Bool {
+        AdminGuard.accepts(host: request.host, allowed: allowedHosts)
+    }
+
+    private func answer(to request: AdminRequest) -> AdminResponse {
         // Probes send any Host, and these two say nothing a stranger could use.
         let isProbe = request.path == "/healthz" || request.path == "/readyz"
-        guard isProbe || AdminGuard.accepts(host: request.host, allowed: allowedHosts) else {
+        guard isProbe || accepts(request) else {
             return AdminResponse(
                 421,
                 "The admin listener answers for IP addresses, localhost, names without a dot and those of admin.hosts, not for this Host.\n"
@@ -114,9 +132,10 @@ struct AdminRoutes: Sendable {
                     200, contentType: Self.json, status.json(service: request.parameter("service")))
             }
         case ExplainTarget.path: return get(request) { explain(request) }
-        case "/api/v1/endpoints": return change(request) { administer(request) }
-        case "/api/v1/reload": return change(request) { reload(request) }
-        default: return AdminResponse(404, "Nothing is here. See /, /metrics, /api/v1/status.\n")
+        case "/api/v1/endpoints": return refusal(ofChange: request) ?? administer(request)
+        default:
+            if request.path == "/api/v1/reload", let refusal = refusal(ofChange: request) { return refusal }
+            return AdminResponse(404, "Nothing is here. See /, /metrics, /api/v1/status.\n")
         }
     }
 
@@ -137,8 +156,8 @@ struct AdminRoutes: Sendable {
         }
     }
 
-    /// What changes something: by POST, and not by a page of somebody else.
-    private func change(_ request: AdminRequest, _ body: () -> AdminResponse) -> AdminResponse {
+    /// What changes something is asked for by POST, and not by a page of somebody else.
+    private func refusal(ofChange request: AdminRequest) -> AdminResponse? {
         guard request.method == "POST" else {
             var response = AdminResponse(405, "Only POST.\n")
             response.allow = "POST"
@@ -152,7 +171,7 @@ struct AdminRoutes: Sendable {
             return AdminResponse(
                 403, "Send the header X-Weir-Request: 1, or come from this server's own page.\n")
         }
-        return body()
+        return nil
     }
 
     private func administer(_ request: AdminRequest) -> AdminResponse {
@@ -186,10 +205,14 @@ struct AdminRoutes: Sendable {
         return AdminResponse(200, contentType: Self.json, EndpointStatus.json(endpoints))
     }
 
-    private func reload(_ request: AdminRequest) -> AdminResponse {
-        let result = source.reload()
-        let status: UInt16 = result.ok ? 200 : 422
-        if request.parameter("format") == "text" { return AdminResponse(status, result.text()) }
-        return AdminResponse(status, contentType: Self.json, result.json())
+    private func reload(_ request: AdminRequest, _ answer: @escaping @Sendable (AdminResponse) -> Void) {
+        let isText = request.parameter("format") == "text"
+        source.reload { result in
+            let status: UInt16 = result.ok ? 200 : 422
+            answer(
+                isText
+                    ? AdminResponse(status, result.text())
+                    : AdminResponse(status, contentType: Self.json, result.json()))
+        }
     }
 }

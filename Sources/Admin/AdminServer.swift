@@ -27,6 +27,8 @@ public final class AdminServer: Sendable {
         case stop
         /// Accept what has come, finish the answers under way, and end.
         case leave
+        /// What a connection waits for is there.
+        case answer(descriptor: Int32, serial: UInt64, AdminResponse)
     }
 
     /// - Parameters:
@@ -85,6 +87,7 @@ public final class AdminServer: Sendable {
         private let poller = Poller()
         private let fields = UnsafeMutablePointer<Field>.allocate(capacity: AdminConnection.fieldsMax)
         private var connections: [Int32: AdminConnection] = [:]
+        private var nextSerial: UInt64 = 0
         private var reserve = AdminLoop.openReserve()
         /// Accepting resumes then; 0 = not paused.
         private var acceptsAgainNs: UInt64 = 0
@@ -119,8 +122,16 @@ public final class AdminServer: Sendable {
                     let (token, _) = poller.event(i)
                     if token == Self.commandToken {
                         for command in server.commands.takeAll() {
-                            if case .stop = command { return }
-                            leavesAtNs = nowNs + Self.handshakesNs
+                            switch command {
+                            case .stop: return
+                            case .leave: leavesAtNs = nowNs + Self.handshakesNs
+                            case .answer(let fd, let serial, let response):
+                                guard let connection = connections[fd], connection.serial == serial else {
+                                    continue
+                                }
+                                connection.answered(response, nowNs: nowNs)
+                                advance(fd, nowNs)
+                            }
                         }
                         continue
                     }
@@ -152,10 +163,19 @@ public final class AdminServer: Sendable {
         private mutating func advance(_ fd: Int32, _ nowNs: UInt64) {
             guard let connection = connections[fd] else { return }
             if !isListening { connection.isLast = true }
-            guard let wanted = connection.advance(server.routes, fields, nowNs: nowNs) else { return end(fd) }
+            let commands = server.commands
+            let serial = connection.serial
+            let wanted = connection.advance(server.routes, fields, nowNs: nowNs) {
+                commands.send(.answer(descriptor: fd, serial: serial, $0))
+            }
+            guard let wanted else { return end(fd) }
             if wanted != connection.watched {
                 connection.watched = wanted
-                poller.watch(fd, Token(raw: UInt64(UInt32(bitPattern: fd))), wanted)
+                if wanted.isEmpty {
+                    poller.deregister(fd)
+                } else {
+                    poller.watch(fd, Token(raw: UInt64(UInt32(bitPattern: fd))), wanted)
+                }
             }
         }
 
@@ -197,17 +217,20 @@ public final class AdminServer: Sendable {
                 socket.close()
                 return
             }
-            connections[socket.fd] = AdminConnection(socket, nowNs: nowNs)
+            nextSerial += 1
+            connections[socket.fd] = AdminConnection(socket, serial: nextSerial, nowNs: nowNs)
             advance(socket.fd, nowNs)
         }
 
         /// Closes the one that has waited longest: without a request, or with an unfinished one for
-        /// more than a second. Answers being written are left alone.
+        /// more than a second. Answers being made or written are left alone.
         private mutating func evict(_ nowNs: UInt64) -> Bool {
             let victim =
                 connections
                 .filter {
-                    $0.value.isIdle || $0.value.state != .writing && nowNs - $0.value.sinceNs > 1_000_000_000
+                    $0.value.isIdle
+                        || $0.value.state != .writing && $0.value.state != .waiting
+                            && nowNs - $0.value.sinceNs > 1_000_000_000
                 }
                 .min { $0.value.sinceNs < $1.value.sinceNs }
             guard let victim else { return false }

@@ -29,7 +29,9 @@ public struct ControlPlaneView: AdminSource {
         return control.metrics.snapshot().prometheusText()
     }
 
-    public func reload() -> ReloadResult { ReloadResult(control.reload()) }
+    public func reload(_ answer: @escaping @Sendable (ReloadResult) -> Void) {
+        control.requestReload { answer(ReloadResult($0)) }
+    }
 
     public func administer(service: String, endpoint: String, _ order: EndpointOrder) -> [EndpointStatus] {
         control.administer(service: service, endpoint: endpoint, order).map { EndpointStatus($0) }
@@ -53,7 +55,7 @@ public struct ControlPlaneView: AdminSource {
         status.state = control.isDraining ? .draining : control.isReady ? .ready : .starting
         status.startedUs = nowUs &- upMs &* 1000
         status.uptimeSeconds = upMs / 1000
-        status.configuration = configuration(current.snapshot)
+        status.configuration = configuration(current.snapshot, metrics.control)
         status.workers = zip(control.workers, metrics.workers).map { worker, values in
             WorkerStatus(metrics: values, connections: worker.status.connections.load(ordering: .relaxed))
         }
@@ -68,7 +70,7 @@ public struct ControlPlaneView: AdminSource {
         configuration: Configuration, snapshot: Snapshot, names: [String: NameTracker]
     )
 
-    private func configuration(_ snapshot: Snapshot) -> ConfigurationStatus {
+    private func configuration(_ snapshot: Snapshot, _ values: ControlValues) -> ConfigurationStatus {
         let history = control.history()
         var status = ConfigurationStatus()
         status.file = file
@@ -76,6 +78,7 @@ public struct ControlPlaneView: AdminSource {
         status.loadedUs = history.loadedUs
         status.held = history.held.map { HeldSnapshot(generation: $0) }
         status.lastReload = history.lastReload.map { ReloadResult($0) }
+        status.snapshots = values
         return status
     }
 

@@ -38,13 +38,15 @@ public struct StatusSnapshot: Sendable, Equatable {
 public struct ConfigurationStatus: Sendable, Equatable {
     /// Path of the file; empty without one (`weir proxy`).
     public var file = ""
-    /// Counts up from 1 with every reload that took effect.
+    /// Counts up from 1 with every snapshot.
     public var generation: UInt64 = 0
     /// Wall clock, microseconds since 1970.
     public var loadedUs: UInt64 = 0
     /// Replaced snapshots that requests or connections still use, oldest first.
     public var held: [HeldSnapshot] = []
     public var lastReload: ReloadResult?
+    /// The snapshots made for it, and the newest of them.
+    public var snapshots: ControlValues?
 
     public init() {}
 }
@@ -218,9 +220,9 @@ public protocol AdminSource: Sendable {
     /// The page for `/metrics`, Prometheus text.
     func metricsText() -> [UInt8]
     func status() -> StatusSnapshot
-    /// Reads the configuration anew and swaps it in, or says why not. The admin server answers nobody
-    /// else meanwhile.
-    func reload() -> ReloadResult
+    /// Has the configuration read anew and swapped in, or hears why not. The answer may come at once or later, on
+    /// any thread; others are served meanwhile.
+    func reload(_ answer: @escaping @Sendable (ReloadResult) -> Void)
     /// Gives an order about the endpoints of a service with this name; what they are then. Empty: there is none.
     func administer(service: String, endpoint: String, _ order: EndpointOrder) -> [EndpointStatus]
     /// Whether new traffic should be sent here: started and not draining.

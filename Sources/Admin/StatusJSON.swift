@@ -85,6 +85,45 @@ extension ConfigurationStatus {
             }
             $0.key("last_reload")
             if let lastReload { lastReload.write(&$0) } else { $0.null() }
+            if let snapshots {
+                $0.key("snapshots")
+                snapshots.write(&$0)
+            }
+        }
+    }
+}
+
+extension ControlValues {
+    fileprivate func write(_ json: inout JSONWriter) {
+        json.object {
+            $0.key("published")
+            $0.object {
+                for (cause, count) in zip(PublishCause.allCases, publishes) {
+                    $0.member(cause.rawValue, count)
+                }
+            }
+            $0.member("age_seconds", ageMs / 1_000)
+            $0.member("last_build_us", lastBuildUs)
+            $0.key("build")
+            builds.write(&$0)
+            $0.key("last_plans")
+            lastPlans.write(&$0)
+            $0.key("plans")
+            plans.write(&$0)
+        }
+    }
+}
+
+extension PlanCounts {
+    fileprivate func write(_ json: inout JSONWriter) {
+        json.object {
+            for (kind, count) in byKind {
+                $0.key(kind)
+                $0.object {
+                    $0.member("built", count.built)
+                    $0.member("reused", count.reused)
+                }
+            }
         }
     }
 }

@@ -318,9 +318,24 @@ struct SnapshotBuilder {
     /// The snapshot before, if it was built from this very configuration: only names' addresses and certificates
     /// may have changed, and what they do not touch is taken over from it.
     var previous: Snapshot?
+    /// What the last one built is made of.
+    private(set) var plans = PlanCounts()
+
+    init(
+        configuration: Configuration, compiled: CompiledRoutes, certificates: CertificateSet,
+        metrics: MetricsRegistry, workerCount: Int, previous: Snapshot? = nil
+    ) {
+        self.configuration = configuration
+        self.compiled = compiled
+        self.certificates = certificates
+        self.metrics = metrics
+        self.workerCount = workerCount
+        self.previous = previous
+    }
 
     /// Builds the snapshot. Listening sockets must already exist in `objects`.
-    func build(generation: UInt64, names: NameTable, _ objects: inout LongLivedObjects) -> Snapshot {
+    mutating func build(generation: UInt64, names: NameTable, _ objects: inout LongLivedObjects) -> Snapshot {
+        plans = PlanCounts()
         var keptEndpoints: Set<LongLivedObjects.EndpointKey> = []
 
         var services: [ServicePlan] = []
@@ -334,7 +349,9 @@ struct SnapshotBuilder {
         let routes: [RoutePlan]
         if let previous {
             routes = previous.routes
+            plans.routes.reused = UInt64(routes.count)
         } else {
+            plans.routes.built = UInt64(compiled.routes.count)
             routes = zip(configuration.routes, compiled.routes).map { plan($0, $1, files, &objects) }
             objects.keepOnlyCodedBodiesInUse()
         }
@@ -355,7 +372,7 @@ struct SnapshotBuilder {
                 via: configuration.forwarded.via))
     }
 
-    private func plan(
+    private mutating func plan(
         _ service: Service, _ names: NameTable, _ objects: inout LongLivedObjects,
         _ kept: inout Set<LongLivedObjects.EndpointKey>
     ) -> ServicePlan {
@@ -393,8 +410,10 @@ struct SnapshotBuilder {
         if let last = previous?.services[id], last.tls === tls,
             last.endpoints.elementsEqual(endpoints, by: { $0 === $1 })
         {
+            plans.services.reused += 1
             return last
         }
+        plans.services.built += 1
         let proxyProtocol: ProxyProtocolVersion? =
             switch service.proxyProtocol {
             case .off: nil
@@ -501,11 +520,15 @@ struct SnapshotBuilder {
             metrics: metrics.route(route.name.value, service: name.value))
     }
 
-    private func plan(_ listener: Listener, _ objects: inout LongLivedObjects) -> ListenerPlan {
+    private mutating func plan(_ listener: Listener, _ objects: inout LongLivedObjects) -> ListenerPlan {
         let name = listener.name.value
         let id = objects.listenerID(name)
         let tls = certificates.context(listener: name)
-        if let last = previous?.listeners[id], last.tls === tls { return last }
+        if let last = previous?.listeners[id], last.tls === tls {
+            plans.listeners.reused += 1
+            return last
+        }
+        plans.listeners.built += 1
         let (router, indexes) = compiled.router(for: name)
         var sockets: [ListeningSockets] = []
         for address in listener.addresses {

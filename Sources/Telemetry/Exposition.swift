@@ -316,11 +316,36 @@ extension MetricsSnapshot {
             $0.series([("result", "ok")], control.reloads)
             $0.series([("result", "failed")], control.reloadFailures)
         }
-        page.family("weir_snapshot_generation", "gauge", "The newest configuration.") {
+        page.family("weir_snapshot_generation", "gauge", "The newest snapshot.") {
             $0.series([], control.generation)
         }
-        page.family("weir_old_snapshots", "gauge", "Replaced configurations still in use.") {
+        page.family("weir_old_snapshots", "gauge", "Replaced snapshots still in use.") {
             $0.series([], control.oldSnapshots)
+        }
+        page.family("weir_snapshots_published_total", "counter", "Snapshots sent to the workers, by cause.") {
+            for (cause, count) in zip(PublishCause.allCases, control.publishes) {
+                $0.series([("cause", cause.rawValue)], count)
+            }
+        }
+        page.family(
+            "weir_snapshot_age_seconds", "gauge", "Since the newest snapshot was sent to the workers."
+        ) {
+            $0.series([], seconds: control.ageMs, per: 1_000)
+        }
+        page.family("weir_snapshot_last_build_seconds", "gauge", "How long the newest snapshot took to make.")
+        {
+            $0.series([], seconds: control.lastBuildUs, per: 1_000_000)
+        }
+        page.family("weir_snapshot_build_seconds", "histogram", "Time to make a snapshot.") {
+            $0.histogram([], control.builds)
+        }
+        page.family("weir_plans_built_total", "counter", "Plans made for a snapshot, by kind.") {
+            for (kind, count) in control.plans.byKind { $0.series([("kind", kind)], count.built) }
+        }
+        page.family(
+            "weir_plans_reused_total", "counter", "Plans taken over from the snapshot before, by kind."
+        ) {
+            for (kind, count) in control.plans.byKind { $0.series([("kind", kind)], count.reused) }
         }
         page.family("weir_access_log_lines_total", "counter", "Access log lines written.") {
             $0.series([], accessLog.written)

@@ -113,7 +113,8 @@ public final class MetricsRegistry: Sendable {
             },
             listeners: listeners.map { $0.values() }.sorted { $0.listener < $1.listener },
             workers: workers.values(), coding: workers.coding(), accessLog: accessLog.values(),
-            control: control.values(), process: .read(), certificates: certificates.values(),
+            control: control.values(nowMs: Clock.monotonicNs() / 1_000_000), process: .read(),
+            certificates: certificates.values(),
             responders: certificates.responderValues(), client: client.values(),
             helpers: helpers.values())
     }

@@ -136,38 +136,3 @@ public struct AccessLogValues: Sendable, Equatable {
     public var dropped: UInt64
     public var writeErrors: UInt64
 }
-
-/// What the control plane says about itself.
-public final class ControlMetrics: Sendable {
-    private let reloads = Atomic<UInt64>(0)
-    private let reloadFailures = Atomic<UInt64>(0)
-    private let generation = Atomic<UInt64>(0)
-    private let held = Atomic<UInt64>(0)
-
-    public init() {}
-
-    public func reloaded(generation: UInt64) {
-        reloads.wrappingAdd(1, ordering: .relaxed)
-        self.generation.store(generation, ordering: .relaxed)
-    }
-
-    public func reloadFailed() { reloadFailures.wrappingAdd(1, ordering: .relaxed) }
-
-    /// How many replaced snapshots are still in use.
-    public func oldSnapshots(held count: Int) { held.store(UInt64(clamping: count), ordering: .relaxed) }
-
-    public func values() -> ControlValues {
-        ControlValues(
-            reloads: reloads.load(ordering: .relaxed),
-            reloadFailures: reloadFailures.load(ordering: .relaxed),
-            generation: generation.load(ordering: .relaxed), oldSnapshots: held.load(ordering: .relaxed))
-    }
-}
-
-/// What ControlMetrics held at one moment.
-public struct ControlValues: Sendable, Equatable {
-    public var reloads: UInt64
-    public var reloadFailures: UInt64
-    public var generation: UInt64
-    public var oldSnapshots: UInt64
-}

@@ -20,7 +20,7 @@ final class FixedSource: AdminSource {
     }
 
     func metricsText() -> [UInt8] { Array("weir_up 1\n".utf8) }
-    func reload() -> ReloadResult { result }
+    func reload(_ answer: @escaping @Sendable (ReloadResult) -> Void) { answer(result) }
     func isReady() -> Bool { ready }
 
     func administer(service: String, endpoint: String, _ order: EndpointOrder) -> [EndpointStatus] {
@@ -79,6 +79,19 @@ final class FixedSource: AdminSource {
 
 func json(_ bytes: [UInt8]) throws -> [String: Any] {
     try #require(try JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any])
+}
+
+extension AdminRoutes {
+    /// The answer of a source that does not let anybody wait.
+    fileprivate func respond(to request: AdminRequest) -> AdminResponse {
+        switch reply(to: request) {
+        case .now(let response): return response
+        case .later(let begin):
+            let answered = Locked<AdminResponse?>(nil)
+            begin { response in answered.withLock { $0 = response } }
+            return answered.withLock { $0 } ?? AdminResponse(500, "not answered")
+        }
+    }
 }
 
 @Suite struct AdminRoutesTests {

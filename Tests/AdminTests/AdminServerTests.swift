@@ -1,3 +1,4 @@
+import Control
 import Glibc
 import WeirHTTPModel
 import Proxy
@@ -37,6 +38,27 @@ struct RawClient: ~Copyable {
             heard += room[..<count]
         }
     }
+}
+
+/// A source whose reloads end when they are told to.
+final class SlowSource: AdminSource {
+    private let fixed = FixedSource()
+    private let answers = Locked<[@Sendable (ReloadResult) -> Void]>([])
+
+    var waiting: Int { answers.withLock { $0.count } }
+
+    func answerAll() {
+        for answer in answers.withLock({ $0 }) { fixed.reload(answer) }
+    }
+
+    func metricsText() -> [UInt8] { fixed.metricsText() }
+    func reload(_ answer: @escaping @Sendable (ReloadResult) -> Void) {
+        answers.withLock { $0.append(answer) }
+    }
+    func isReady() -> Bool { true }
+    func administer(service: String, endpoint: String, _ order: EndpointOrder) -> [EndpointStatus] { [] }
+    func explain(_ question: ExplainQuestion) -> Explanation { fixed.explain(question) }
+    func status() -> StatusSnapshot { fixed.status() }
 }
 
 @Suite struct AdminServerTests {
@@ -155,6 +177,39 @@ struct RawClient: ~Copyable {
         server.stop()
     }
 
+    /// Whoever waits for a reload waits alone: others are served, and what the client sends meanwhile is kept.
+    @Test func aReloadKeepsNobodyElseWaiting() throws {
+        let loopback = SocketAddress.ip(IPAddress(v4: 0x7f00_0001), port: 0)
+        let socket = try Socket.listen(on: loopback, dualStack: false).get()
+        let address = try #require(socket.localAddress())
+        let source = SlowSource()
+        let slow = AdminServer(
+            ListeningSockets(id: 2, address: address, descriptors: [socket.fd]), source: source,
+            log: Log(level: .error))
+        slow.start()
+        defer {
+            slow.stop()
+            server.stop()
+        }
+        let gone = RawClient(address)
+        gone.say("POST /api/v1/reload HTTP/1.1\r\nHost: a\r\nX-Weir-Request: 1\r\n\r\n")
+        let client = RawClient(address)
+        client.say("POST /api/v1/reload HTTP/1.1\r\nHost: a\r\nX-Weir-Request: 1\r\n\r\n")
+        client.say("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        let readers = RawClient(address)
+        readers.say("GET /api/v1/status HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(readers.hear { $0.contains("\r\n\r\n{") }.hasPrefix("HTTP/1.1 200 "))
+        while source.waiting < 2 { usleep(1_000) }
+        shutdown(gone.fd, Int32(SHUT_RDWR))
+        readers.say("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        #expect(readers.hearAll().contains("ok\n"))
+        source.answerAll()
+        let heard = client.hearAll()
+        #expect(heard.contains("\"generation\":4"))
+        #expect(heard.hasSuffix("ok\n"))
+        #expect(heard.ranges(of: "HTTP/1.1 200 ").count == 2)
+    }
+
     @Test func nothingListening() {
         // A bound socket that does not listen refuses connections.
         let fd = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
@@ -184,15 +239,18 @@ struct RawClient: ~Copyable {
         defer { fields.deallocate() }
         let routes = AdminRoutes(source: FixedSource(), allowedHosts: [])
         let connection = AdminConnection(Socket(fd: ends[0]), nowNs: 0)
-        #expect(connection.advance(routes, fields, nowNs: 1) == .readable)
+        func advance(_ nowNs: UInt64) -> Readiness? {
+            connection.advance(routes, fields, nowNs: nowNs) { _ in }
+        }
+        #expect(advance(1) == .readable)
         #expect(connection.isIdle)
         #expect(connection.deadlineNs == AdminConnection.timeoutNs)
         write(ends[1], "G", 1)
-        #expect(connection.advance(routes, fields, nowNs: 5) == .readable)
+        #expect(advance(5) == .readable)
         #expect(!connection.isIdle)
         #expect(connection.deadlineNs == 5 + AdminConnection.timeoutNs)
         write(ends[1], "E", 1)
-        #expect(connection.advance(routes, fields, nowNs: 9) == .readable)
+        #expect(advance(9) == .readable)
         #expect(connection.deadlineNs == 5 + AdminConnection.timeoutNs)
     }
 }

@@ -366,3 +366,20 @@ def test_workers_wait_for_the_next_start_and_say_so(weir, origin):
     assert said in text
     w.reload(merge(w.config, {"workers": 2}))
     assert not json.loads(w.ask_admin("/api/v1/status").body)["configuration"]["last_reload"]["warnings"]
+
+
+def test_snapshots_are_counted_and_timed(weir, origin):
+    w = weir(proxy_to(origin))
+    for _ in range(2):
+        w.reload(w.config)
+    configuration = json.loads(w.ask_admin("/api/v1/status").body)["configuration"]
+    snapshots = configuration["snapshots"]
+    assert configuration["generation"] == 3
+    assert snapshots["published"] == {"start": 1, "reload": 2, "change": 0}
+    assert snapshots["build"]["count"] == 3 and snapshots["age_seconds"] < 60
+    assert sum(sum(count.values()) for count in snapshots["last_plans"].values()) == 3, "a listener, a route, a service"
+    page = w.ask_admin("/metrics").body.decode()
+    assert 'weir_snapshots_published_total{cause="reload"} 2\n' in page
+    assert "weir_snapshot_generation 3\n" in page and "\nweir_snapshot_build_seconds_count 3\n" in page
+    age, = [line for line in page.splitlines() if line.startswith("weir_snapshot_age_seconds ")]
+    assert 0 <= float(age.split()[1]) < 60

@@ -29,7 +29,12 @@ import Testing
             registry.workers.cell(worker: worker).encoded(.br, bytesIn: 1000, bytesOut: 100)
             registry.workers.cell(worker: worker).decoded(.deflate, bytesIn: 10, bytesOut: 2000)
         }
-        registry.control.reloaded(generation: 7)
+        registry.control.reloaded()
+        var plans = PlanCounts()
+        plans.routes = .init(built: 10, reused: 0)
+        registry.control.published(generation: 6, .start, buildUs: 3_000, plans: plans, atMs: 1)
+        plans.routes = .init(built: 1, reused: 9)
+        registry.control.published(generation: 7, .change, buildUs: 250, plans: plans, atMs: 2)
         return (registry, [route, quiet, endpoint, listener])
     }
 
@@ -60,6 +65,13 @@ import Testing
                 #"weir_endpoint_quirks_total{service="api",endpoint="[2001:db8::1]:80",quirk="te-identity"} 2"#,
             ])
         #expect(lines.contains("weir_snapshot_generation 7"))
+        #expect(lines.contains(#"weir_snapshots_published_total{cause="change"} 1"#))
+        #expect(lines.contains(#"weir_snapshots_published_total{cause="reload"} 0"#))
+        #expect(lines.contains("weir_snapshot_last_build_seconds 0.000250"))
+        #expect(lines.contains("weir_snapshot_build_seconds_sum 0.003250"))
+        #expect(lines.contains("weir_snapshot_build_seconds_count 2"))
+        #expect(lines.contains(#"weir_plans_built_total{kind="route"} 11"#))
+        #expect(lines.contains(#"weir_plans_reused_total{kind="route"} 9"#))
         #expect(lines.contains(#"weir_compression_in_bytes_total{coding="br"} 2000"#))
         #expect(lines.contains(#"weir_compression_out_bytes_total{coding="br"} 200"#))
         #expect(lines.contains(#"weir_decompression_in_bytes_total{coding="deflate"} 20"#))
@@ -118,6 +130,16 @@ import Testing
             }
         }
         #expect(families.count > 30)
+    }
+
+    @Test func theAgeOfASnapshotCountsFromItsPublishing() {
+        let control = ControlMetrics()
+        control.published(generation: 1, .start, buildUs: 1, plans: PlanCounts(), atMs: 5_000)
+        #expect(control.values(nowMs: 7_500).ageMs == 2_500)
+        control.published(generation: 2, .reload, buildUs: 1, plans: PlanCounts(), atMs: 7_600)
+        #expect(control.values(nowMs: 7_600).ageMs == 0)
+        // A reader's clock may be behind the publisher's.
+        #expect(control.values(nowMs: 7_599).ageMs == 0)
     }
 
     @Test func emptyRegistryPrintsNoEmptyFamily() {
