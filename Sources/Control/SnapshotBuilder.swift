@@ -426,7 +426,7 @@ struct SnapshotBuilder {
             connectTimeoutMs: UInt64(service.timeout.connectMs), idleConnectionsMax: service.connections.idle,
             idleTimeoutMs: UInt64(service.connections.idleTimeoutMs), connectionsMax: service.connections.max,
             proxyProtocol: proxyProtocol, tls: tls,
-            http2: service.speaksHTTP2 ? HTTP2Configuration() : nil,
+            streams: service.speaksHTTP2 ? HTTP2Streams(HTTP2Configuration()) : nil,
             // Every worker keeps its own bucket: the floor is shared out among them.
             retryBudget: RetryBudget(
                 perMille: service.retryBudget.ratioPerMille,
@@ -540,7 +540,7 @@ struct SnapshotBuilder {
         return ListenerPlan(
             id: id, name: name, traffic: traffic(listener, &objects), sockets: sockets, router: router,
             routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, tls: tls,
-            http2: Self.http2(listener), sessionAgeMaxMs: UInt64(listener.connectionAgeMaxMs ?? 0),
+            streams: HTTP2Streams(Self.http2(listener)), sessionAgeMaxMs: UInt64(listener.connectionAgeMaxMs ?? 0),
             headLimits: Self.headLimits(listener),
             headTimeoutMs: UInt64(listener.timeout.headMs), idleTimeoutMs: UInt64(listener.timeout.idleMs),
             bodyTimeoutMs: UInt64(listener.timeout.bodyMs), writeTimeoutMs: UInt64(listener.timeout.writeMs),

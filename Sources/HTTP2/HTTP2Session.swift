@@ -96,26 +96,29 @@ public struct HTTP2Session: BitwiseCopyable {
 
     /// The next event, also of those that `output` causes; nil when there is none. Pointers in the event
     /// before become invalid.
-    public func nextEvent() -> HTTP2Event? {
+    public func nextEvent() -> HTTP2Event? { nextEventInPlace()?.pointee }
+
+    /// The same where it lies, for who takes what it needs of it before anything else is done with the session.
+    public func nextEventInPlace() -> UnsafePointer<HTTP2Event>? {
         while true {
             if let box = s.pointee.inbox, box.pointee.eventNext < box.pointee.eventCount {
-                var event = box.pointee.events[box.pointee.eventNext]
+                let event = box.pointee.events + box.pointee.eventNext
                 box.pointee.eventNext &+= 1
-                if event.bytesOffset >= 0 {
-                    event.bytes = UnsafePointer(box.pointee.bytes + event.bytesOffset)
-                    event.fields = UnsafePointer(box.pointee.fields + event.fieldsOffset)
+                if event.pointee.bytesOffset >= 0 {
+                    event.pointee.bytes = UnsafePointer(box.pointee.bytes + event.pointee.bytesOffset)
+                    event.pointee.fields = UnsafePointer(box.pointee.fields + event.pointee.fieldsOffset)
                 }
-                if let record = event.record {
-                    event.userData = record.pointee.userData
-                    if s.pointee.role == .server, !mayDeliver(&event, record) { continue }
-                    if event.kind == .closed {
+                if let record = event.pointee.record {
+                    event.pointee.userData = record.pointee.userData
+                    if s.pointee.role == .server, !mayDeliver(event, record) { continue }
+                    if event.pointee.kind == .closed {
                         let isKnown = record.pointee.flags.contains(.isKnown)
-                        event.record = nil
+                        event.pointee.record = nil
                         freeRecord(s, record)
                         if !isKnown { continue }
                     }
                 }
-                return event
+                return UnsafePointer(event)
             }
             if !s.pointee.isDeaf, s.pointee.isPaused || s.pointee.inputCount > 0 {
                 decode()
@@ -150,17 +153,17 @@ public struct HTTP2Session: BitwiseCopyable {
     }
 
     /// Keeps from the owner what came of a request that was withdrawn in the same breath, but for the fact.
-    private func mayDeliver(_ event: inout HTTP2Event, _ record: StreamPointer) -> Bool {
-        if event.kind == .head {
+    private func mayDeliver(_ event: UnsafeMutablePointer<HTTP2Event>, _ record: StreamPointer) -> Bool {
+        if event.pointee.kind == .head {
             if record.pointee.flags.contains(.peerReset) {
                 record.pointee.flags.insert(.isWithdrawn)
                 record.pointee.flags.remove(.isKnown)
-                event.kind = .withdrawn
+                event.pointee.kind = .withdrawn
                 return true
             }
             record.pointee.flags.insert(.isSeen)
         }
-        return event.kind == .closed || !record.pointee.flags.contains(.isWithdrawn)
+        return event.pointee.kind == .closed || !record.pointee.flags.contains(.isWithdrawn)
     }
 
     /// Everything in the inbox is delivered; an unfinished head moves to its start.

@@ -52,6 +52,9 @@ public enum Version: UInt8, Sendable, BitwiseCopyable, Comparable {
         }
     }
 
+    /// Exchanges are streams, many on one connection.
+    @inlinable @inline(__always) public var hasStreams: Bool { rawValue >= Version.http2.rawValue }
+
     /// The protocol version as the Via field has it (RFC 9110 §7.6.3).
     public var viaText: StaticString {
         switch self {

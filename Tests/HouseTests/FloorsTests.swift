@@ -116,6 +116,29 @@ struct FloorsTests {
         }
     }
 
+    @Test("no room knows a version of HTTP that carries streams but by the seam")
+    func roomsKnowNoVersion() {
+        // What a version brings of its own, and how it puts heads and bodies.
+        let own: Set = ["HTTP2", "Codecs"]
+        let version = /\.(h2|h3|http2|http3)\b|\bHTTP[23]\w*/
+        var knowing: Set<String> = []
+        for source in Repository.sources {
+            guard let room = Rooms.room(of: source) else { continue }
+            for (i, line) in source.code.enumerated() where !line.contains("import ") || !own.contains(room) {
+                guard let found = line.firstMatch(of: version) ?? line.firstMatch(of: /(WeirHTTP[23])/) else {
+                    continue
+                }
+                knowing.insert(room)
+                if own.contains(room) { continue }
+                Issue.record(
+                    "\(source.path):\(i + 1): \(found.output.0): rooms see a StreamSession, whatever its version"
+                )
+            }
+        }
+        // Otherwise the test would see nothing.
+        #expect(knowing == own)
+    }
+
     @Test("a file is read in one sitting", arguments: Repository.sources)
     func fileIsNotTooLong(source: Source) {
         let lines = source.text.split(separator: "\n", omittingEmptySubsequences: false).count

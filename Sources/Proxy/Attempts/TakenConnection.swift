@@ -21,7 +21,7 @@ extension Worker {
         let exchange = attempt.exchange
         // A tunnel gets a connection of its own, whatever the service speaks otherwise.
         let isTunnel = exchange.pointee.upgrade == .connecting
-        if let http2 = service.http2, !isTunnel { return takeStream(endpoint, service, http2) }
+        if let version = service.streams, !isTunnel { return takeStream(endpoint, service, version) }
         if !exchange.pointee.needsFreshConnection && !isTunnel {
             while let idle = takeIdle(endpoint) {
                 // A request that must not be repeated is worth asking the kernel first.

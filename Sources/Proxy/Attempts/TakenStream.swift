@@ -1,11 +1,10 @@
 // A stream for an attempt: many exchanges on few connections.
 //
-// A service that speaks HTTP/2 keeps sessions in its endpoint's pool instead of idle connections. An
+// A service that speaks a version with streams keeps sessions in its endpoint's pool instead of idle connections. An
 // attempt gets a stream of the first session with room, as an UpstreamConnection of its own; without
 // one a connection is opened, and streams opened meanwhile wait for it.
 
 import Glibc
-import WeirHTTP2
 import Reactor
 import WeirResilience
 import Telemetry
@@ -13,13 +12,13 @@ import Telemetry
 extension Worker {
     /// A stream on a session to this endpoint, which may still be connecting.
     func takeStream(
-        _ endpoint: Endpoint, _ service: ServicePlan, _ configuration: HTTP2Configuration
+        _ endpoint: Endpoint, _ service: ServicePlan, _ version: StreamProtocol
     ) -> ConnectionTaken {
         let i = poolIndex(endpoint)
         var candidate = pools[i].firstSession
         while let record = candidate {
             candidate = record.pointee.nextInPool
-            if record.pointee.isShuttingDown || record.pointee.session.acceptsNoStreams
+            if record.pointee.isShuttingDown || record.session({ $0.acceptsNoStreams })
                 || record.pointee.streamsOpening >= streamsLeft(record)
             {
                 continue
@@ -41,7 +40,7 @@ extension Worker {
             to: Transport.self)
         guard
             let record = openSession(
-                role: .client, configuration, transport: transport, client: nil, upstream: carrier)
+                .client, version, transport: transport, client: nil, upstream: carrier)
         else {
             close(carrier)
             return .failed(Failure(.internalLimit, phase: .forward, errno: ENOMEM))
@@ -65,7 +64,7 @@ extension Worker {
     /// Streams a session may still be given. Until the endpoint has said how many it takes, the number
     /// RFC 9113 §6.5.2 recommends as the least.
     private func streamsLeft(_ record: SessionPointer) -> Int {
-        record.pointee.settingsAreKnown ? record.pointee.session.streamsFree : 100
+        record.pointee.settingsAreKnown ? record.session { $0.streamsFree } : 100
     }
 
     private func openUpstreamStream(

@@ -45,7 +45,7 @@ extension Worker {
     /// Bridges the exchange when the client speaks gRPC-Web and the endpoints can be spoken to in gRPC.
     func beginBridge(_ exchange: ExchangePointer) {
         let request = exchange.pointee.request
-        guard request.method == .post, !request.wantsUpgrade, exchange.service?.http2 != nil,
+        guard request.method == .post, !request.wantsUpgrade, exchange.service?.streams != nil,
             let view = view(exchange), let kinds = view.grpcKinds, kinds.request != .grpc
         else { return }
         let buffer = buffers.take(MemoryLayout<WebBridge>.stride)

@@ -7,7 +7,6 @@
 
 import Glibc
 import WeirHTTP1
-import WeirHTTP2
 import WeirHTTPModel
 import Reactor
 import WeirResilience
@@ -15,22 +14,21 @@ import Telemetry
 
 extension Worker {
     func openSession(
-        role: HTTP2Role, _ configuration: HTTP2Configuration, transport: UnsafeMutablePointer<Transport>,
+        _ role: StreamRole, _ version: StreamProtocol, transport: UnsafeMutablePointer<Transport>,
         client: ClientPointer?, upstream: UpstreamPointer?
     ) -> SessionPointer? {
-        guard let context = sessionContext ?? HTTP2Context() else { return nil }
-        sessionContext = context
+        let kind = ObjectIdentifier(type(of: version))
+        guard let shared = streamShared[kind] ?? version.makeShared() else { return nil }
+        streamShared[kind] = shared
         guard let (record, handle) = sessions.allocate() else { return nil }
-        guard
-            let session = HTTP2Session(context, role: role, configuration: configuration, nowMs: nowMs)
-        else {
+        guard let session = version.makeSession(role, shared: shared, nowMs: nowMs) else {
             sessions.release(handle)
             return nil
         }
         record.initialize(
             to: SessionRecord(
-                handle: handle, session: session, shared: sessionShared, transport: transport, client: client,
-                upstream: upstream))
+                handle: handle, object: .passRetained(session), shared: sessionShared, transport: transport,
+                client: client, upstream: upstream))
         return record
     }
 
@@ -42,33 +40,34 @@ extension Worker {
     }
 
     /// Puts what came on a stream where its connection will receive it.
-    func take(_ stream: StreamPointer, _ event: HTTP2Event) {
-        switch event.kind {
+    func take(_ stream: StreamPointer, _ event: StreamEventPointer) {
+        switch event.pointee.kind {
         case .data:
-            stream.pointee.inbox.keep(event.bytes, event.count, pool: &buffers)
+            stream.pointee.inbox.keep(event.pointee.bytes, event.pointee.count, pool: &buffers)
         case .trailers:
             var byteCount = 0
-            for i in 0..<Int(event.fieldCount) {
-                byteCount += Int(event.fields[i].nameCount) + Int(event.fields[i].valueCount) + 4
+            for i in 0..<Int(event.pointee.fieldCount) {
+                byteCount += Int(event.pointee.fields[i].nameCount) + Int(event.pointee.fields[i].valueCount) + 4
             }
             let kept = buffers.take(max(byteCount, 1))
             var writer = ByteWriter(kept.base, capacity: byteCount)
-            for i in 0..<Int(event.fieldCount) where !event.fields[i].isHopByHop {
-                writer.appendField(event.fields[i], event.bytes)
+            for i in 0..<Int(event.pointee.fieldCount) where !event.pointee.fields[i].isHopByHop {
+                writer.appendField(event.pointee.fields[i], event.pointee.bytes)
             }
             kept.pointee.end = UInt32(writer.count)
             stream.pointee.trailers = kept
         default:
             break
         }
-        if event.endsStream || event.kind == .end || event.kind == .trailers { stream.pointee.ended = true }
+        if event.pointee.endsStream || event.pointee.kind == .end || event.pointee.kind == .trailers { stream.pointee.ended = true }
     }
 
     /// Ends a session whose streams are gone.
     func dropSession(_ record: SessionPointer) {
         if record.pointee.isDirty { unmark(record) }
         if record.pointee.timer >= 0 { timers.remove(record.pointee.timer) }
-        record.pointee.session.destroy()
+        record.session { $0.destroy() }
+        record.pointee.object.release()
         bury(TokenKind.session, record.pointee.handle)
     }
 
@@ -95,9 +94,9 @@ extension Worker {
         if !record.pointee.isShuttingDown {
             record.pointee.isShuttingDown = true
             record.pointee.isQuiet =
-                record.pointee.streamCount == 0 && record.pointee.session.streamsOpen == 0
+                record.pointee.streamCount == 0 && record.session { $0.streamsOpen } == 0
             record.pointee.retireAtMs = 0
-            record.pointee.session.announceShutdown()
+            record.session { $0.announceShutdown() }
             record.pointee.finalGoawayAtMs = nowMs &+ Self.roundTripMsMax
             armClocks(record)
         }
@@ -119,7 +118,7 @@ extension Worker {
         guard !record.pointee.finalGoawayIsSent else { return }
         record.pointee.finalGoawayIsSent = true
         record.pointee.finalGoawayAtMs = 0
-        record.pointee.session.shutdown()
+        record.session { $0.shutdown() }
         record.mark()
     }
 

@@ -12,21 +12,17 @@ import TLS
 import Telemetry
 
 extension Worker {
-    /// "PRI * HTTP/2.0": no method begins like this (RFC 9113 §3.4).
-    private static let prefaceBytesMin = 3
-
-    /// Whether these first bytes of a connection are HTTP/2's.
+    /// Whether these first bytes of a connection are those of a version that carries streams.
     func opensCarrier(
-        _ client: ClientPointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+        _ client: ClientPointer, _ plan: ListenerPlan, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
     ) -> Bool {
         client.pointee.requests == 0 && !client.pointee.transport.isStream
             // With TLS it is ALPN that says so (RFC 9113 §3.3).
-            && client.pointee.transport.tls == nil && count >= Self.prefaceBytesMin
-            && bytes[0] == 0x50 && bytes[1] == 0x52 && bytes[2] == 0x49
+            && client.pointee.transport.tls == nil && plan.streams.opens(bytes, count)
     }
 
     /// Whether what a handshake agreed on is carried in streams.
-    func carries(_ version: NegotiatedProtocol) -> Bool { version == .h2 }
+    func carries(_ version: NegotiatedProtocol, _ plan: ListenerPlan) -> Bool { version == plan.streams.alpn }
 
     /// Begins the body of a request. On a stream its length is checked by the session, and its end is the stream's.
     func beginBody(_ exchange: ExchangePointer, _ head: RequestHead, _ client: ClientPointer) {

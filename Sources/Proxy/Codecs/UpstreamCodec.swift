@@ -5,7 +5,6 @@
 
 import Glibc
 import WeirHTTP1
-import WeirHTTP2
 import WeirHTTPModel
 import Reactor
 import WeirResilience
@@ -88,7 +87,7 @@ extension Worker {
             writer.append(token)
             writer.append("\r\n")
             // What HTTP/2 does not need, RFC 6455 §4.1 asks of an HTTP/1.1 client.
-            if request.version >= .http2 { writeWebSocketKey(&writer) }
+            if request.version.hasStreams { writeWebSocketKey(&writer) }
         }
         writer.append("\r\n")
     }

@@ -91,7 +91,7 @@ extension Worker {
     private func lingerLeftMs(_ client: ClientPointer) -> UInt64? {
         guard let stream = client.pointee.transport.stream else { return nil }
         let endMs =
-            (stream.pointee.session.pointee.session.endSentMs(stream.pointee.id) ?? nowMs) &+ Self.lingerMs
+            (stream.pointee.session.session { $0.endSentMs(stream.pointee.id) } ?? nowMs) &+ Self.lingerMs
         return endMs > nowMs ? endMs &- nowMs : nil
     }
 }

@@ -1,4 +1,4 @@
-// How connections that carry HTTP/2 sessions end: asked to in two steps (RFC 9113 §6.8), for a reason, or
+// How connections that carry streams end: asked to in two steps (RFC 9113 §6.8), for a reason, or
 // because the socket is gone.
 //
 // What is due some time after a session's beginning has the session's timer (Carriers/Carriers.swift). The
@@ -6,7 +6,6 @@
 // are given up, they end with their last stream.
 
 import Glibc
-import WeirHTTP2
 import Reactor
 import WeirResilience
 import Telemetry
@@ -47,26 +46,25 @@ extension Worker {
             return
         }
         let sinceMs = nowMs &- timeoutMs
-        let session = record.pointee.session
         let isBlocked = client.pointee.transport.isBlocked
         // What is still unread, as the connection is blocked, may give any stream a window.
-        session.areUnderWay(client.pointee.canRead ? .max : untaken, nowMs: nowMs)
-        let isOver = !isBlocked && session.isStalled(since: sinceMs)
-        while let id = session.firstStalled(since: sinceMs, isDrained: !isBlocked) {
-            if let stream = StreamPointer(bitPattern: session.userData(id)),
+        record.session { $0.areUnderWay(client.pointee.canRead ? .max : untaken, nowMs: nowMs) }
+        let isOver = !isBlocked && record.session { $0.isStalled(since: sinceMs) }
+        while let id = record.session({ $0.firstStalled(since: sinceMs, isDrained: !isBlocked) }) {
+            if let stream = StreamPointer(bitPattern: record.session { $0.userData(id) }),
                 let client = stream.pointee.client
             {
                 giveUp(client)
             } else {
-                session.reset(id, .enhanceYourCalm)
+                record.session { $0.reset(id, .tooSlow) }
             }
         }
         record.mark()
         if isOver {
-            session.terminate(.enhanceYourCalm)
+            record.session { $0.terminate() }
             return
         }
-        let dueMs = (session.waitingSinceMs() ?? nowMs) &+ timeoutMs
+        let dueMs = (record.session { $0.waitingSinceMs() } ?? nowMs) &+ timeoutMs
         setDeadline(client, .write, afterMs: dueMs > nowMs ? min(pauseMs, dueMs &- nowMs) : pauseMs)
     }
 
@@ -84,7 +82,7 @@ extension Worker {
         func isDue(_ ms: UInt64) -> Bool { ms > 0 && nowMs >= ms }
         if isDue(record.pointee.settingsDueMs) {
             record.pointee.settingsDueMs = 0
-            if record.pointee.session.settingsAreAcknowledged {
+            if record.session({ $0.settingsAreAcknowledged }) {
                 // Nothing is due any more.
             } else if let client = record.pointee.client, let plan = listenerPlan(client),
                 client.pointee.transport.isBlocked || client.pointee.canRead
@@ -93,7 +91,7 @@ extension Worker {
                 // deadline of its own.
                 record.pointee.settingsDueMs = nowMs &+ plan.headTimeoutMs
             } else {
-                record.pointee.session.settingsTimedOut()
+                record.session { $0.settingsTimedOut() }
                 record.mark()
                 takeEvents(record)
                 return
@@ -119,7 +117,7 @@ extension Worker {
             // What it sends for its streams, or for ours, may be under way; for a session that was quiet, nothing is
             // that it could lose.
             client.pointee.mustLinger =
-                !record.pointee.hasReadAll || record.pointee.session.violation != .none
+                !record.pointee.hasReadAll || record.session { $0.violation != nil }
             endGracefully(client)
         } else if let upstream = record.pointee.upstream {
             endCarrier(upstream)

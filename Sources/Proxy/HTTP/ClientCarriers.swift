@@ -1,13 +1,12 @@
-// Connections that carry HTTP/2 sessions: bytes to events, events to streams, frames to bytes.
+// Connections that carry streams: bytes to events, events to streams, frames to bytes.
 //
-// A client that speaks HTTP/2 (by ALPN, or with the preface on a plain connection) keeps its
+// A client that speaks a version with streams (by ALPN, or with its first bytes on a plain connection) keeps its
 // ClientConnection, which from then on only carries; each of its streams becomes a ClientConnection of
 // its own (Streams.swift) whose exchange walks the phases like any other. What streams want to send is
 // collected and leaves once a loop turn, many frames in one system call.
 
 import Glibc
 import WeirHTTP1
-import WeirHTTP2
 import WeirHTTPModel
 import Reactor
 import WeirResilience
@@ -15,7 +14,7 @@ import WeirRouting
 import Telemetry
 
 extension Worker {
-    /// A client begins to speak HTTP/2; what it has sent so far is the session's.
+    /// A client begins to speak a version that carries streams; what it has sent so far is the session's.
     func beginCarrying(_ client: ClientPointer) {
         guard let plan = listenerPlan(client) else {
             close(client)
@@ -37,7 +36,7 @@ extension Worker {
             to: Transport.self)
         guard
             let record = openSession(
-                role: .server, plan.http2, transport: transport, client: client, upstream: nil)
+                .server, plan.streams, transport: transport, client: client, upstream: nil)
         else {
             close(client)
             return false
@@ -59,7 +58,7 @@ extension Worker {
         guard let record = client.pointee.session else { return false }
         var rounds = 0
         while client.pointee.canRead && client.pointee.state == .session {
-            if !record.pointee.session.wantsInput || client.pointee.transport.isBlocked {
+            if !record.session({ $0.wantsInput }) || client.pointee.transport.isBlocked {
                 // A peer that does not take what we answer is not listened to either.
                 record.mark()
                 return false
@@ -82,23 +81,26 @@ extension Worker {
         // The machine may have stood still since this turn began, while these bytes piled up: what time earns
         // (FloodBudget) is theirs.
         updateClock()
-        record.pointee.session.receive(bytes, count: count, nowMs: nowMs)
+        record.session { $0.receive(bytes, count, nowMs: nowMs) }
         record.mark()
         takeEvents(record)
     }
 
     func takeEvents(_ record: SessionPointer) {
-        while let event = record.pointee.session.nextEvent() {
-            if record.pointee.client != nil {
-                clientSessionEvent(record, event)
-            } else {
-                upstreamSessionEvent(record, event)
+        withUnsafeTemporaryAllocation(of: StreamEvent.self, capacity: 1) { room in
+            guard let event = room.baseAddress else { return }
+            while record.session({ $0.nextEvent(into: event) }) {
+                if record.pointee.client != nil {
+                    clientSessionEvent(record, event)
+                } else {
+                    upstreamSessionEvent(record, event)
+                }
             }
         }
     }
 
-    private func clientSessionEvent(_ record: SessionPointer, _ event: HTTP2Event) {
-        switch event.kind {
+    private func clientSessionEvent(_ record: SessionPointer, _ event: StreamEventPointer) {
+        switch event.pointee.kind {
         case .head:
             openStream(record, event)
             return
@@ -106,27 +108,27 @@ extension Worker {
             refuseStream(record, event)
             return
         case .violation:
-            sessionViolated(record, event)
+            sessionViolated(record)
             return
         case .withdrawn:
             countWithdrawn(record)
             return
-        case .pingAck:
+        case .roundTrip:
             roundTripIsOver(record)
             return
-        case .settings, .goaway, .priority:
+        case .settings:
             return
         case .data, .trailers, .end, .malformed, .reset, .closed, .writable:
             break
         }
-        guard let stream = StreamPointer(bitPattern: event.userData), let client = stream.pointee.client
+        guard let stream = StreamPointer(bitPattern: event.pointee.userData), let client = stream.pointee.client
         else {
             // Of a stream whose exchange is over: the window is given back, or the connection's would shrink.
-            if event.kind == .data { record.pointee.session.consumed(event.stream, event.count) }
-            if event.kind == .malformed { countMalformed(record, event) }
+            if event.pointee.kind == .data { record.session { $0.consumed(event.pointee.stream, event.pointee.count) } }
+            if event.pointee.kind == .malformed { countMalformed(record, event) }
             return
         }
-        switch event.kind {
+        switch event.pointee.kind {
         case .malformed:
             stream.pointee.isGone = true
             stream.pointee.error = EPROTO
@@ -164,14 +166,14 @@ extension Worker {
     // MARK: streams of clients
 
     /// A stream and the connection that stands for it to the phases; nil (and the stream refused) at a bound.
-    private func openStreamConnection(_ record: SessionPointer, _ id: Int32) -> ClientPointer? {
+    private func openStreamConnection(_ record: SessionPointer, _ id: Int64) -> ClientPointer? {
         guard let carrier = record.pointee.client, let (stream, streamHandle) = streams.allocate() else {
-            record.pointee.session.reset(id, .refusedStream)
+            record.session { $0.reset(id, .refused) }
             return nil
         }
         guard let (client, handle) = clients.allocate() else {
             streams.release(streamHandle)
-            record.pointee.session.reset(id, .refusedStream)
+            record.session { $0.reset(id, .refused) }
             return nil
         }
         stream.initialize(to: StreamEnd(handle: streamHandle, session: record, id: id, client: client))
@@ -186,25 +188,25 @@ extension Worker {
                 peer: carrier.pointee.peer, peerPort: carrier.pointee.peerPort))
         // A stream carries one exchange.
         client.pointee.closeAfterResponse = true
-        record.pointee.session.setUserData(id, UInt(bitPattern: stream))
+        record.session { $0.setUserData(id, UInt(bitPattern: stream)) }
         carrier.pointee.requests &+= 1
         return client
     }
 
-    private func openStream(_ record: SessionPointer, _ event: HTTP2Event) {
+    private func openStream(_ record: SessionPointer, _ event: StreamEventPointer) {
         guard let carrier = record.pointee.client, let plan = listenerPlan(carrier),
-            let client = openStreamConnection(record, event.stream)
+            let client = openStreamConnection(record, event.pointee.stream)
         else {
-            record.pointee.session.reset(event.stream, .refusedStream)
+            record.session { $0.reset(event.pointee.stream, .refused) }
             return
         }
-        if event.endsStream { client.pointee.transport.stream?.pointee.ended = true }
+        if event.pointee.endsStream { client.pointee.transport.stream?.pointee.ended = true }
         if carrier.pointee.requests >= plan.requestsPerConnectionMax { shutDown(record) }
         client.pointee.isServing = true
-        if event.protocolName.isEmpty {
+        if event.pointee.protocolName.isEmpty {
             beginExchange(
-                client, plan, base: UnsafeMutablePointer(mutating: event.bytes),
-                count: Int(event.request.byteCount), head: event.request, fields: event.fields)
+                client, plan, base: UnsafeMutablePointer(mutating: event.pointee.bytes),
+                count: Int(event.pointee.request.byteCount), head: event.pointee.request, fields: event.pointee.fields)
         } else {
             beginUpgrade(client, plan, event)
         }
@@ -218,19 +220,19 @@ extension Worker {
 
     /// Extended CONNECT (RFC 8441 §4) is to HTTP/2 what `GET` with `Upgrade` is to HTTP/1.1: it goes
     /// through the phases in that form.
-    private func beginUpgrade(_ client: ClientPointer, _ plan: ListenerPlan, _ event: HTTP2Event) {
-        var head = event.request
+    private func beginUpgrade(_ client: ClientPointer, _ plan: ListenerPlan, _ event: StreamEventPointer) {
+        var head = event.pointee.request
         var writer = ByteWriter(output, capacity: outputBytes)
-        writer.append(event.bytes, Int(head.byteCount))
+        writer.append(event.pointee.bytes, Int(head.byteCount))
         let methodOffset = writer.count
         writer.append("GET")
         let nameOffset = writer.count
         writer.append("upgrade")
         let fieldCount = min(Int(head.fieldCount), Self.fieldsMax - 1)
-        fieldScratch.update(from: event.fields, count: fieldCount)
+        fieldScratch.update(from: event.pointee.fields, count: fieldCount)
         fieldScratch[fieldCount] = Field(
-            nameOffset: UInt32(nameOffset), nameCount: 7, valueOffset: event.protocolName.offset,
-            valueCount: event.protocolName.count, id: .upgrade)
+            nameOffset: UInt32(nameOffset), nameCount: 7, valueOffset: event.pointee.protocolName.offset,
+            valueCount: event.pointee.protocolName.count, id: .upgrade)
         fieldScratch[fieldCount].isHopByHop = true
         head.fieldCount = Int32(fieldCount + 1)
         head.method = .get
@@ -243,33 +245,33 @@ extension Worker {
     }
 
     /// A head over a bound, or with an expectation nobody knows: answered, and nothing more of it read.
-    private func refuseStream(_ record: SessionPointer, _ event: HTTP2Event) {
+    private func refuseStream(_ record: SessionPointer, _ event: StreamEventPointer) {
         guard let carrier = record.pointee.client, let plan = listenerPlan(carrier),
-            let client = openStreamConnection(record, event.stream)
+            let client = openStreamConnection(record, event.pointee.stream)
         else { return }
-        client.pointee.transport.stream?.pointee.ended = event.endsStream
+        client.pointee.transport.stream?.pointee.ended = event.pointee.endsStream
         client.pointee.isServing = true
         if let exchange = openExchange(client, plan) {
-            exchange.pointee.request.version = .http2
+            exchange.pointee.request.version = record.session { $0.version }
             let reason: Reason =
-                switch event.status {
+                switch event.pointee.status {
                 case 400: .requestMalformed
                 case 414: .requestTargetTooLong
                 case 417: .requestExpectationUnknown
                 default: .requestHeadTooLarge
                 }
-            exchange.fail(Failure(reason, phase: .read, detail: Detail(event.cause)))
+            exchange.fail(Failure(reason, phase: .read, detail: event.pointee.detail))
             conclude(exchange)
         }
         client.pointee.isServing = false
     }
 
     /// A head nobody could make an exchange of: it has its place in figures and log all the same.
-    private func countMalformed(_ record: SessionPointer, _ event: HTTP2Event) {
+    private func countMalformed(_ record: SessionPointer, _ event: StreamEventPointer) {
         guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
         recordFailure(
-            carrier, plan, Failure(.requestMalformed, phase: .read, detail: Detail(event.violation)),
-            version: .http2)
+            carrier, plan, Failure(.requestMalformed, phase: .read, detail: event.pointee.detail),
+            version: record.session { $0.version })
     }
 
     /// The same for a request that was withdrawn before anything was done about it.
@@ -278,19 +280,22 @@ extension Worker {
         carrier.pointee.requests &+= 1
         recordFailure(
             carrier, plan, Failure(.clientClosedDuringRequest, phase: .read, errno: ECONNRESET),
-            version: .http2)
+            version: record.session { $0.version })
     }
 
     /// A connection that broke the protocol or flooded us: it is told why, and closed.
-    private func sessionViolated(_ record: SessionPointer, _ event: HTTP2Event) {
-        guard let carrier = record.pointee.client, let plan = listenerPlan(carrier) else { return }
+    private func sessionViolated(_ record: SessionPointer) {
+        guard let carrier = record.pointee.client, let plan = listenerPlan(carrier),
+            let violation = record.session({ $0.violation })
+        else { return }
+        let version = record.session { $0.version }
         recordFailure(
-            carrier, plan, Failure(.sessionViolation, phase: .read, detail: Detail(event.violation)),
-            version: .http2)
+            carrier, plan, Failure(.sessionViolation, phase: .read, detail: violation.detail),
+            version: version)
         eventLog.limited(
-            sessionGate, nowMs: nowMs, .warning, "HTTP/2 connection ended for a violation",
+            sessionGate, nowMs: nowMs, .warning, "\(version.name) connection ended for a violation",
             [
-                "violation": "\(event.violation.text)", "section": "\(event.violation.section)",
+                "violation": "\(violation.text)", "section": "\(violation.section)",
                 "client": "\(carrier.pointee.peer)", "listener": "\(plan.name)",
             ])
     }
@@ -312,23 +317,24 @@ extension Worker {
     func flush(_ record: SessionPointer) {
         if let upstream = record.pointee.upstream, upstream.pointee.state != .session { return }
         let transport = record.pointee.transport
-        while !transport.pointee.isBlocked {
-            let count = record.pointee.session.output(
-                into: output, capacity: Self.sessionOutputBytes, nowMs: nowMs)
-            if count == 0 { break }
-            let error = transport.pointee.send(output, count, pool: &buffers, nowMs: nowMs)
-            if error != 0 {
+        sending: while true {
+            let step = record.session {
+                $0.send(transport, room: output, Self.sessionOutputBytes, pool: &buffers, nowMs: nowMs)
+            }
+            switch step {
+            case .nothing: break sending
+            case .sent: takeEvents(record)
+            case .broken:
                 carrierBroke(record)
                 return
             }
-            takeEvents(record)
         }
-        if record.pointee.session.isFinished && !transport.pointee.isBlocked {
+        if record.session({ $0.isFinished }) && !transport.pointee.isBlocked {
             closeCarrier(record)
             return
         }
         if record.pointee.upstream != nil && record.pointee.isShuttingDown
-            && record.pointee.streamCount == 0 && record.pointee.session.streamsOpen == 0
+            && record.pointee.streamCount == 0 && record.session({ $0.streamsOpen }) == 0
             && !record.pointee.finalGoawayIsSent
         {
             sendFinalGoaway(record)
@@ -337,7 +343,7 @@ extension Worker {
         if let upstream = record.pointee.upstream { armCarrier(upstream, record) }
         if let client = record.pointee.client {
             armSession(client, record)
-            if client.pointee.canRead && !transport.pointee.isBlocked && record.pointee.session.wantsInput {
+            if client.pointee.canRead && !transport.pointee.isBlocked && record.session({ $0.wantsInput }) {
                 goOnNextTurn(Token(kind: TokenKind.client, handle: client.pointee.handle))
             }
         }
@@ -347,7 +353,7 @@ extension Worker {
     private func armSession(_ client: ClientPointer, _ record: SessionPointer) {
         guard let plan = listenerPlan(client) else { return }
         let deadline: ClientDeadline
-        if client.pointee.transport.isBlocked || record.pointee.session.isWaiting {
+        if client.pointee.transport.isBlocked || record.session({ $0.isWaiting }) {
             deadline = .write
         } else if record.pointee.streamCount == 0 {
             deadline = .idle

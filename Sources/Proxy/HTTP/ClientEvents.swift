@@ -211,7 +211,7 @@ extension Worker {
     /// The client does not take its response; on a stream the code says that the fault is its own.
     func giveUp(_ client: ClientPointer) {
         if let stream = client.pointee.transport.stream {
-            stream.pointee.session.pointee.session.reset(stream.pointee.id, .enhanceYourCalm)
+            stream.pointee.session.session { $0.reset(stream.pointee.id, .tooSlow) }
         }
         if let exchange = client.pointee.exchange {
             exchange.end(Failure(.clientTooSlow, phase: .respond))

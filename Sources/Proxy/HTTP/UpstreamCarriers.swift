@@ -4,7 +4,6 @@
 // for it, and their requests leave from here. What the endpoint promises not to have touched (GOAWAY, REFUSED_STREAM) may be sent again, whatever the method (RFC 9113 §8.7).
 
 import Glibc
-import WeirHTTP2
 import WeirHTTPModel
 import Reactor
 import WeirResilience
@@ -64,7 +63,7 @@ extension Worker {
         case .wait: break
         case .failed(let failure): carrierFailed(carrier, record, failure)
         case .done(let negotiated):
-            if negotiated == .h2 {
+            if let streams = currentService(carrier)?.streams, negotiated == streams.alpn {
                 carrierEstablished(carrier)
             } else {
                 carrierFailed(carrier, record, Failure(.upstreamProtocolMismatch, phase: .forward))
@@ -134,7 +133,7 @@ extension Worker {
     private func serveUpstreamSession(_ carrier: UpstreamPointer, _ record: SessionPointer) {
         var rounds = 0
         while carrier.pointee.state == .session && carrier.pointee.canRead {
-            if !record.pointee.session.wantsInput { return }
+            if !record.session({ $0.wantsInput }) { return }
             if rounds >= 8 {
                 goOnNextTurn(Token(kind: TokenKind.upstream, handle: carrier.pointee.handle))
                 return
@@ -153,7 +152,7 @@ extension Worker {
     /// After a flush: idle sessions age, finished ones go.
     func armCarrier(_ carrier: UpstreamPointer, _ record: SessionPointer) {
         guard record.pointee.streamCount == 0 else { return }
-        if record.pointee.session.acceptsNoStreams {
+        if record.session({ $0.acceptsNoStreams }) {
             endCarrier(carrier)
         } else if carrier.pointee.deadline != .idle {
             setDeadline(carrier, .idle, afterMs: max(carrier.pointee.idleTimeoutMs, 60_000))
@@ -162,27 +161,29 @@ extension Worker {
 
     // MARK: events of streams
 
-    func upstreamSessionEvent(_ record: SessionPointer, _ event: HTTP2Event) {
-        switch event.kind {
+    func upstreamSessionEvent(_ record: SessionPointer, _ event: StreamEventPointer) {
+        switch event.pointee.kind {
         case .settings:
             if record.pointee.settingsAreKnown { return }
             record.pointee.settingsAreKnown = true
-            openWaiting(record, countMax: record.pointee.session.streamsFree)
+            openWaiting(record, countMax: record.session { $0.streamsFree })
             return
-        case .pingAck, .priority, .goaway:
+        case .roundTrip:
             return
         case .violation:
+            guard let violation = record.session({ $0.violation }) else { return }
             eventLog.limited(
-                sessionGate, nowMs: nowMs, .warning, "HTTP/2 connection to an endpoint ended for a violation",
-                ["violation": "\(event.violation.text)", "section": "\(event.violation.section)"])
+                sessionGate, nowMs: nowMs, .warning,
+                "\(record.session { $0.version.name }) connection to an endpoint ended for a violation",
+                ["violation": "\(violation.text)", "section": "\(violation.section)"])
             return
         default:
             break
         }
-        guard let stream = StreamPointer(bitPattern: event.userData), let upstream = stream.pointee.upstream,
+        guard let stream = StreamPointer(bitPattern: event.pointee.userData), let upstream = stream.pointee.upstream,
             let attempt = upstream.pointee.attempt
         else {
-            if event.kind == .data { record.pointee.session.consumed(event.stream, event.count) }
+            if event.pointee.kind == .data { record.session { $0.consumed(event.pointee.stream, event.pointee.count) } }
             return
         }
         let exchange = attempt.exchange
@@ -191,16 +192,16 @@ extension Worker {
     }
 
     private func takeEvent(
-        _ event: HTTP2Event, _ stream: StreamPointer, _ upstream: UpstreamPointer, _ attempt: AttemptPointer
+        _ event: StreamEventPointer, _ stream: StreamPointer, _ upstream: UpstreamPointer, _ attempt: AttemptPointer
     ) {
         let exchange = attempt.exchange
-        switch event.kind {
+        switch event.pointee.kind {
         case .head:
-            if event.endsStream { stream.pointee.ended = true }
+            if event.pointee.endsStream { stream.pointee.ended = true }
             if mayTurnOutMalformed(exchange, event) {
                 keepHead(stream, event)
             } else {
-                takeHead(attempt, upstream, event.response, event.bytes, event.fields)
+                takeHead(attempt, upstream, event.pointee.response, event.pointee.bytes, event.pointee.fields)
             }
         case .data, .trailers, .end:
             take(stream, event)
@@ -219,16 +220,16 @@ extension Worker {
             stream.pointee.isGone = true
             let reason: Reason =
                 exchange.pointee.responseStarted ? .upstreamMalformedBody : .upstreamMalformedHead
-            exchange.fail(Failure(reason, phase: .respond, detail: Detail(event.violation)))
+            exchange.fail(Failure(reason, phase: .respond, detail: event.pointee.detail))
         case .reset, .closed:
-            let isGone = event.kind == .closed
+            let isGone = event.pointee.kind == .closed
             if isGone { stream.pointee.isGone = true }
-            if event.isUnprocessed || event.code == .refusedStream { stream.pointee.isUnprocessed = true }
+            if event.pointee.isUnprocessed { stream.pointee.isUnprocessed = true }
             // A whole answer stands, however the endpoint ends the stream behind it.
             if stream.pointee.ended { return }
             // An endpoint that resets has seen the request: this is not the race of a kept connection,
             // which may be repeated for nothing.
-            if event.kind == .reset { upstream.pointee.isReused = false }
+            if event.pointee.kind == .reset { upstream.pointee.isReused = false }
             if isGone { upstreamStreamBroke(upstream) }
         default:
             break
@@ -237,22 +238,22 @@ extension Worker {
 
     /// Whether this head is all of a response while its stream goes on: DATA would make that malformed, when a client of
     /// HTTP/1.1 has long taken it for complete (RFC 9113 §8.1.1).
-    private func mayTurnOutMalformed(_ exchange: ExchangePointer, _ event: HTTP2Event) -> Bool {
-        let head = event.response
-        if event.endsStream || head.isInterim { return false }
+    private func mayTurnOutMalformed(_ exchange: ExchangePointer, _ event: StreamEventPointer) -> Bool {
+        let head = event.pointee.response
+        if event.pointee.endsStream || head.isInterim { return false }
         if exchange.pointee.upgrade == .asked && head.status >= 200 && head.status < 300 { return false }
         return head.framing == .none || (head.framing == .length && head.contentLength == 0)
     }
 
     /// Keeps a head until the stream ends, as endpoints let it do in the next frame: the head, its fields, its bytes.
-    private func keepHead(_ stream: StreamPointer, _ event: HTTP2Event) {
-        let fieldBytes = Int(event.response.fieldCount) * MemoryLayout<Field>.stride
+    private func keepHead(_ stream: StreamPointer, _ event: StreamEventPointer) {
+        let fieldBytes = Int(event.pointee.response.fieldCount) * MemoryLayout<Field>.stride
         let headBytes = MemoryLayout<ResponseHead>.stride
-        let kept = buffers.take(headBytes + fieldBytes + event.count)
+        let kept = buffers.take(headBytes + fieldBytes + event.pointee.count)
         let start = UnsafeMutableRawPointer(kept.base)
-        start.storeBytes(of: event.response, as: ResponseHead.self)
-        (start + headBytes).copyMemory(from: event.fields, byteCount: fieldBytes)
-        (start + headBytes + fieldBytes).copyMemory(from: event.bytes, byteCount: event.count)
+        start.storeBytes(of: event.pointee.response, as: ResponseHead.self)
+        (start + headBytes).copyMemory(from: event.pointee.fields, byteCount: fieldBytes)
+        (start + headBytes + fieldBytes).copyMemory(from: event.pointee.bytes, byteCount: event.pointee.count)
         stream.pointee.head = kept
     }
 
@@ -292,15 +293,14 @@ extension Worker {
         let exchange = attempt.exchange
         guard let stream = upstream.pointee.transport.stream else { return }
         let isUnprocessed = stream.pointee.isUnprocessed
-        let violation = stream.pointee.session.pointee.session.violation
+        let violation = stream.pointee.session.session { $0.violation }
         if !exchange.pointee.responseStarted {
             if isUnprocessed && exchange.pointee.isReplayable { attempt.pointee.requestStarted = false }
             let failure =
                 isUnprocessed
                 ? Failure(.upstreamStreamRefused, phase: .forward)
-                : violation != .none
-                    ? Failure(.upstreamSessionViolation, phase: .forward, detail: Detail(violation))
-                    : Failure(.upstreamReset, phase: .forward, errno: ECONNRESET)
+                : violation.map { Failure(.upstreamSessionViolation, phase: .forward, detail: $0.detail) }
+                    ?? Failure(.upstreamReset, phase: .forward, errno: ECONNRESET)
             attempt.fail(failure)
         } else if !exchange.pointee.responseDone {
             stream.pointee.error = ECONNRESET

@@ -15,17 +15,17 @@ extension Worker {
     func grpcKind(_ exchange: ExchangePointer) -> GRPCKind? {
         guard let kinds = view(exchange)?.grpcKinds else { return nil }
         // Without trailers there is no gRPC; gRPC-Web is made for any version.
-        return kinds.request == .grpc && exchange.pointee.request.version < .http2 ? nil : kinds.response
+        return kinds.request == .grpc && !exchange.pointee.request.version.hasStreams ? nil : kinds.response
     }
 
     /// Whether the request is a gRPC call to somebody who can answer one.
     func isCall(_ exchange: ExchangePointer) -> Bool {
-        exchange.service?.http2 != nil && grpcKind(exchange) == .grpc
+        exchange.service?.streams != nil && grpcKind(exchange) == .grpc
     }
 
     /// Ends the exchange when the client has stopped waiting for it.
     func keepDeadline(_ exchange: ExchangePointer) {
-        let mayBeCall = exchange.pointee.request.version >= .http2 && exchange.pointee.request.acceptsTrailers
+        let mayBeCall = exchange.pointee.request.version.hasStreams && exchange.pointee.request.acceptsTrailers
         guard mayBeCall || exchange.pointee.web != nil,
             let text = view(exchange)?.field(named: "grpc-timeout"), let timeout = GRPCTimeout(text)
         else { return }

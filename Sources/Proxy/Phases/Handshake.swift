@@ -59,7 +59,7 @@ extension Worker {
             }
             client.pointee.state = .idle
             client.pointee.canRead = true
-            if carries(session.negotiatedProtocol) {
+            if carries(session.negotiatedProtocol, plan) {
                 client.pointee.parting = .carry
             } else {
                 setDeadline(client, .head, afterMs: plan.headTimeoutMs)

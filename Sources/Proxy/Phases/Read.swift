@@ -51,7 +51,7 @@ extension Worker {
             count = received
         }
 
-        if opensCarrier(client, base, count) {
+        if opensCarrier(client, plan, base, count) {
             if client.pointee.input == nil { keepInput(client, base, count) }
             client.pointee.parting = .carry
             return true

@@ -1,7 +1,6 @@
 // A listener as the workers see it, and its sockets.
 
 import WeirHTTP1
-import WeirHTTP2
 import WeirHTTPModel
 import Reactor
 import WeirRouting
@@ -23,8 +22,9 @@ public final class ListenerPlan: Sendable {
     public let requiresProxyHeader: Bool
     /// nil: connections are not encrypted.
     public let tls: TLSServerContext?
-    public let http2: HTTP2Configuration
-    /// An HTTP/2 connection is asked to end at about this age; 0: at none.
+    /// What a client may speak instead of HTTP/1.1: by ALPN, or with its first bytes.
+    public let streams: StreamProtocol
+    /// A connection that carries streams is asked to end at about this age; 0: at none.
     public let sessionAgeMaxMs: UInt64
     public let parser: RequestParser
     public let headBytesMax: Int
@@ -52,7 +52,7 @@ public final class ListenerPlan: Sendable {
     public init(
         id: Int, name: String, traffic: ListenerTraffic, sockets: [ListeningSockets], router: Router,
         routeIndexes: [Int32], requiresProxyHeader: Bool, tls: TLSServerContext? = nil,
-        http2: HTTP2Configuration, sessionAgeMaxMs: UInt64 = 0, headLimits: HeadLimits, headTimeoutMs: UInt64,
+        streams: StreamProtocol, sessionAgeMaxMs: UInt64 = 0, headLimits: HeadLimits, headTimeoutMs: UInt64,
         idleTimeoutMs: UInt64,
         bodyTimeoutMs: UInt64,
         writeTimeoutMs: UInt64, bytesPerSecondMin: UInt64, bodyBytesMax: UInt64 = .max,
@@ -69,7 +69,7 @@ public final class ListenerPlan: Sendable {
         self.routeIndexes = routeIndexes
         self.requiresProxyHeader = requiresProxyHeader
         self.tls = tls
-        self.http2 = http2
+        self.streams = streams
         self.sessionAgeMaxMs = sessionAgeMaxMs
         self.parser = RequestParser(limits: headLimits)
         self.headBytesMax = headLimits.bytesMax

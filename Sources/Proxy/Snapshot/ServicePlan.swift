@@ -1,7 +1,6 @@
 // A service and its endpoints as the workers see them.
 
 import WeirBalancing
-import WeirHTTP2
 import WeirHTTPModel
 import Reactor
 import WeirResilience
@@ -29,7 +28,7 @@ public final class ServicePlan: @unchecked Sendable {
     /// nil: connections to endpoints are not encrypted.
     public let tls: TLSClientContext?
     /// nil: endpoints speak HTTP/1.1.
-    public let http2: HTTP2Configuration?
+    public let streams: StreamProtocol?
     public let retryBudget: RetryBudget
     /// In what its endpoints may break the standard.
     public let quirks: Quirks
@@ -40,7 +39,7 @@ public final class ServicePlan: @unchecked Sendable {
         id: Int, name: String, balance: BalancingMethodName, endpoints: [Endpoint],
         connectTimeoutMs: UInt64, idleConnectionsMax: Int, idleTimeoutMs: UInt64, connectionsMax: Int,
         proxyProtocol: ProxyProtocolVersion?, tls: TLSClientContext? = nil,
-        http2: HTTP2Configuration? = nil, retryBudget: RetryBudget, quirks: Quirks = [],
+        streams: StreamProtocol? = nil, retryBudget: RetryBudget, quirks: Quirks = [],
         files: FilesPlan? = nil
     ) {
         self.id = id
@@ -54,7 +53,7 @@ public final class ServicePlan: @unchecked Sendable {
         self.connectionsMax = connectionsMax
         self.proxyProtocol = proxyProtocol
         self.tls = tls
-        self.http2 = http2
+        self.streams = streams
         self.retryBudget = retryBudget
         self.quirks = quirks
         self.files = files

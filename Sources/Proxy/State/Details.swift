@@ -3,12 +3,10 @@
 import WeirCompression
 import WeirGRPC
 import WeirHTTP1
-import WeirHTTP2
 import WeirResilience
 
 extension Detail {
     init(_ violation: Violation) { self.init(.http1, violation.rawValue) }
-    init(_ violation: HTTP2Violation) { self.init(.http2, violation.rawValue) }
     init(_ error: GRPCWebError) { self.init(.grpcWeb, error.rawValue) }
     init(_ error: DecodeError) { self.init(.contentCoding, error.rawValue) }
 }

@@ -1,13 +1,12 @@
 // One stream of a session, as the transport of a client or upstream connection.
 //
-// HTTP/2 puts many exchanges on one connection. Each of its streams is given to the phases as a
+// HTTP/2 and what comes after it put many exchanges on one connection. Each of the streams is given to the phases as a
 // connection of its own, with one exchange: what arrives on it waits in an inbox until it is received
 // (and only then may the peer send more: the stream's window is the back-pressure), what is sent goes
 // into the session's queue for that stream as far as it has room. The session itself, its socket and
 // its events are for Carriers/ and HTTP/.
 
 import Glibc
-import WeirHTTP2
 import Reactor
 
 extension TokenKind {
@@ -23,7 +22,7 @@ struct StreamEnd {
     let handle: Handle
     let session: SessionPointer
     /// 0 until a request is submitted on it.
-    var id: Int32
+    var id: Int64
     /// Whose transport it is.
     var client: ClientPointer?
     var upstream: UpstreamPointer?
@@ -51,18 +50,17 @@ struct StreamEnd {
     var previous: StreamPointer?
 }
 
-/// What the streams and sessions of one worker share.
+/// What the sessions of one worker share.
 struct SessionShared {
     /// Sessions with something to send, linked by `nextDirty`.
     var firstDirty: SessionPointer?
-    let fields: UnsafeMutablePointer<HTTP2Field>
-    static let fieldsMax = Worker.fieldsMax
 }
 
 /// One connection that carries streams.
 struct SessionRecord {
     let handle: Handle
-    let session: HTTP2Session
+    /// The version's session, retained while the connection carries one.
+    let object: Unmanaged<StreamSession>
     let shared: UnsafeMutablePointer<SessionShared>
     /// The connection's own way out and in.
     let transport: UnsafeMutablePointer<Transport>
@@ -94,6 +92,12 @@ struct SessionRecord {
 }
 
 extension UnsafeMutablePointer<SessionRecord> {
+    /// Calls the version's session, without counting references to it.
+    @inline(__always)
+    func session<Result>(_ body: (StreamSession) -> Result) -> Result {
+        pointee.object._withUnsafeGuaranteedRef(body)
+    }
+
     /// There is something to send: done at the end of the loop turn, for all streams in one go.
     @inline(__always)
     func mark() {
@@ -117,7 +121,7 @@ extension UnsafeMutablePointer<StreamEnd> {
         }
         if count > 0 {
             if !pointee.isGone {
-                pointee.session.pointee.session.consumed(pointee.id, count)
+                pointee.session.session { $0.consumed(pointee.id, count) }
                 pointee.session.mark()
             }
             return count
@@ -147,8 +151,8 @@ extension UnsafeMutablePointer<StreamEnd> {
         for i in 0..<partCount {
             let count = parts[i].iov_len
             if count == 0 { continue }
-            let taken = pointee.session.pointee.session.submitData(
-                pointee.id, parts[i].iov_base.assumingMemoryBound(to: UInt8.self), count: count)
+            let bytes = parts[i].iov_base.assumingMemoryBound(to: UInt8.self)
+            let taken = pointee.session.session { $0.submitData(pointee.id, bytes, count) }
             sent += taken
             if taken < count { break }
         }
@@ -161,25 +165,24 @@ extension UnsafeMutablePointer<StreamEnd> {
         _ text: UnsafeMutablePointer<UInt8>, _ written: WrittenRequest, fieldsEnd: Int, scheme: StaticString,
         isExtendedConnect: Bool, ends: Bool
     ) -> Bool {
-        let fields = pointee.session.pointee.shared.pointee.fields
-        let count = Self.fields(text + written.fieldsStart, fieldsEnd - written.fieldsStart, into: fields)
         let connect: StaticString = "CONNECT"
         let websocket: StaticString = "websocket"
-        let method =
-            isExtendedConnect
-            ? UnsafeBufferPointer(start: connect.utf8Start, count: connect.utf8CodeUnitCount)
-            : UnsafeBufferPointer(start: text + written.start, count: written.methodCount)
+        let request = StreamRequest(
+            method: isExtendedConnect
+                ? UnsafeBufferPointer(start: connect.utf8Start, count: connect.utf8CodeUnitCount)
+                : UnsafeBufferPointer(start: text + written.start, count: written.methodCount),
+            scheme: scheme,
+            authority: UnsafeBufferPointer(start: text + written.hostStart, count: written.hostCount),
+            path: UnsafeBufferPointer(start: text + written.targetStart, count: written.targetCount),
+            protocolName: isExtendedConnect
+                ? UnsafeBufferPointer(start: websocket.utf8Start, count: websocket.utf8CodeUnitCount) : nil,
+            lines: text + written.fieldsStart, lineBytes: fieldsEnd - written.fieldsStart)
         let session = pointee.session
         isOpening(false)
         guard
-            let id = session.pointee.session.submitRequest(
-                method: method, scheme: scheme,
-                authority: UnsafeBufferPointer(start: text + written.hostStart, count: written.hostCount),
-                path: UnsafeBufferPointer(start: text + written.targetStart, count: written.targetCount),
-                protocolName: isExtendedConnect
-                    ? UnsafeBufferPointer(start: websocket.utf8Start, count: websocket.utf8CodeUnitCount)
-                    : nil,
-                fields: fields, count: count, endStream: ends, userData: UInt(bitPattern: self))
+            let id = session.session({
+                $0.submitRequest(request, ends: ends, userData: UInt(bitPattern: self))
+            })
         else { return false }
         pointee.id = id
         if ends { pointee.endIsSubmitted = true }
@@ -189,16 +192,11 @@ extension UnsafeMutablePointer<StreamEnd> {
 
     /// Sends a response head, whose fields stand as lines. Interim heads leave the stream as it was.
     func sendHead(status: UInt16, lines: UnsafeMutablePointer<UInt8>, _ count: Int, ends: Bool) -> Bool {
-        let fields = pointee.session.pointee.shared.pointee.fields
-        let fieldCount = Self.fields(lines, count, into: fields)
         pointee.session.mark()
-        if status >= 100 && status < 200 {
-            return pointee.session.pointee.session.submitInterim(
-                pointee.id, status: status, fields: fields, count: fieldCount)
+        if ends && status >= 200 { pointee.endIsSubmitted = true }
+        return pointee.session.session {
+            $0.submitHead(pointee.id, status: status, lines: lines, count, ends: ends)
         }
-        if ends { pointee.endIsSubmitted = true }
-        return pointee.session.pointee.session.submitResponseHead(
-            pointee.id, status: status, fields: fields, count: fieldCount, endStream: ends)
     }
 
     /// Ends our direction, at once or when what waits has been taken; trailers stand as lines.
@@ -216,11 +214,7 @@ extension UnsafeMutablePointer<StreamEnd> {
             return
         }
         pointee.endIsSubmitted = true
-        var fieldCount = 0
-        let fields = pointee.session.pointee.shared.pointee.fields
-        if let trailers { fieldCount = Self.fields(trailers, count, into: fields) }
-        _ = pointee.session.pointee.session.submitEnd(
-            pointee.id, trailers: fieldCount > 0 ? UnsafePointer(fields) : nil, count: fieldCount)
+        pointee.session.session { $0.submitEnd(pointee.id, trailers: trailers, count) }
         pointee.session.mark()
     }
 
@@ -246,13 +240,13 @@ extension UnsafeMutablePointer<StreamEnd> {
         let session = pointee.session
         isOpening(false)
         if pointee.id != 0 && !pointee.isGone {
-            session.pointee.session.setUserData(pointee.id, 0)
+            session.session { $0.setUserData(pointee.id, 0) }
             if reset || !pointee.endIsSubmitted {
-                let code: HTTP2ErrorCode = session.pointee.client != nil ? .internalError : .cancel
-                session.pointee.session.reset(pointee.id, code)
+                let cut: StreamCut = session.pointee.client != nil ? .failed : .cancelled
+                session.session { $0.reset(pointee.id, cut) }
             } else if !pointee.ended {
                 // The answer is whole and the rest of the request not wanted (RFC 9113 §8.1).
-                session.pointee.session.reset(pointee.id, .noError)
+                session.session { $0.reset(pointee.id, .unwanted) }
             }
             session.mark()
         }
@@ -271,28 +265,5 @@ extension UnsafeMutablePointer<StreamEnd> {
         if pointee.isOpening == value { return }
         pointee.isOpening = value
         pointee.session.pointee.streamsOpening += value ? 1 : -1
-    }
-
-    /// Splits lines of our own making, "name: value" CR LF, into fields. Answers how many.
-    private static func fields(
-        _ lines: UnsafeMutablePointer<UInt8>, _ count: Int, into fields: UnsafeMutablePointer<HTTP2Field>
-    ) -> Int {
-        var at = 0
-        var found = 0
-        while at < count, found < SessionShared.fieldsMax {
-            guard let colon = memchr(lines + at, 0x3a, count - at),
-                let end = memchr(lines + at, 0x0d, count - at)
-            else { break }
-            let name = lines + at
-            let nameCount = colon.assumingMemoryBound(to: UInt8.self) - name
-            let lineCount = end.assumingMemoryBound(to: UInt8.self) - name
-            let valueStart = min(nameCount + 2, lineCount)
-            fields[found] = HTTP2Field(
-                name: name, nameCount: nameCount, value: name + valueStart,
-                valueCount: lineCount - valueStart)
-            found += 1
-            at += lineCount + 2
-        }
-        return found
     }
 }

@@ -114,7 +114,7 @@ struct Transport {
             return outbox.count + (tls.map { $0.unsentByteCount } ?? 0) + socket.unacknowledged
         }
         let session = stream.pointee.session
-        return outbox.count + session.pointee.session.queuedBytes(stream.pointee.id)
+        return outbox.count + session.session({ $0.queuedBytes(stream.pointee.id) })
             + session.pointee.transport.pointee.untaken
     }
 
@@ -124,8 +124,9 @@ struct Transport {
         guard let stream else { return socket.taken }
         let carrier = stream.pointee.session.pointee.transport
         if carrier.pointee.isBlocked { return carrier.pointee.taken }
-        return stream.pointee.session.pointee.session.taken(
-            stream.pointee.id, untaken: carrier.pointee.untaken)
+        return stream.pointee.session.session {
+            $0.taken(stream.pointee.id, untaken: carrier.pointee.untaken)
+        }
     }
 
     /// Sends parts behind what already waits; keeps what is not taken. Returns 0 or an errno.

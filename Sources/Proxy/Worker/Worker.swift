@@ -7,7 +7,6 @@ import WeirBalancing
 import WeirCompression
 import Glibc
 import WeirHTTP1
-import WeirHTTP2
 import WeirHTTPModel
 import Reactor
 import WeirResilience
@@ -122,8 +121,8 @@ public final class Worker: @unchecked Sendable {
     /// Where bytes of sessions land; their events point into it while exchanges use `input`.
     let sessionInput: UnsafeMutablePointer<UInt8>
     let sessionShared: UnsafeMutablePointer<SessionShared>
-    /// Made with the first session.
-    var sessionContext: HTTP2Context?
+    /// What sessions of a version share, by its `StreamProtocol`; made with the first.
+    var streamShared: [ObjectIdentifier: AnyObject] = [:]
     let tlsThread = TLSThread()
     let parts: UnsafeMutablePointer<iovec>
     static let partsMax = 64
@@ -203,7 +202,7 @@ public final class Worker: @unchecked Sendable {
         parts = .allocate(capacity: Self.partsMax)
         sessionInput = .allocate(capacity: Self.inputBytes)
         sessionShared = .allocate(capacity: 1)
-        sessionShared.initialize(to: SessionShared(fields: .allocate(capacity: SessionShared.fieldsMax)))
+        sessionShared.initialize(to: SessionShared())
         lease = .allocate(capacity: 1)
         lease.initialize(to: SnapshotLease(snapshot: .passRetained(snapshot), users: 0, isCurrent: true))
     }
@@ -214,9 +213,7 @@ public final class Worker: @unchecked Sendable {
         fieldScratch.deallocate()
         parts.deallocate()
         sessionInput.deallocate()
-        sessionShared.pointee.fields.deallocate()
         sessionShared.deallocate()
-        sessionContext?.destroy()
         lease.pointee.snapshot.release()
         lease.deallocate()
     }
