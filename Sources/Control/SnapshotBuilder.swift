@@ -540,7 +540,8 @@ struct SnapshotBuilder {
         return ListenerPlan(
             id: id, name: name, traffic: traffic(listener, &objects), sockets: sockets, router: router,
             routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, tls: tls,
-            streams: HTTP2Streams(Self.http2(listener)), sessionAgeMaxMs: UInt64(listener.connectionAgeMaxMs ?? 0),
+            streams: HTTP2Streams(Self.http2(listener)),
+            sessionAgeMaxMs: UInt64(listener.connectionAgeMaxMs ?? 0),
             headLimits: Self.headLimits(listener),
             headTimeoutMs: UInt64(listener.timeout.headMs), idleTimeoutMs: UInt64(listener.timeout.idleMs),
             bodyTimeoutMs: UInt64(listener.timeout.bodyMs), writeTimeoutMs: UInt64(listener.timeout.writeMs),

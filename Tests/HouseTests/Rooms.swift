@@ -4,7 +4,8 @@
 enum Rooms {
     static let all = [
         "Loop", "HTTP", "TCP", "UDP", "Phases", "Files", "Answers", "Upgrades", "Heads", "Attempts", "Bodies",
-        "Codecs", "Exchanges", "Carriers", "Listening", "Connections", "Worker", "State", "HTTP2", "Transports",
+        "Codecs", "Exchanges", "Carriers", "Listening", "Connections", "Worker", "State", "HTTP2",
+        "Transports",
         "Snapshot",
     ]
 

@@ -47,7 +47,8 @@ extension Worker {
         case .trailers:
             var byteCount = 0
             for i in 0..<Int(event.pointee.fieldCount) {
-                byteCount += Int(event.pointee.fields[i].nameCount) + Int(event.pointee.fields[i].valueCount) + 4
+                byteCount +=
+                    Int(event.pointee.fields[i].nameCount) + Int(event.pointee.fields[i].valueCount) + 4
             }
             let kept = buffers.take(max(byteCount, 1))
             var writer = ByteWriter(kept.base, capacity: byteCount)
@@ -59,7 +60,9 @@ extension Worker {
         default:
             break
         }
-        if event.pointee.endsStream || event.pointee.kind == .end || event.pointee.kind == .trailers { stream.pointee.ended = true }
+        if event.pointee.endsStream || event.pointee.kind == .end || event.pointee.kind == .trailers {
+            stream.pointee.ended = true
+        }
     }
 
     /// Ends a session whose streams are gone.

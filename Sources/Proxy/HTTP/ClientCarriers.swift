@@ -121,10 +121,13 @@ extension Worker {
         case .data, .trailers, .end, .malformed, .reset, .closed, .writable:
             break
         }
-        guard let stream = StreamPointer(bitPattern: event.pointee.userData), let client = stream.pointee.client
+        guard let stream = StreamPointer(bitPattern: event.pointee.userData),
+            let client = stream.pointee.client
         else {
             // Of a stream whose exchange is over: the window is given back, or the connection's would shrink.
-            if event.pointee.kind == .data { record.session { $0.consumed(event.pointee.stream, event.pointee.count) } }
+            if event.pointee.kind == .data {
+                record.session { $0.consumed(event.pointee.stream, event.pointee.count) }
+            }
             if event.pointee.kind == .malformed { countMalformed(record, event) }
             return
         }
@@ -206,7 +209,8 @@ extension Worker {
         if event.pointee.protocolName.isEmpty {
             beginExchange(
                 client, plan, base: UnsafeMutablePointer(mutating: event.pointee.bytes),
-                count: Int(event.pointee.request.byteCount), head: event.pointee.request, fields: event.pointee.fields)
+                count: Int(event.pointee.request.byteCount), head: event.pointee.request,
+                fields: event.pointee.fields)
         } else {
             beginUpgrade(client, plan, event)
         }

@@ -180,10 +180,13 @@ extension Worker {
         default:
             break
         }
-        guard let stream = StreamPointer(bitPattern: event.pointee.userData), let upstream = stream.pointee.upstream,
+        guard let stream = StreamPointer(bitPattern: event.pointee.userData),
+            let upstream = stream.pointee.upstream,
             let attempt = upstream.pointee.attempt
         else {
-            if event.pointee.kind == .data { record.session { $0.consumed(event.pointee.stream, event.pointee.count) } }
+            if event.pointee.kind == .data {
+                record.session { $0.consumed(event.pointee.stream, event.pointee.count) }
+            }
             return
         }
         let exchange = attempt.exchange
@@ -192,7 +195,8 @@ extension Worker {
     }
 
     private func takeEvent(
-        _ event: StreamEventPointer, _ stream: StreamPointer, _ upstream: UpstreamPointer, _ attempt: AttemptPointer
+        _ event: StreamEventPointer, _ stream: StreamPointer, _ upstream: UpstreamPointer,
+        _ attempt: AttemptPointer
     ) {
         let exchange = attempt.exchange
         switch event.pointee.kind {

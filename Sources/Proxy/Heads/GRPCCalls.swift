@@ -25,7 +25,8 @@ extension Worker {
 
     /// Ends the exchange when the client has stopped waiting for it.
     func keepDeadline(_ exchange: ExchangePointer) {
-        let mayBeCall = exchange.pointee.request.version.hasStreams && exchange.pointee.request.acceptsTrailers
+        let mayBeCall =
+            exchange.pointee.request.version.hasStreams && exchange.pointee.request.acceptsTrailers
         guard mayBeCall || exchange.pointee.web != nil,
             let text = view(exchange)?.field(named: "grpc-timeout"), let timeout = GRPCTimeout(text)
         else { return }
