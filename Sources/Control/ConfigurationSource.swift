@@ -32,16 +32,18 @@ extension ConfigurationSource {
     /// references, patterns, templates, routes that can never match, certificates and keys,
     /// folders that are not there. Each looks at what could be read, whatever the others found: all
     /// errors are reported at once.
-    /// - Parameter old: certificates in use; those that did not change are kept.
-    public func load(keeping old: CertificateSet = CertificateSet()) -> Result<
+    /// - Parameter old: what is in use; what did not change of it is kept.
+    public func load(keeping old: LoadedConfiguration? = nil) -> Result<
         LoadedConfiguration, ConfigurationErrors
     > {
         text().flatMap { text in
             let checked = Configuration.check(text, file: name)
             let configuration = checked.configuration
-            let (compiled, errors) = CompiledRoutes.compile(configuration, file: name)
+            let (compiled, errors) = CompiledRoutes.compile(
+                configuration, file: name, keeping: old.map { ($0.configuration, $0.compiled) })
             let (certificates, found) = CertificateSet.load(
-                configuration, file: name, keeping: old, nowSeconds: Int64(Clock.wallUs() / 1_000_000))
+                configuration, file: name, keeping: old?.certificates ?? CertificateSet(),
+                nowSeconds: Int64(Clock.wallUs() / 1_000_000))
             // Whoever looks further finds more, and sometimes the same: the first word at a place counts.
             var places = Set(checked.problems.filter { $0.severity == .error }.map(Place.init))
             let further = (errors + configuration.missingFiles(file: name) + found).filter { problem in

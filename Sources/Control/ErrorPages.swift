@@ -18,23 +18,47 @@ final class ErrorPageCompiler {
     /// By where the first page of a place stands.
     private var plans: [Place: [(pages: [ErrorPage], plan: ErrorPlan?)]] = [:]
     /// By path: what could be read.
-    private var files: [String: StaticBytes] = [:]
+    private(set) var files: [String: StaticBytes] = [:]
+    /// What stood in files when the plans were made that may be kept.
+    private let known: [String: StaticBytes]
 
     private struct Place: Hashable {
         let line: Int
         let column: Int
     }
 
-    init(file: String) { self.file = file }
+    init(file: String, known: [String: StaticBytes] = [:]) {
+        self.file = file
+        self.known = known
+    }
 
     /// Nil where there are none.
-    func compile(_ pages: [ErrorPage], _ errors: inout [ConfigurationError]) -> ErrorPlan? {
+    /// - Parameter old: the plan of equal pages, which stays if their files are the same, too.
+    func compile(
+        _ pages: [ErrorPage], keeping old: ErrorPlan? = nil, _ errors: inout [ConfigurationError]
+    ) -> ErrorPlan? {
         guard let first = pages.first else { return nil }
         let place = Place(line: first.origin.line, column: first.origin.column)
         if let known = plans[place]?.first(where: { $0.pages == pages }) { return known.plan }
-        let plan = plan(pages, &errors)
+        let plan = old.flatMap { areFilesSame(pages) ? $0 : nil } ?? plan(pages, &errors)
         plans[place, default: []].append((pages, plan))
         return plan
+    }
+
+    private func areFilesSame(_ pages: [ErrorPage]) -> Bool {
+        var ignored: [ConfigurationError] = []
+        for page in pages {
+            guard case .bodies(let bodies) = page.source else { continue }
+            for body in bodies {
+                guard case .file(let path) = body.content else { continue }
+                guard let new = files[path.value] ?? read(path, &ignored), let old = known[path.value],
+                    new.bytes.elementsEqual(old.bytes)
+                else { return false }
+                // The same bytes, once in memory.
+                files[path.value] = old
+            }
+        }
+        return true
     }
 
     private func plan(_ pages: [ErrorPage], _ errors: inout [ConfigurationError]) -> ErrorPlan {

@@ -18,16 +18,18 @@ struct LongLivedObjects {
     private var sockets: [String: ListeningSockets] = [:]
     /// Those no configuration names any more, while workers still accept what had come to them.
     private var endingSockets: [EndingSockets] = []
-    /// Fixed bodies in every coding: made once, however often a snapshot is.
-    private var codedBodies: [CodedKey: CodedBodies] = [:]
-    /// Those the snapshot being built has.
-    private var codedBodiesInUse: [CodedKey: CodedBodies] = [:]
+    /// Fixed bodies in every coding: made once, however often a snapshot is, as long as a plan has them.
+    private var codedBodies: [CodedKey: HeldBodies] = [:]
     private let endpointIDs = EndpointIDs()
     private var nextSocketsID = 0
 
     private struct CodedKey: Hashable {
         var body: [UInt8]
         var compression: Route.Compression
+    }
+
+    private struct HeldBodies {
+        weak var bodies: CodedBodies?
     }
 
     private struct EndingSockets {
@@ -69,10 +71,9 @@ struct LongLivedObjects {
     /// A fixed body in the codings of a route's compression.
     mutating func codedBodies(of body: StaticBytes, _ compression: Route.Compression) -> CodedBodies {
         let key = CodedKey(body: Array(body.bytes), compression: compression)
-        let coded =
-            codedBodiesInUse[key] ?? codedBodies[key]
-            ?? CodedBodies(body, rule: CompressionRule(compression), pool: EncoderPool())
-        codedBodiesInUse[key] = coded
+        if let known = codedBodies[key]?.bodies { return known }
+        let coded = CodedBodies(body, rule: CompressionRule(compression), pool: EncoderPool())
+        codedBodies[key] = HeldBodies(bodies: coded)
         return coded
     }
 
@@ -105,12 +106,6 @@ struct LongLivedObjects {
         return open.contains { $0.isDatagram == isDatagram && $0.address.overlaps(address) }
     }
 
-    /// Forgets the fixed bodies that no route has asked for since the last time.
-    mutating func keepOnlyCodedBodiesInUse() {
-        codedBodies = codedBodiesInUse
-        codedBodiesInUse = [:]
-    }
-
     /// Forgets what no configuration names any more. Sockets begin to end, before the workers hear of it.
     mutating func keepOnly(endpoints kept: Set<EndpointKey>, sockets addresses: Set<String>) {
         for (key, gone) in endpoints where !kept.contains(key) {
@@ -118,6 +113,7 @@ struct LongLivedObjects {
             gone.discovered(false)
             endpoints[key] = nil
         }
+        codedBodies = codedBodies.filter { $0.value.bodies != nil }
         endingSockets.removeAll { $0.sockets == nil }
         for (address, gone) in sockets where !addresses.contains(address) {
             gone.beginEnd()

@@ -34,8 +34,8 @@ extension ControlPlane {
         var certificates: CertificateSet
         var names: [String: TrackedName]
         var generation: UInt64
-        /// The snapshot before, if it is of the same configuration.
-        var previous: Snapshot?
+        /// The snapshot before, and what it was made of.
+        var previous: SnapshotBuilder.Previous?
     }
     /// A snapshot, and what it took to make it.
     struct Made {
@@ -110,7 +110,7 @@ extension ControlPlane {
             let material = Material(
                 configuration: state.configuration, compiled: state.compiled,
                 certificates: state.certificates, names: state.names,
-                generation: state.snapshot.generation + 1, previous: state.snapshot)
+                generation: state.snapshot.generation + 1, previous: .init(snapshot: state.snapshot))
             return (material, Self.takeObjects(&state), state.window.close(nowMs: nowMs, isOwn: true))
         }
         guard let (material, taken, notes) = taken else { return state.withLock { $0.window.dueMs } }
@@ -172,11 +172,15 @@ extension ControlPlane {
     }
 
     private func load() -> ReloadOutcome {
-        let (certificates, oldConfiguration, oldLog, isDraining, generation) = state.withLock {
-            ($0.certificates, $0.configuration, $0.accessLog, $0.isDraining, $0.snapshot.generation + 1)
+        let (old, snapshot, oldLog, isDraining) = state.withLock {
+            (
+                LoadedConfiguration(
+                    configuration: $0.configuration, compiled: $0.compiled, certificates: $0.certificates,
+                    warnings: []), $0.snapshot, $0.accessLog, $0.isDraining
+            )
         }
         let loaded: LoadedConfiguration
-        switch source.load(keeping: certificates) {
+        switch source.load(keeping: old) {
         case .failure(let failure): return .refused(failure.errors)
         case .success(let new): loaded = new
         }
@@ -184,7 +188,7 @@ extension ControlPlane {
         if isDraining {
             return refusal("Weir is stopping", expectation: "nothing is read anew any more")
         }
-        if configuration.resolver != oldConfiguration.resolver {
+        if configuration.resolver != old.configuration.resolver {
             return refusal(
                 "resolver cannot change while Weir runs",
                 expectation: "restart Weir, or put the old value back")
@@ -195,7 +199,7 @@ extension ControlPlane {
         do throws(ConfigurationErrors) {
             opened = try ListenerSockets.open(configuration, workers: workers.count, source, &objects).get()
             newLog =
-                configuration.accessLog == oldConfiguration.accessLog
+                configuration.accessLog == old.configuration.accessLog
                 ? oldLog
                 : try Self.openAccessLog(configuration, file: source.name, metrics: metrics, log: log)
         } catch {
@@ -216,7 +220,8 @@ extension ControlPlane {
         }
         let material = Material(
             configuration: configuration, compiled: loaded.compiled, certificates: loaded.certificates,
-            names: names, generation: generation)
+            names: names, generation: snapshot.generation + 1,
+            previous: .init(snapshot: snapshot, known: (old.configuration, old.compiled)))
         let made = Self.make(material, &objects, metrics, workers: workers.count, surroundings)
         staples.adopt(loaded.certificates)
         if newLog !== oldLog {

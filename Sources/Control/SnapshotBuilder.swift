@@ -1,312 +1,23 @@
-// From a checked configuration to a snapshot: patterns, templates and rules are compiled here.
+// From a checked configuration to a snapshot: plans of its services, routes and listeners.
 //
-// What the configuration module cannot judge (whether a pattern or a template is well-formed, whether
-// a route can ever win) is judged here and reported as errors of the same kind, at the same places.
+// A plan whose inputs are those of the plan before is that plan: workers, who compare by identity, then know that
+// nothing has changed, and nothing is made again. Its inputs are the values of its section, and what they name: the
+// contents of certificates and pages, the folder behind a service, endpoints, sockets, the routes of a listener.
 
+import Configuration
+import Proxy
+import Reactor
+import Telemetry
 import WeirBalancing
 import WeirCompression
-import Configuration
 import WeirHTTP1
 import WeirHTTP2
 import WeirHTTPModel
-import Proxy
-import Reactor
 import WeirResilience
 import WeirRouting
-import Telemetry
 
 /// Addresses known for names at this moment.
 typealias NameTable = [String: [IPAddress]]
-
-/// Routes compiled from a configuration, independent of any running process: what a snapshot, `weir
-/// check` and `weir explain` share.
-public struct CompiledRoutes: Sendable {
-    public struct Compiled: Sendable {
-        public var rule: RouteRule
-        public var action: CompiledAction
-        public var rewrite: Rewrite?
-        public var location: LocationRule?
-        public var cookies: CookieRule?
-        public var requestRules: FieldRules?
-        public var responseRules: FieldRules?
-        public var errors: ErrorPlan?
-    }
-    public enum CompiledAction: Sendable {
-        case service(String)
-        case redirect(Template, UInt16)
-        case respond(UInt16, StaticBytes, StaticBytes)
-        case close
-    }
-    /// One per route of the configuration, in its order.
-    public var routes: [Compiled] = []
-    /// Per HTTP listener its router, and for each of its rules the index of the route. Listeners with the
-    /// same routes share one.
-    private var routers: [String: (router: Router, indexes: [Int32])] = [:]
-    /// Per HTTP listener what is sent in place of errors, by its own word or that of the top level.
-    private(set) var errors: [String: ErrorPlan] = [:]
-    /// One of them stands for answers of endpoints, too.
-    private(set) var listenersReplaceAnswers = false
-
-    /// Compiles all routes; every error of every route is reported.
-    public static func compile(_ configuration: Configuration, file: String) -> (
-        CompiledRoutes, [ConfigurationError]
-    ) {
-        var errors: [ConfigurationError] = []
-        var compiled = CompiledRoutes()
-        var doubtful: Set<Int32> = []
-        let pages = ErrorPageCompiler(file: file)
-        for (index, route) in configuration.routes.enumerated() {
-            let before = errors.count
-            compiled.routes.append(RouteCompiler(route: route, file: file).compile(&errors))
-            if route.isFaulty || errors.count > before { doubtful.insert(Int32(index)) }
-            compiled.routes[index].errors = pages.compile(route.errors, &errors)
-        }
-        let top = pages.compile(configuration.errors, &errors)
-        for listener in configuration.listeners where listener.protocol == .http {
-            let own = pages.compile(listener.errors, &errors)
-            compiled.errors[listener.name.value] =
-                if let own, let top { ErrorPlan(own, before: top) } else { own ?? top }
-        }
-        compiled.listenersReplaceAnswers = compiled.errors.values.contains(where: \.replacesAnswers)
-        for text in configuration.services.flatMap({ $0.files?.candidates ?? [] }) {
-            _ = checked(text.asTemplate, file, &errors, FileCandidate.parse)
-        }
-        var shared: [[Int32]: Router] = [:]
-        for (listener, indexes) in indexes(configuration, leavingOut: doubtful) {
-            let router = shared[indexes] ?? Router(indexes.map { compiled.routes[Int($0)].rule })
-            shared[indexes] = router
-            compiled.routers[listener] = (router, indexes)
-        }
-        errors += compiled.unreachable(configuration, Array(shared), file: file)
-        return (compiled, errors)
-    }
-
-    /// Per HTTP listener the indexes of its routes.
-    private static func indexes(
-        _ configuration: Configuration, leavingOut doubtful: Set<Int32>
-    ) -> [String: [Int32]] {
-        var lists: [String: [Int32]] = [:]
-        for listener in configuration.listeners where listener.protocol == .http {
-            lists[listener.name.value] = []
-        }
-        let all = Array(lists.keys)
-        for (index, route) in configuration.routes.enumerated() where !doubtful.contains(Int32(index)) {
-            for name in route.listeners.isEmpty ? all : Array(Set(route.listeners.map(\.value))) {
-                lists[name]?.append(Int32(index))
-            }
-        }
-        return lists
-    }
-
-    /// Routes that win on none of their listeners. By name: a route that inherits different things from its
-    /// listeners stands here once for each.
-    private func unreachable(
-        _ configuration: Configuration, _ routers: [(key: [Int32], value: Router)], file: String
-    ) -> [ConfigurationError] {
-        var places: [String: Int] = [:]
-        var lost: [String: (times: Int, route: Int32, by: Int32)] = [:]
-        for (indexes, router) in routers {
-            for index in indexes { places[configuration.routes[Int(index)].name.value, default: 0] += 1 }
-            for found in router.unreachable {
-                let name = configuration.routes[Int(indexes[found.route])].name.value
-                lost[name, default: (0, indexes[found.route], indexes[found.shadowedBy])].times += 1
-            }
-        }
-        return lost.filter { places[$0.key] == $0.value.times }.values.sorted { $0.route < $1.route }.map {
-            let route = configuration.routes[Int($0.route)]
-            let other = configuration.routes[Int($0.by)]
-            return ConfigurationError(
-                "route \"\(route.name.value)\" can never match", at: route.name.origin, file: file,
-                expectation: "route \"\(other.name.value)\" before it matches everything it would")
-        }
-    }
-
-    /// The router of an HTTP listener, and for each of its rules the index of the route.
-    public func router(for listener: String) -> (Router, [Int32]) {
-        routers[listener] ?? (Router([]), [])
-    }
-}
-
-private struct RouteCompiler {
-    let route: Route
-    let file: String
-
-    func compile(_ errors: inout [ConfigurationError]) -> CompiledRoutes.Compiled {
-        var rule = RouteRule(name: route.name.value)
-        for host in route.match.hosts {
-            if let pattern = checked(host, &errors, HostPattern.parse) { rule.hosts.append(pattern) }
-        }
-        for path in route.match.paths {
-            if let pattern = checked(path, &errors, PathPattern.parse) { rule.paths.append(pattern) }
-        }
-        rule.isBeforeExpressions = route.match.isBeforeExpressions
-        rule.methods = route.match.methods.map { $0.value.uppercased() }
-        // Whoever may GET may HEAD (RFC 9110 §9.3.2).
-        if rule.methods.contains("GET") && !rule.methods.contains("HEAD") { rule.methods.append("HEAD") }
-        for named in route.match.headers {
-            condition(.field(named.name.value), named.condition, &rule, &errors)
-        }
-        for named in route.match.query {
-            condition(.query(named.name.value), named.condition, &rule, &errors)
-        }
-        for named in route.match.cookies {
-            condition(.cookie(named.name.value), named.condition, &rule, &errors)
-        }
-        for named in route.match.certificate {
-            condition(.certificate(CertificatePart(named.part)), named.condition, &rule, &errors)
-        }
-
-        var compiled = CompiledRoutes.Compiled(rule: rule, action: .service(""))
-        switch route.action {
-        case .service(let name):
-            compiled.action = .service(name.value)
-        case .redirect(let redirect):
-            if let template = template(redirect.to, &errors, Self.url) {
-                compiled.action = .redirect(template, UInt16(redirect.status))
-            }
-        case .close:
-            compiled.action = .close
-        case .respond(let response):
-            compiled.action = .respond(
-                UInt16(response.status), StaticBytes(response.type.value), StaticBytes(response.body.value))
-        }
-        switch route.rewrite {
-        case nil: break
-        case .path(let text): compiled.rewrite = template(text, &errors, Self.target).map { .target($0) }
-        case .prefix(let from, let to):
-            compiled.rewrite = .prefix(PathPrefix(from: from.value, to: to.value))
-        case .pattern(let pattern, let with):
-            compiled.rewrite = substitution(pattern, with, isText: true, for: .target, &errors).map {
-                .part($0)
-            }
-        }
-        // What goes out of other rewrites is not known; the configuration has refused to ask for it.
-        let prefix: PathPrefix? = if case .prefix(let prefix)? = compiled.rewrite { prefix } else { nil }
-        if route.rewritesLocation { compiled.location = LocationRule(prefix: prefix) }
-        if !route.cookies.isEmpty { compiled.cookies = CookieRule(route.cookies, prefix) }
-        compiled.requestRules = rules(route.headers.request, .request, &errors)
-        compiled.responseRules = rules(
-            route.headers.response, .response, isCompressed: route.compression != nil, &errors)
-        return compiled
-    }
-
-    private func condition(
-        _ source: Condition.Source, _ wanted: Match.Condition, _ rule: inout RouteRule,
-        _ errors: inout [ConfigurationError]
-    ) {
-        switch wanted {
-        case .present(let wanted): rule.conditions.append(Condition(source, .present, isNegated: !wanted))
-        case .equals(let text): rule.conditions.append(Condition(source, .equals(Self.value(text, source))))
-        case .prefix(let text): rule.conditions.append(Condition(source, .prefix(Self.value(text, source))))
-        case .regex(let text):
-            if let expression = checked(
-                text, &errors, { text throws(PatternError) in try RegularExpression(text) })
-            {
-                rule.conditions.append(Condition(source, .expression(expression)))
-            }
-        }
-    }
-
-    /// A text to compare with; DNS names in certificates are compared in lower case.
-    private static func value(_ text: Text, _ source: Condition.Source) -> String {
-        source == .certificate(.san) && text.value.hasPrefix("DNS:")
-            ? "DNS:" + text.value.dropFirst(4).lowercased() : text.value
-    }
-
-    private func rules(
-        _ changes: Route.Changes, _ direction: FieldRules.Direction, isCompressed: Bool = false,
-        _ errors: inout [ConfigurationError]
-    ) -> FieldRules? {
-        if changes.isEmpty { return nil }
-        func compile(_ fields: [Route.Changes.Field]) -> [FieldRules.Rule] {
-            fields.compactMap { field in
-                template(field.value, &errors, Self.isURL(field.name) ? Self.url : Self.text).map {
-                    FieldRules.Rule(name: field.name.value, value: $0)
-                }
-            }
-        }
-        var added = compile(changes.add)
-        // A rule for Vary does not know that responses are coded; caches have to.
-        if isCompressed, changes.set.contains(where: { $0.name.value.lowercased() == "vary" }),
-            let value = try? Template.parse("Accept-Encoding")
-        {
-            added.append(FieldRules.Rule(name: "Vary", value: value))
-        }
-        return FieldRules(
-            replace: changes.replace.compactMap { field in
-                // A value is the endpoint's or the client's own, and what is put into a URL is data.
-                substitution(
-                    field.pattern, field.with, isText: false, for: Self.isURL(field.name) ? .target : .text,
-                    &errors
-                ).map { FieldRules.Replacement(name: field.name.value, $0) }
-            },
-            set: compile(changes.set), add: added, remove: changes.remove.map(\.value),
-            direction: direction)
-    }
-
-    private func substitution(
-        _ pattern: Text, _ with: Text, isText: Bool, for place: Template.Place,
-        _ errors: inout [ConfigurationError]
-    ) -> Substitution? {
-        guard
-            let expression = checked(
-                pattern, &errors, { text throws(PatternError) in try RegularExpression(text, isText: isText) }
-            ),
-            let template = template(
-                with, &errors,
-                { text throws(PatternError) in try Template.parse(text, for: place, of: expression) })
-        else { return nil }
-        return Substitution(expression, with: template)
-    }
-
-    private static func text(_ text: String) throws(PatternError) -> Template { try .parse(text) }
-    private static func target(_ text: String) throws(PatternError) -> Template {
-        try .parse(text, for: .target)
-    }
-    private static func url(_ text: String) throws(PatternError) -> Template { try .parse(text, for: .url) }
-
-    /// Whether clients go where the field says.
-    private static func isURL(_ name: Text) -> Bool { name.value.lowercased() == "location" }
-
-    private func template(
-        _ text: Text, _ errors: inout [ConfigurationError],
-        _ parse: (String) throws(PatternError) -> Template
-    ) -> Template? {
-        checked(text.asTemplate, &errors, parse)
-    }
-
-    private func checked<Result>(
-        _ text: Text, _ errors: inout [ConfigurationError], _ parse: (String) throws(PatternError) -> Result
-    ) -> Result? {
-        Control.checked(text, file, &errors, parse)
-    }
-}
-
-extension Text {
-    /// To be parsed as a template: what references stand for is text in it, not variables.
-    fileprivate var asTemplate: Text { Text(template, at: origin) }
-}
-
-/// Parses a text, turning what is wrong with it into an error at its place.
-func checked<Result>(
-    _ text: Text, _ file: String, _ errors: inout [ConfigurationError],
-    _ parse: (String) throws(PatternError) -> Result
-) -> Result? {
-    do throws(PatternError) {
-        return try parse(text.value)
-    } catch {
-        let origin = text.origin
-        if text.isSubstituted {
-            errors.append(
-                ConfigurationError(
-                    "what \"\(text.shown)\" stands for cannot stand here", at: origin, file: file))
-            return nil
-        }
-        let place = origin.place(at: error.position, in: text.value)
-        errors.append(ConfigurationError(error.message, at: place, file: file))
-        return nil
-    }
-}
 
 /// Builds snapshots of one process.
 struct SnapshotBuilder {
@@ -315,15 +26,26 @@ struct SnapshotBuilder {
     let certificates: CertificateSet
     let metrics: MetricsRegistry
     let workerCount: Int
-    /// The snapshot before, if it was built from this very configuration: only names' addresses and certificates
-    /// may have changed, and what they do not touch is taken over from it.
-    var previous: Snapshot?
+    private var previous: Previous?
+    /// Of the configuration before, by name; empty if it is the same one.
+    private var servicesBefore: [String: Service] = [:]
+    private var listenersBefore: [String: Listener] = [:]
+    private var filesBefore: [String: ServedFiles] = [:]
     /// What the last one built is made of.
     private(set) var plans = PlanCounts()
 
+    /// The snapshot before: what is not touched by what has changed since is taken over from it.
+    struct Previous {
+        var snapshot: Snapshot
+        /// What it was built from; nil: the configuration is still the same, and only names' addresses and
+        /// certificates may be others.
+        var known: CompiledRoutes.Known?
+    }
+
+    /// - Parameter compiled: keeping `previous.known`, if that is not nil.
     init(
         configuration: Configuration, compiled: CompiledRoutes, certificates: CertificateSet,
-        metrics: MetricsRegistry, workerCount: Int, previous: Snapshot? = nil
+        metrics: MetricsRegistry, workerCount: Int, previous: Previous? = nil
     ) {
         self.configuration = configuration
         self.compiled = compiled
@@ -331,6 +53,12 @@ struct SnapshotBuilder {
         self.metrics = metrics
         self.workerCount = workerCount
         self.previous = previous
+        guard let before = previous?.known?.configuration else { return }
+        for service in before.services {
+            servicesBefore[service.name.value] = service
+            filesBefore[service.name.value] = service.files
+        }
+        for listener in before.listeners { listenersBefore[listener.name.value] = listener }
     }
 
     /// Builds the snapshot. Listening sockets must already exist in `objects`.
@@ -345,16 +73,7 @@ struct SnapshotBuilder {
         let files = Dictionary(
             configuration.services.compactMap { service in service.files.map { (service.name.value, $0) } },
             uniquingKeysWith: { first, _ in first })
-        // Nothing in a route knows of addresses or certificates: it names its service by id.
-        let routes: [RoutePlan]
-        if let previous {
-            routes = previous.routes
-            plans.routes.reused = UInt64(routes.count)
-        } else {
-            plans.routes.built = UInt64(compiled.routes.count)
-            routes = zip(configuration.routes, compiled.routes).map { plan($0, $1, files, &objects) }
-            objects.keepOnlyCodedBodiesInUse()
-        }
+        let routes = routes(files, &objects)
         var listeners: [ListenerPlan] = []
         for listener in configuration.listeners { listeners.append(plan(listener, &objects)) }
         objects.keepOnly(
@@ -370,6 +89,50 @@ struct SnapshotBuilder {
             forwarding: ForwardingPlan(
                 xForwarded: configuration.forwarded.xForwarded, forwarded: configuration.forwarded.forwarded,
                 via: configuration.forwarded.via))
+    }
+
+    private mutating func routes(
+        _ files: [String: ServedFiles], _ objects: inout LongLivedObjects
+    ) -> [RoutePlan] {
+        // Nothing in a route knows of addresses or certificates: it names its service by id.
+        if let previous, previous.known == nil {
+            plans.routes.reused = UInt64(previous.snapshot.routes.count)
+            return previous.snapshot.routes
+        }
+        var routes: [RoutePlan] = []
+        routes.reserveCapacity(compiled.routes.count)
+        for (index, route) in configuration.routes.enumerated() {
+            if let same = routeBefore(index, files) {
+                routes.append(same)
+                plans.routes.reused += 1
+            } else {
+                routes.append(plan(route, compiled.routes[index], files, &objects))
+                plans.routes.built += 1
+            }
+        }
+        return routes
+    }
+
+    /// The plan a route had, if nothing it was made from is another.
+    private func routeBefore(_ index: Int, _ files: [String: ServedFiles]) -> RoutePlan? {
+        guard let previous, let known = previous.known, compiled.kept[index] >= 0,
+            compiled.listenersReplaceAnswers == known.compiled.listenersReplaceAnswers
+        else { return nil }
+        if case .service(let name) = compiled.routes[index].action, files[name] != filesBefore[name] {
+            return nil
+        }
+        return previous.snapshot.routes[Int(compiled.kept[index])]
+    }
+
+    /// The plan an object had, if there is one and its section is the same.
+    private func before<Plan, Section: Equatable>(
+        _ plans: (Snapshot) -> [Plan?], _ id: Int, _ section: Section, _ sections: [String: Section],
+        _ name: String
+    ) -> Plan? {
+        guard let previous else { return nil }
+        let known = plans(previous.snapshot)
+        guard id < known.count, previous.known == nil || sections[name] == section else { return nil }
+        return known[id]
     }
 
     private mutating func plan(
@@ -407,7 +170,7 @@ struct SnapshotBuilder {
         // Rather nobody than in the clear: it cannot be missing, and if it were it would not show.
         if service.tls != nil && tls == nil { endpoints = [] }
         let id = objects.serviceID(service.name.value)
-        if let last = previous?.services[id], last.tls === tls,
+        if let last = before(\.services, id, service, servicesBefore, service.name.value), last.tls === tls,
             last.endpoints.elementsEqual(endpoints, by: { $0 === $1 })
         {
             plans.services.reused += 1
@@ -524,11 +287,6 @@ struct SnapshotBuilder {
         let name = listener.name.value
         let id = objects.listenerID(name)
         let tls = certificates.context(listener: name)
-        if let last = previous?.listeners[id], last.tls === tls {
-            plans.listeners.reused += 1
-            return last
-        }
-        plans.listeners.built += 1
         let (router, indexes) = compiled.router(for: name)
         var sockets: [ListeningSockets] = []
         for address in listener.addresses {
@@ -537,6 +295,15 @@ struct SnapshotBuilder {
             }
         }
         if listener.tls != nil && tls == nil { sockets = [] }
+        if let last = before(\.listeners, id, listener, listenersBefore, name), last.tls === tls,
+            previous?.known.map({ $0.compiled.errors[name] === compiled.errors[name] }) ?? true,
+            last.router === router, last.routeIndexes == indexes,
+            last.sockets.elementsEqual(sockets, by: { $0 === $1 })
+        {
+            plans.listeners.reused += 1
+            return last
+        }
+        plans.listeners.built += 1
         return ListenerPlan(
             id: id, name: name, traffic: traffic(listener, &objects), sockets: sockets, router: router,
             routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, tls: tls,
@@ -586,41 +353,5 @@ struct SnapshotBuilder {
             case .refuse: .refuse
             }
         return limits
-    }
-}
-
-extension CookieRule {
-    /// - Parameter prefix: what the route's rewrite exchanges.
-    init(_ cookies: Route.Cookies, _ prefix: PathPrefix?) {
-        let path: PathPrefix?
-        switch cookies.path {
-        case nil: path = nil
-        case .rewrite?: path = prefix
-        // Of a prefix outward is from the endpoint to the client, as the configuration has it.
-        case .prefix(let from, let to)?: path = PathPrefix(from: to.value, to: from.value)
-        }
-        let domain: Domain?
-        switch cookies.domain {
-        case nil: domain = nil
-        case .remove?: domain = .remove
-        case .replace(let from, let to)?:
-            domain = .replace(StaticBytes(from.value), with: StaticBytes(to.value))
-        }
-        self.init(
-            path: path, domain: domain, secure: cookies.secure,
-            sameSite: cookies.sameSite.flatMap { SameSite(rawValue: $0.rawValue) }, httpOnly: cookies.httpOnly
-        )
-    }
-}
-
-extension CertificatePart {
-    init(_ part: Match.OfCertificate.Part) {
-        switch part {
-        case .present: self = .whole
-        case .subject: self = .subject
-        case .issuer: self = .issuer
-        case .san: self = .san
-        case .fingerprint: self = .fingerprint
-        }
     }
 }

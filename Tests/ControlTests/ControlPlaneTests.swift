@@ -157,6 +157,28 @@ private final class Stage: Sendable {
         #expect(values.publishes == [1, 1, 1], "nothing was left to publish")
     }
 
+    @Test func aReloadBuildsWhatTheFileChanged() {
+        let before = control.current().snapshot
+        source.write(
+            text(services: 50).replacing("path: /p7/* }", with: "path: /p7/* }, timeout: { head: 3s }"))
+        control.reload()
+        let after = control.current().snapshot
+        #expect(values.lastPlans.listeners == .init(built: 0, reused: 1))
+        #expect(values.lastPlans.routes == .init(built: 1, reused: 49))
+        #expect(values.lastPlans.services == .init(built: 0, reused: 50))
+        #expect(before.routes[7] !== after.routes[7])
+        #expect(after.routes[7].headTimeoutMs == 3_000)
+        // Addresses that came meanwhile are no reason to build anything but their service.
+        _ = control.tick()
+        stage.answer("app3.test", ["10.0.0.4"])
+        _ = control.tick()
+        #expect(values.lastPlans.services == .init(built: 1, reused: 49))
+        #expect(values.lastPlans.routes == .init(built: 0, reused: 50))
+        control.reload()
+        #expect(values.lastPlans.services == .init(built: 0, reused: 50))
+        #expect(addresses("s3") == ["10.0.0.4:80"])
+    }
+
     @Test func thoseWhoWaitForAReloadAreAnsweredByOneReading() {
         let generations = Locked<[UInt64]>([])
         for _ in 0..<3 {

@@ -58,6 +58,14 @@ public struct Text: Sendable, Hashable {
         self.origin = origin
     }
 
+    /// Texts are equal that mean the same. What references stand for is text in a template, and variables
+    /// otherwise, though the values be equal.
+    public static func == (a: Text, b: Text) -> Bool {
+        if a.value != b.value { return false }
+        return !a.isSubstituted && !b.isSubstituted || a.template == b.template
+    }
+    public func hash(into hasher: inout Hasher) { hasher.combine(value) }
+
     /// What may be shown: the references instead of what they stand for.
     public var shown: String { origin.substitution?.shown ?? value }
     /// Whether the text was made from references.
