@@ -25,7 +25,7 @@ SANITIZED ?= marked
 sanitized = Tests/Integration -m "not slow$(if $(filter marked,$(SANITIZED)), and $(1))"
 
 .PHONY: help run build test test-everything lint format house bench fuzz mutate schema reference install clean setup-run setup-test \
-	setup-bench test-unit test-integration test-docs test-fuzz test-allocations test-tsan test-asan
+	setup-bench test-unit test-sim test-integration test-docs test-fuzz test-allocations test-tsan test-asan
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,12 +39,16 @@ build: ## the release binary, .build/release/weir
 test: setup-test ## the whole suite, as CI runs it
 	@scripts/test
 
-test-everything: setup-test ## the same with the whole integration suite under both sanitizers, and 16 minutes of fuzzing
-	@FUZZ_SECONDS=960 SANITIZED=all scripts/test
+test-everything: setup-test ## the same with the whole integration suite under both sanitizers, 16 minutes of fuzzing, ten times the seeds
+	@FUZZ_SECONDS=960 SANITIZED=all WEIR_SIM_SEEDS=10000 scripts/test
 
 test-unit: ## unit tests and the house rules
 	@scripts/no-warnings swift build --build-tests
-	@swift test --skip-build
+	@swift test --skip-build --skip '^SimTests'
+
+test-sim: ## a worker with its clients and endpoints in virtual time, over WEIR_SIM_SEEDS seeds (CONTRIBUTING.md)
+	@swift build --build-tests
+	@swift test --skip-build --filter '^SimTests'
 
 test-integration: build ## the release binary against scripted clients and backends
 	@$(PYTEST) Tests/Integration
@@ -60,14 +64,14 @@ test-allocations: build ## heap allocations per request stay below ALLOCATIONS_M
 
 test-tsan: ## unit tests and what is marked `threads` of the integration suite under ThreadSanitizer
 	@swift build --build-tests --sanitize=thread --scratch-path .build/tsan
-	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no \
+	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no WEIR_SIM_SEEDS=50 \
 		swift test --skip-build --sanitize=thread --scratch-path .build/tsan
 	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/tsan/debug/weir \
 		$(PYTEST) $(call sanitized,threads)
 
 test-asan: ## the same with what is marked `bytes` under AddressSanitizer and, for the running program, LeakSanitizer
 	@swift build --build-tests --sanitize=address --scratch-path .build/asan
-	@ASAN_OPTIONS="detect_leaks=0:quarantine_size_mb=1" SWIFT_BACKTRACE=enable=no \
+	@ASAN_OPTIONS="detect_leaks=0:quarantine_size_mb=1" SWIFT_BACKTRACE=enable=no WEIR_SIM_SEEDS=200 \
 		swift test --skip-build --sanitize=address --scratch-path .build/asan
 	@ASAN_OPTIONS="quarantine_size_mb=1" LSAN_OPTIONS="suppressions=$(CURDIR)/Tests/lsan.supp:print_suppressions=0" \
 		SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/asan/debug/weir $(PYTEST) $(call sanitized,bytes)

@@ -134,6 +134,14 @@ let package = Package(
                 "Proxy", "WeirHTTPModel", "WeirHTTP1", "Reactor", "WeirResilience", "WeirRouting",
                 "Telemetry", "WeirFiles",
             ]),
+        // One worker with its clients and endpoints, in one thread and in virtual time.
+        .testTarget(
+            name: "SimTests",
+            dependencies: [
+                "CLinux", "Proxy", "Control", "Configuration", "Telemetry", "Reactor", "WeirBalancing",
+                "WeirHTTP2",
+                "WeirHTTPModel", "WeirHTTP1",
+            ], path: "Tests/Sim"),
         .testTarget(
             name: "AdminTests",
             dependencies: [

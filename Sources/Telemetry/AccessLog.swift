@@ -72,11 +72,28 @@ public final class AccessLog: @unchecked Sendable {
     /// - Parameters:
     ///   - warnings: where failed writes are reported.
     ///   - buffers: how many buffers of 64 KiB there may be, ≥ 1; the bound on lines not yet written.
-    public init(
+    public convenience init(
         _ output: LogOutput, format: AccessLogFormat, metrics: AccessLogMetrics, warnings: Log,
         buffers: Int = 64
     ) throws(LogOpenError) {
-        fd = try Self.open(output)
+        self.init(
+            fd: try Self.open(output), output, format: format, metrics: metrics, warnings: warnings,
+            buffers: buffers)
+        start()
+    }
+
+    /// Without a writer: what workers hand over is kept until somebody takes it, for tests.
+    convenience init(keeping format: AccessLogFormat, metrics: AccessLogMetrics) {
+        self.init(
+            fd: -1, .stderr, format: format, metrics: metrics, warnings: Log(fd: -1, level: .error),
+            buffers: 64)
+    }
+
+    private init(
+        fd: Int32, _ output: LogOutput, format: AccessLogFormat, metrics: AccessLogMetrics, warnings: Log,
+        buffers: Int
+    ) {
+        self.fd = fd
         self.output = output
         self.format = format
         self.metrics = metrics
@@ -90,7 +107,6 @@ public final class AccessLog: @unchecked Sendable {
         pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
         pthread_cond_init(changed, &attributes)
         pthread_condattr_destroy(&attributes)
-        start()
     }
 
     deinit {
@@ -179,6 +195,19 @@ public final class AccessLog: @unchecked Sendable {
             return true
         }
         if !accepted { metrics.dropped.wrappingAdd(UInt64(chunk.lines), ordering: .relaxed) }
+    }
+
+    /// The lines of a log without a writer.
+    func takeKept() -> [UInt8] {
+        locked {
+            var bytes: [UInt8] = []
+            for chunk in queue {
+                bytes += UnsafeBufferPointer(start: chunk.base, count: chunk.byteCount)
+                giveBack(chunk.base)
+            }
+            queue.removeAll(keepingCapacity: true)
+            return bytes
+        }
     }
 
     /// With the lock held.

@@ -356,7 +356,10 @@ extension Worker {
             exchange.fail(failure)
             return
         }
-        let isReused = attempt.pointee.upstream?.pointee.isReused ?? false
+        // An endpoint that has begun to answer did not close the connection for being idle.
+        let isReused =
+            attempt.pointee.interimCount == 0
+            && attempt.pointee.upstream.map { $0.pointee.isReused && $0.pointee.input == nil } ?? false
         endAttempt(attempt, failure.reason)
         dropUpstream(attempt)
         // A page is asked for without a route.

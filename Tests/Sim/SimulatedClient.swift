@@ -1,0 +1,194 @@
+// A client that asks for one thing after the other on one connection, in its own way, and compares what it gets.
+
+import Glibc
+import Reactor
+
+/// One request.
+struct Ask {
+    var number: Int
+    var method = "GET"
+    var size = 0
+    var framing = Framing.length
+    /// Bytes of the request after which nothing more is sent.
+    var stallsAt: Int?
+    /// Before it is sent.
+    var thinksMs = 0
+
+    var isIdempotent: Bool { method != "POST" }
+}
+
+final class SimulatedClient {
+    enum Outcome: Equatable {
+        /// Nothing is known yet.
+        case open
+        /// The response, from its first byte to its last.
+        case answered(Int)
+        /// The connection ended within the response.
+        case cut(Int)
+        /// The connection ended before a response began.
+        case nothing
+    }
+
+    let asks: [Ask]
+    private(set) var outcomes: [Outcome]
+    /// When each was sent in full, and its outcome known.
+    private(set) var sentNs: [UInt64?]
+    private(set) var knownNs: [UInt64?]
+    /// Left before it had its answers.
+    private(set) var hasLeft = false
+    private(set) var isDone = false
+    /// Sends a request before the one before is answered.
+    var pipelines = false
+    /// Does not go when it has all its answers.
+    var staysOpen = false
+    private unowned let world: Simulation
+    private let path: String
+    private var wire: Wire?
+    private var reader = MessageReader(isRequest: false)
+    /// The next to be sent, and the next to be answered.
+    private var sending = 0
+    private var awaited = 0
+    private(set) var connectedNs: UInt64 = 0
+    /// When the connection ended.
+    private(set) var endedNs: UInt64?
+    var writes = Wire.Pace.atOnce
+    var reads = Wire.Pace.atOnce
+    var isDeaf = false { didSet { wire?.isDeaf = isDeaf } }
+
+    init(_ world: Simulation, at path: String, _ asks: [Ask]) {
+        self.world = world
+        self.path = path
+        self.asks = asks
+        outcomes = asks.map { _ in .open }
+        sentNs = asks.map { _ in nil }
+        knownNs = asks.map { _ in nil }
+        world.clients.append(self)
+    }
+
+    func start(afterMs: Int = 0) { world.after(ms: afterMs) { [self] in connect() } }
+
+    private func connect() {
+        if hasLeft { return }
+        let (socket, error) = Socket.connect(to: .unix(path: path))
+        connectedNs = world.nowNs
+        guard error == 0 else { return finish() }
+        let wire = world.wire(socket)
+        self.wire = wire
+        wire.writes = writes
+        wire.reads = reads
+        wire.isDeaf = isDeaf
+        wire.received = { [self] in received($0) }
+        wire.ended = { [self] in ended($0) }
+        wire.drained = { [self] in drained() }
+        sendNext()
+    }
+
+    /// Goes, whatever it waits for.
+    func leave() {
+        if isDone { return }
+        hasLeft = true
+        finish()
+    }
+
+    private func sendNext() {
+        guard sending < asks.count, let wire, !wire.isClosed else { return }
+        let number = sending
+        sending += 1
+        if asks[number].thinksMs == 0 { return send(number) }
+        world.after(ms: asks[number].thinksMs) { [self] in send(number) }
+    }
+
+    private func send(_ i: Int) {
+        guard let wire, !wire.isClosed else { return }
+        let ask = asks[i]
+        var head = "\(ask.method) /\(ask.number) HTTP/1.1\r\nhost: sim\r\nx-number: \(ask.number)\r\n"
+        let hasBody = ask.size > 0 || ask.framing == .chunked
+        if hasBody {
+            head +=
+                ask.framing == .chunked
+                ? "transfer-encoding: chunked\r\n" : "content-length: \(ask.size)\r\n"
+        }
+        var bytes = Array((head + "\r\n").utf8)
+        if hasBody {
+            bytes += framed(
+                Pattern.body(ask.number, isResponse: false, ask.size), ask.framing, &world.chance)
+        }
+        if let stallsAt = ask.stallsAt { bytes = Array(bytes.prefix(stallsAt)) }
+        wire.send(bytes)
+    }
+
+    private func drained() {
+        // In pipelines the next is put behind the last, so the queue is only empty when all are sent.
+        for i in awaited..<sending where sentNs[i] == nil && asks[i].stallsAt == nil {
+            sentNs[i] = world.nowNs
+        }
+        if pipelines { sendNext() }
+    }
+
+    private func received(_ bytes: UnsafeBufferPointer<UInt8>) {
+        reader.take(bytes)
+        while true {
+            reader.isHeadOnly = awaited < asks.count && asks[awaited].method == "HEAD"
+            guard let event = reader.next() else { break }
+            switch event {
+            case .head(let head):
+                guard awaited < sending else {
+                    world.violated("a response that nobody has asked for: \(head.status)")
+                    return leave()
+                }
+                let ask = asks[awaited]
+                if head.number >= 0, head.number != ask.number {
+                    world.violated("request \(ask.number) got the answer to \(head.number)")
+                }
+            case .end:
+                if answered() { return }
+            }
+        }
+        if reader.isMalformed {
+            world.violated("a response that is none")
+            leave()
+        }
+    }
+
+    /// True: that was the last.
+    private func answered() -> Bool {
+        let ask = asks[awaited]
+        settle(.answered(reader.head.status))
+        if reader.isCorrupt { world.violated("the body of the answer to \(ask.number) has changed") }
+        world.note(.answer, UInt64(ask.number), UInt64(reader.head.status))
+        if reader.head.closes {
+            finish()
+            return true
+        }
+        if awaited == asks.count {
+            // Some stay for a while: the idle time-out is for them.
+            if !staysOpen, world.chance.one(in: 2) { finish() }
+            return true
+        }
+        if !pipelines { sendNext() }
+        return false
+    }
+
+    private func settle(_ outcome: Outcome) {
+        outcomes[awaited] = outcome
+        knownNs[awaited] = world.nowNs
+        awaited += 1
+    }
+
+    private func ended(_ error: Int32) {
+        endedNs = world.nowNs
+        if reader.takeEnd(), awaited < sending, !answered() {}
+        if reader.isCorrupt { world.violated("the body of an answer has changed") }
+        finish()
+    }
+
+    private func finish() {
+        if awaited < asks.count {
+            settle(reader.hasHead ? .cut(reader.head.status) : .nothing)
+            while awaited < asks.count { settle(.nothing) }
+        }
+        isDone = true
+        endedNs = endedNs ?? world.nowNs
+        wire?.close()
+    }
+}
