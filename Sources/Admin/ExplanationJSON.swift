@@ -107,6 +107,14 @@ extension RouteExplanation {
             $0.member("response_changes", responseChanges) { $1.write(&$0) }
             $0.member("errors", pages) { $1.write(&$0) }
             $0.member("settings", settings) { $1.write(&$0) }
+            $0.member("policies", policies) { json, policy in
+                json.object {
+                    $0.member("name", policy.name)
+                    $0.member("hooks", policy.hooks) { $0.value($1) }
+                    $0.member("concerns", policy.concerns) { $0.value($1) }
+                    $0.member("text", policy.text)
+                }
+            }
         }
     }
 }

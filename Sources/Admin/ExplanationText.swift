@@ -67,6 +67,7 @@ extension Explanation {
         for change in route.requestChanges { out += row("request", text(change)) }
         for change in route.responseChanges { out += row("response", text(change)) }
         for page in route.pages { out += row("error", text(page)) }
+        for policy in route.policies { out += row("policy", text(policy)) }
         out += text("settings", route.settings)
         if case .service(let service) = route.action { out += text("service", service.settings) }
         return out
@@ -89,6 +90,13 @@ extension Explanation {
         for next in service.next { return out + text(next) }
         let note = service.isRewritten ? "  (rewritten)" + place(service.rewriteLine) : ""
         return out + row("target", service.target + note)
+    }
+
+    private func text(_ policy: PolicyExplanation) -> String {
+        let concerns =
+            policy.concerns.isEmpty ? "" : ", for requests \(policy.concerns.joined(separator: ", "))"
+        let settings = policy.text.isEmpty ? "" : ": \(policy.text)"
+        return "\(policy.name)\(settings)  (at \(policy.hooks.joined(separator: ", "))\(concerns))"
     }
 
     private func text(_ page: PageExplanation) -> String {

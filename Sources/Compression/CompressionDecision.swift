@@ -39,60 +39,55 @@ public struct CompressionDecision: Equatable, Sendable, BitwiseCopyable {
     /// Whether fields have to be looked at one by one.
     public var changesFields: Bool { varies || coding != nil || weakensTag }
 
-    /// What a field of the endpoint's head becomes.
-    public enum Change: Equatable, Sendable, BitwiseCopyable {
-        case keep
-        case drop
-        /// The value behind `W/`.
-        case weaken
-        /// The value, and behind it `, Accept-Encoding`.
-        case extendVary
-    }
-
-    /// What becomes of a field. To be asked once for each field that is passed on, in order; afterwards
-    /// `needsVary` says whether a Vary field has to be added.
-    public mutating func change(_ field: Field, _ base: UnsafePointer<UInt8>) -> Change {
-        switch field.id {
-        case .contentLength:
-            return coding != nil ? .drop : .keep
-        case .etag where weakensTag:
-            return EntityTag.isStrong(field.value.bytes(in: base)) ? .weaken : .keep
-        case .vary where varies && !hasVary:
-            hasVary = true
-            let value = ListValue(field.value.bytes(in: base))
-            // RFC 9110 §12.5.5: "*" already says that anything may matter.
-            if value.contains("accept-encoding") || value.contains("*") { return .keep }
-            return field.valueCount == 0 ? .drop : .extendVary
-        case .other where coding != nil:
-            let isRanges = equals(
-                base + Int(field.nameOffset), Int(field.nameCount), lowercase: "accept-ranges")
-            return isRanges ? .drop : .keep
-        default:
-            return .keep
-        }
-    }
-
     /// After the last field: whether `vary: Accept-Encoding` is to be added.
     public var needsVary: Bool { varies && !hasVary }
 
-    /// Writes a field as HTTP/1.1 the way `change` says.
-    public mutating func write(_ field: Field, _ base: UnsafePointer<UInt8>, _ writer: inout ByteWriter) {
-        switch change(field, base) {
-        case .keep:
-            writer.appendField(field, base)
-        case .drop:
-            break
-        case .weaken:
-            writer.append(field.name.bytes(in: base))
-            writer.append(": W/")
-            writer.append(field.value.bytes(in: base))
-            writer.append("\r\n")
-        case .extendVary:
-            writer.append(field.name.bytes(in: base))
-            writer.append(": ")
-            writer.append(field.value.bytes(in: base))
-            writer.append(", Accept-Encoding\r\n")
+    /// Changes the fields of a response, which stand as lines in `writer` from `start` on.
+    public func apply(from start: Int, _ writer: inout ByteWriter) {
+        if !changesFields { return }
+        var decision = self
+        FieldLines.rewrite(from: start, &writer) {
+            concerns($0, $1)
+        } write: { line, writer in
+            decision.write(line, &writer)
         }
+        decision.writeAdded(&writer)
+    }
+
+    private func concerns(_ name: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        switch count {
+        case 4:
+            weakensTag && equals(name, count, lowercase: "etag")
+                || varies && equals(name, count, lowercase: "vary")
+        case 13: coding != nil && equals(name, count, lowercase: "accept-ranges")
+        case 14: coding != nil && equals(name, count, lowercase: "content-length")
+        default: false
+        }
+    }
+
+    /// Writes a line that it concerns as it is to be, which for some is not at all.
+    private mutating func write(_ line: FieldLines.Line, _ writer: inout ByteWriter) {
+        if line.nameCount != 4 { return }
+        let value = line.value(in: writer)
+        if equals(writer.base + line.start, line.nameCount, lowercase: "etag") {
+            writer.append(line.name(in: writer))
+            writer.append(EntityTag.isStrong(value) ? ": W/" : ": ")
+            writer.append(value)
+        } else {
+            // RFC 9110 §12.5.5: "*" already says that anything may matter.
+            let list = ListValue(value)
+            let isExtended = !hasVary && !list.contains("accept-encoding") && !list.contains("*")
+            hasVary = true
+            if isExtended && line.valueCount == 0 {
+                hasVary = false
+                return
+            }
+            writer.append(line.name(in: writer))
+            writer.append(": ")
+            writer.append(value)
+            if isExtended { writer.append(", Accept-Encoding") }
+        }
+        writer.append("\r\n")
     }
 
     /// Writes the fields that are added, behind all others.

@@ -101,7 +101,7 @@ public struct Explainer: Sendable {
     ) -> Route? {
         let client = ClientAddress(
             peer: peer, request: view,
-            trusted: configuration.trustedProxies.compactMap { AddressBlock($0.value) })
+            trusted: trusted)
         result.client = ClientExplanation(address: "\(client.address)", text: Self.text(client, peer))
         let (router, indexes) = router(listener)
         let trials = router.explain(view)
@@ -142,6 +142,8 @@ public struct Explainer: Sendable {
         result.outcome = .routed(explained)
         return route
     }
+
+    private var trusted: [AddressBlock] { configuration.trustedProxies.compactMap { AddressBlock($0.value) } }
 
     // MARK: errors
 
@@ -200,6 +202,9 @@ public struct Explainer: Sendable {
         result.requestChanges = exchange.changes(exchange.compiled.requestRules, route.headers.request)
         result.responseChanges = exchange.changes(exchange.compiled.responseRules, route.headers.response)
         if case .service = route.action { result.settings = Settings.of(route) }
+        result.policies = RoutePolicies.of(
+            PolicyInput(route: route, compiled: exchange.compiled, trusted: trusted)
+        ).map(PolicyExplanation.init)
         return result
     }
 
@@ -343,6 +348,15 @@ public struct Explainer: Sendable {
         case .malformed: "as far as trusted proxies tell: what stands before it cannot be read"
         case .tooManyHops: "the walk ended after \(ClientAddress.hopsMax) trusted proxies"
         }
+    }
+}
+
+extension PolicyExplanation {
+    fileprivate init(_ policy: Policy) {
+        self.init(
+            name: policy.name.description,
+            hooks: Hooks.names.filter { policy.hooks.contains($0.hook) }.map(\.name), text: policy.text,
+            concerns: Traits.names.filter { policy.traits.contains($0.trait) }.map(\.name))
     }
 }
 

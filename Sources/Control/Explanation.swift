@@ -117,6 +117,8 @@ public struct RouteExplanation: Sendable, Equatable {
     public var requestChanges: [FieldChange] = []
     public var responseChanges: [FieldChange] = []
     public var settings: [SettingExplanation] = []
+    /// In the order in which their steps run at each hook.
+    public var policies: [PolicyExplanation] = []
     /// What is sent in place of errors, of which the first that has a status decides.
     public var pages: [PageExplanation] = []
 
@@ -175,6 +177,18 @@ public struct FieldChange: Sendable, Equatable {
     /// With its variables filled in; the pattern and its replacement for `replace`; empty for `remove`.
     public var value: String
     public var line: Int
+}
+
+/// What a route does with the request besides answering it.
+public struct PolicyExplanation: Sendable, Equatable {
+    /// As its key is called.
+    public var name: String
+    /// Where its steps run: "admit", "request head".
+    public var hooks: [String]
+    /// Its settings in effect.
+    public var text: String
+    /// Which requests it concerns: "with a body"; empty: all.
+    public var concerns: [String]
 }
 
 /// A value in effect.

@@ -85,7 +85,6 @@ struct SnapshotBuilder {
         for service in services { servicesByID[service.id] = service }
         return Snapshot(
             generation: generation, listeners: listenersByID, routes: routes, services: servicesByID,
-            trusted: configuration.trustedProxies.compactMap { AddressBlock($0.value) },
             forwarding: ForwardingPlan(
                 xForwarded: configuration.forwarded.xForwarded, forwarded: configuration.forwarded.forwarded,
                 via: configuration.forwarded.via))
@@ -202,9 +201,6 @@ struct SnapshotBuilder {
         _ route: Route, _ compiled: CompiledRoutes.Compiled, _ files: [String: ServedFiles],
         _ objects: inout LongLivedObjects
     ) -> RoutePlan {
-        // Where rules say what Content-Encoding is, it is not ours to say.
-        let isCodingRuled = compiled.responseRules?.governs("content-encoding") ?? false
-        let compression = isCodingRuled ? nil : route.compression.map { CompressionRule($0) }
         let action: RouteAction
         var serviceName = "-"
         switch compiled.action {
@@ -235,26 +231,28 @@ struct SnapshotBuilder {
             case .status(let status): statuses.append(UInt16(status))
             }
         }
+        let input = PolicyInput(route: route, compiled: compiled, trusted: trusted)
         return RoutePlan(
-            name: route.name.value, action: action, rewrite: compiled.rewrite, location: compiled.location,
-            cookies: compiled.cookies, requestRules: compiled.requestRules,
-            responseRules: compiled.responseRules, headTimeoutMs: UInt64(route.timeout.headMs),
+            name: route.name.value, action: action, policies: RoutePolicies.of(input),
+            rewrite: compiled.rewrite, headTimeoutMs: UInt64(route.timeout.headMs),
             idleTimeoutMs: UInt64(route.timeout.idleMs), totalTimeoutMs: UInt64(route.timeout.totalMs ?? 0),
             upgradedIdleMs: UInt64(route.timeout.upgradedMs),
             retry: RetryPolicy(
                 attemptsMax: route.retry.attempts, on: conditions, statuses: StatusSet(statuses)),
-            bodyBytesMax: Self.bodyBytesMax(route), holdBytes: route.holdBytes, upgrades: route.upgrades,
-            refusesOtherUpgrades: route.refusesOtherUpgrades,
+            host: compiled.requestRules?.replacement(for: "host"), compression: input.compressionRule,
+            decompression: route.decompression.map { DecoderLimits($0) },
+            rulesContentType: compiled.responseRules?.governs("content-type") ?? false,
             pings: route.webSocket.pingMs.map {
                 PingPlan(intervalMs: UInt64($0), patienceMs: UInt64(route.webSocket.pongTimeoutMs))
             },
-            compression: compression, bridgesWeb: route.grpcWeb,
-            decompression: route.decompression.map { DecoderLimits($0) },
             errors: errors(compiled.errors, coded: route.compression, &objects),
             mayReplaceAnswers: compiled.errors?.replacesAnswers ?? false
                 || self.compiled.listenersReplaceAnswers,
             metrics: metrics.route(route.name.value, service: serviceName))
     }
+
+    /// Clients in these blocks are believed about whom they speak for (law 9).
+    private var trusted: [AddressBlock] { configuration.trustedProxies.compactMap { AddressBlock($0.value) } }
 
     /// What is said about errors, with the services it names, and its fixed bodies coded where a route compresses.
     private func errors(
@@ -320,15 +318,6 @@ struct SnapshotBuilder {
             errors: errors(compiled.errors[name], coded: nil, &objects),
             metrics: metrics.listener(name),
             unrouted: metrics.route("-", service: listener.service?.value ?? "-"))
-    }
-
-    /// The bound of a route's request bodies; nil: the listener's.
-    private static func bodyBytesMax(_ route: Route) -> UInt64? {
-        switch route.bodyLimit {
-        case .ofListener: nil
-        case .none: .max
-        case .bytes(let bytes): UInt64(bytes)
-        }
     }
 
     /// The bounds of an HTTP/2 connection on a listener.

@@ -82,7 +82,7 @@ public final class FieldRules: Sendable {
 
     /// Takes the governed fields out of the lines that stand in `writer` from `start` on.
     public func takeOut(from start: Int, _ writer: inout ByteWriter) {
-        FieldLines.takeOut(from: start, to: writer.count, &writer) { governs($0, $1) }
+        FieldLines.takeOut(from: start, &writer) { governs($0, $1) }
     }
 
     /// Exchanges parts of values in the lines that stand in `writer` from `start` on; a value on which the

@@ -306,6 +306,10 @@ extension MetricsSnapshot {
             $0.buffersInUse
         }
         each("weir_worker_timers", "gauge", "Timers armed.") { $0.timers }
+        each(
+            "weir_worker_late_answers_total", "counter",
+            "What was brought to requests that had ended, or had given it up."
+        ) { $0.lateAnswers }
         each("weir_worker_snapshot_generation", "gauge", "Configuration given to new requests.") {
             $0.snapshotGeneration
         }

@@ -38,7 +38,8 @@ public final class WorkerMetrics: Sendable {
                 busyNs: block.value(WorkerCell.busyNs, worker: worker),
                 buffersInUse: block.value(WorkerCell.buffersInUse, worker: worker),
                 timers: block.value(WorkerCell.timers, worker: worker),
-                snapshotGeneration: block.value(WorkerCell.snapshotGeneration, worker: worker))
+                snapshotGeneration: block.value(WorkerCell.snapshotGeneration, worker: worker),
+                lateAnswers: block.value(WorkerCell.lateAnswers, worker: worker))
         }
     }
 }
@@ -54,7 +55,8 @@ public struct WorkerCell: CounterCell {
     /// Two words for each coding: bytes in, bytes out.
     static func encoded(_ coding: ContentCoding) -> Int { 5 + 2 * (Int(coding.rawValue) - 1) }
     static func decoded(_ coding: DecodedCoding) -> Int { 11 + 2 * (Int(coding.rawValue) - 1) }
-    public static var wordCount: Int { 19 }
+    static var lateAnswers: Int { 19 }
+    public static var wordCount: Int { 20 }
 
     @usableFromInline let words: UnsafeMutablePointer<Atomic<UInt64>>
 
@@ -91,6 +93,9 @@ public struct WorkerCell: CounterCell {
         words.add(Self.decoded(coding) + 1, bytesOut)
     }
 
+    /// Something was brought to an exchange that no longer waited for it.
+    public func answerWasLate() { words.increment(Self.lateAnswers) }
+
     /// The snapshot this worker gives to new requests.
     public func snapshot(generation: UInt64) { words.set(Self.snapshotGeneration, generation) }
 }
@@ -103,6 +108,8 @@ public struct WorkerValues: Sendable, Equatable {
     public var buffersInUse: UInt64
     public var timers: UInt64
     public var snapshotGeneration: UInt64
+    /// What was brought to exchanges that no longer waited for it.
+    public var lateAnswers: UInt64
 }
 
 /// What was coded, or decoded, in one coding.

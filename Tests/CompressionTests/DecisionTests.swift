@@ -42,9 +42,9 @@ private struct Judged {
                 defer { room.deallocate() }
                 var writer = ByteWriter(room, capacity: 4096)
                 for field in responseFields.prefix(Int(responseHead.fieldCount)) where !field.isHopByHop {
-                    decision.write(field, start, &writer)
+                    writer.appendField(field, start)
                 }
-                decision.writeAdded(&writer)
+                decision.apply(from: 0, &writer)
                 lines = String(
                     decoding: UnsafeBufferPointer(start: room, count: writer.count), as: UTF8.self
                 ).split(separator: "\r\n").map(String.init)
@@ -154,7 +154,7 @@ struct DecisionTests {
             Self.response("ETag: \"abc\"\r\nAccept-Ranges: bytes\r\nServer: x\r\nLast-Modified: now\r\n"))
         #expect(
             judged.fields == [
-                "Content-Type: text/html", "ETag: W/\"abc\"", "Server: x", "Last-Modified: now",
+                "Content-Type: text/html", "Server: x", "Last-Modified: now", "ETag: W/\"abc\"",
                 "content-encoding: br", "vary: Accept-Encoding",
             ])
         #expect(!judged.decision.flushesWhenIdle)

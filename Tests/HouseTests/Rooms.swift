@@ -3,8 +3,9 @@
 
 enum Rooms {
     static let all = [
-        "Loop", "HTTP", "TCP", "UDP", "Phases", "Files", "Answers", "Upgrades", "Heads", "Attempts", "Bodies",
-        "Codecs", "Exchanges", "Carriers", "Listening", "Connections", "Worker", "State", "HTTP2",
+        "Loop", "HTTP", "TCP", "UDP", "Phases", "Policies", "Files", "Answers", "Upgrades", "Heads",
+        "Attempts",
+        "Bodies", "Codecs", "Exchanges", "Carriers", "Listening", "Connections", "Worker", "State", "HTTP2",
         "Transports",
         "Snapshot",
     ]

@@ -26,6 +26,29 @@ struct RoomsTests {
         }
     }
 
+    @Test("policies do not know each other")
+    func policiesAreApart() {
+        let sources = Repository.sources.filter { $0.path.hasPrefix("Sources/Proxy/Policies/") }
+        func folder(_ source: Source) -> Substring { source.path.split(separator: "/")[3] }
+        var owners: [Substring: Substring] = [:]
+        for source in sources {
+            for line in source.code {
+                for match in line.matches(of: /(?:class|struct|enum) (\w+)/) {
+                    owners[match.output.1] = folder(source)
+                }
+            }
+        }
+        #expect(owners.count >= 10)
+        for source in sources {
+            for line in source.code {
+                for match in line.matches(of: /\w+/) {
+                    guard let owner = owners[match.output], owner != folder(source) else { continue }
+                    Issue.record("\(source.path) knows \(match.output) of \(owner)")
+                }
+            }
+        }
+    }
+
     @Test("ARCHITECTURE.md has a row for every room, in their order")
     func roomsAreDescribed() {
         let rows = ArchitectureTests.rows(under: "## The rooms of the data plane").compactMap {

@@ -159,7 +159,7 @@ extension Worker {
             writer.append(decimal: UInt64(body?.count ?? 0))
             writer.append("\r\n")
         }
-        endResponseHead(exchange, &writer)
+        endResponseHead(exchange, .weir, &writer)
         let sent = hasBody && exchange.pointee.request.method != .head ? body : nil
         exchange.pointee.responseDone = true
         let client = exchange.pointee.client

@@ -16,24 +16,22 @@ import Reactor
 import WeirResilience
 
 extension Worker {
-    /// Decides on a response and takes an encoder when it is to be compressed. Without one to be had it
-    /// goes as it is: a loaded worker stops compressing before it stops answering.
-    func prepareCompression(
-        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>
-    ) -> CompressionDecision {
-        guard exchange.pointee.compresses, let rule = exchange.route?.compression,
-            let view = view(exchange)
-        else { return .pass }
-        let decision = rule.decide(request: view, head: head, fields: fieldScratch, base: base)
-        guard let coding = decision.coding else { return decision }
-        let size = head.framing == .length ? head.contentLength : nil
-        guard let encoder = encoders.take(coding, level: rule.level(of: coding), size: size) else {
-            return decision.asItIs
-        }
+    /// Takes an encoder for a response that is to be compressed, and frames it anew. False: there is none to be had,
+    /// and it goes as it is.
+    func beginCoding(
+        _ exchange: ExchangePointer, _ decision: CompressionDecision, _ rule: CompressionRule,
+        _ head: ResponseHead
+    ) -> Bool {
+        guard let coding = decision.coding,
+            let encoder = encoders.take(
+                coding, level: rule.level(of: coding),
+                size: head.framing == .length ? head.contentLength : nil)
+        else { return false }
         exchange.pointee.encoder = encoder
         exchange.pointee.responseBody.dropsDigests = true
         exchange.pointee.flushesWhenIdle = decision.flushesWhenIdle
-        return decision
+        frameResponse(exchange)
+        return true
     }
 
     /// One block of the response body towards the client, coded when that was decided.

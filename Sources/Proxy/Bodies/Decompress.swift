@@ -33,42 +33,40 @@ extension Worker {
     /// time as moving `turnBytesMax` takes.
     static let codedTurnBytesMax = 256 << 10
 
-    /// Looks at the coding of a body that is to come. False: it is refused.
-    func prepareDecoding(_ exchange: ExchangePointer) -> Bool {
-        guard exchange.pointee.upgrade == .none, let view = view(exchange) else { return true }
+    /// Looks at the coding of a body that is to come.
+    func prepareDecoding(_ exchange: ExchangePointer) -> StepResult {
+        guard exchange.pointee.upgrade == .none, let view = view(exchange) else { return .pass }
         switch RequestCoding(of: view) {
         case .none:
-            break
-        case .coded where exchange.pointee.web != nil:
+            return .pass
+        case .coded where exchange.pointee.web != nil, .unsupported:
             // gRPC has codings of its own, message by message.
-            exchange.fail(Failure(.requestCodingUnsupported, phase: .admit))
-            return false
+            return .refuse(Failure(.requestCodingUnsupported, phase: .admit))
         case .coded(let coding):
             exchange.pointee.requestCoding = coding
             exchange.pointee.decoding = .asSent
             exchange.pointee.isDecoding = true
             exchange.pointee.requestBody.dropsDigests = true
-        case .unsupported:
-            exchange.fail(Failure(.requestCodingUnsupported, phase: .admit))
-            return false
+            return .pass
         }
-        return true
     }
 
     /// Decodes a body that is held whole, when what comes out is small enough to be held too.
-    func decodeHeld(_ exchange: ExchangePointer) -> PhaseResult {
+    ///
+    /// - Parameter bytesMax: most decoded bytes that are held.
+    func decodeHeld(_ exchange: ExchangePointer, bytesMax: Int) -> StepResult {
         guard exchange.pointee.decoding == .asSent, exchange.pointee.requestBody.isDone,
-            let coded = exchange.pointee.held, let route = exchange.route
-        else { return .next }
+            let coded = exchange.pointee.held
+        else { return .pass }
         guard beginDecoding(exchange), let decoder = exchange.pointee.decoder else {
-            return refuseCoding(exchange, .noMemory)
+            return .refuse(Self.failure(of: .noMemory, exchange))
         }
         let step = decoder.read(
-            coded.readable, coded.count, into: output, capacity: min(route.holdBytes, outputBytes))
+            coded.readable, coded.count, into: output, capacity: min(bytesMax, outputBytes))
         let error = step.error ?? (step.hasMore ? nil : decoder.finish())
         if error != nil || step.hasMore {
             dropDecoder(exchange, isTrial: true)
-            return error.map { refuseCoding(exchange, $0) } ?? .next
+            return error.map { .refuse(Self.failure(of: $0, exchange)) } ?? .pass
         }
         let plain = buffers.take(step.produced)
         plain.append(output, step.produced)
@@ -78,13 +76,14 @@ extension Worker {
         exchange.pointee.isDecoding = false
         exchange.pointee.decodedBytes = UInt64(step.produced)
         dropDecoder(exchange)
-        return .next
+        return .pass
     }
 
     /// Starts at the beginning of the body, for one attempt. False: there is no memory for a decoder.
     func beginDecoding(_ exchange: ExchangePointer) -> Bool {
         dropDecoder(exchange, isTrial: true)
-        guard let limits = exchange.route?.decompression, let coding = exchange.pointee.requestCoding,
+        guard let limits = exchange.route?.decompression,
+            let coding = exchange.pointee.requestCoding,
             let decoder = Decoder.make(coding, limits: limits, memory: decoderMemory)
         else { return false }
         exchange.pointee.decoder = decoder
@@ -108,16 +107,18 @@ extension Worker {
     }
 
     /// A body that cannot be decoded, or not within the route's bounds.
-    @discardableResult
-    func refuseCoding(_ exchange: ExchangePointer, _ error: DecodeError) -> PhaseResult {
+    func refuseCoding(_ exchange: ExchangePointer, _ error: DecodeError) {
+        exchange.fail(Self.failure(of: error, exchange))
+    }
+
+    private static func failure(of error: DecodeError, _ exchange: ExchangePointer) -> Failure {
         let reason: Reason =
             switch error {
             case .tooLarge, .ratioExceeded: .requestDecodedTooLarge
             case .noMemory: .internalLimit
             case .malformed, .truncated, .trailingBytes, .windowTooLarge: .requestCodingMalformed
             }
-        exchange.fail(Failure(reason, phase: exchange.pointee.phase, detail: Detail(error)))
-        return .finish
+        return Failure(reason, phase: exchange.pointee.phase, detail: Detail(error))
     }
 
     /// Fills one block with what the bytes decode to and sends it. Stops when the block is full: then

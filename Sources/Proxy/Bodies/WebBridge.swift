@@ -137,14 +137,16 @@ extension Worker {
 
     // MARK: the response
 
-    /// Decides on a response, whose body has begun: whether a gRPC server made it.
+    /// Decides on a response, whose body has begun, whether a gRPC server made it, and puts its fields in the client's
+    /// form, which stand as lines in `writer` from `start` on.
     func bridgeResponse(
-        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>
-    ) -> Bool {
-        guard let bridge = exchange.pointee.web?.bridge else { return false }
+        _ exchange: ExchangePointer, _ head: ResponseHead, _ fields: UnsafePointer<Field>,
+        _ base: UnsafePointer<UInt8>, from start: Int, _ writer: inout ByteWriter
+    ) {
+        guard let bridge = exchange.pointee.web?.bridge else { return }
         var isCall = false
         for i in 0..<Int(head.fieldCount) {
-            let field = fieldScratch[i]
+            let field = fields[i]
             if field.id == .contentType {
                 isCall = GRPCContentType(field.value.bytes(in: base))?.kind == .grpc
             } else if equals(
@@ -154,34 +156,40 @@ extension Worker {
             }
         }
         bridge.pointee.isCall = isCall
-        guard isCall else { return false }
+        guard isCall else { return }
+        exchange.pointee.mayTransform = false
         bridge.pointee.isOpen = !exchange.pointee.responseBody.isDone
         if bridge.pointee.isOpen {
             // Another length, and no trailers of HTTP's.
-            for i in 0..<Int(head.fieldCount)
-            where fieldScratch[i].id == .contentLength || fieldScratch[i].id == .trailer {
-                fieldScratch[i].isHopByHop = true
+            frameResponse(exchange)
+            FieldLines.takeOut(from: start, &writer) {
+                equals($0, $1, lowercase: "content-length") || equals($0, $1, lowercase: "trailer")
             }
         }
-        return true
-    }
-
-    /// Writes the content type of a bridged response. False: the field is another one, or stays as it is.
-    func writeBridgedType(
-        _ exchange: ExchangePointer, _ field: Field, _ base: UnsafeMutablePointer<UInt8>,
-        _ writer: inout ByteWriter
-    ) -> Bool {
-        guard field.id == .contentType, let bridge = exchange.pointee.web?.bridge, bridge.pointee.isCall
-        else { return false }
-        let value = field.value.bytes(in: base)
-        guard let type = GRPCContentType(value), type.kind == .grpc else { return false }
-        writer.append("content-type: ")
-        type.write(as: bridge.pointee.responseKind, of: value, &writer)
-        writer.append("\r\n")
+        writeType(as: bridge.pointee.responseKind, from: start, &writer)
         if !bridge.pointee.isOpen && !bridge.pointee.hasStatus {
             GRPCFields.writeStatus(.unknown, message: Self.noStatus, &writer)
         }
-        return true
+    }
+
+    /// Puts the fields of a bridged request in gRPC's form.
+    func writeBridgedRequest(from start: Int, _ writer: inout ByteWriter) {
+        writeType(as: .grpc, from: start, &writer)
+    }
+
+    private func writeType(as kind: GRPCKind, from start: Int, _ writer: inout ByteWriter) {
+        FieldLines.rewrite(from: start, &writer) {
+            equals($0, $1, lowercase: "content-type")
+        } write: { line, writer in
+            let value = line.value(in: writer)
+            writer.append("content-type: ")
+            if let type = GRPCContentType(value) {
+                type.write(as: kind, of: value, &writer)
+            } else {
+                writer.append(value)
+            }
+            writer.append("\r\n")
+        }
     }
 
     /// One block of the response body towards the client; nil when it is not bridged.

@@ -35,6 +35,19 @@ extension Worker {
             endsWithStream: !stream.pointee.ended)
     }
 
+    /// What decides which steps of policies concern a request, once its body has begun.
+    @inline(__always)
+    func traits(_ exchange: ExchangePointer) -> Traits {
+        var traits: Traits = []
+        if !exchange.pointee.requestBody.isDone { traits.insert(.body) }
+        if exchange.pointee.request.wantsUpgrade { traits.insert(.upgrade) }
+        // Without trailers there is no gRPC.
+        if exchange.pointee.request.version.hasStreams, exchange.pointee.request.acceptsTrailers {
+            traits.insert(.call)
+        }
+        return traits
+    }
+
     /// Bytes of its body to be received at a time. The last byte of a stream's body waits for the stream's end, so that
     /// what turns out to be longer than it said was complete for nobody (RFC 9113 §8.1.1).
     @inline(__always)

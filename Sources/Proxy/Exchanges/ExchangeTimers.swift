@@ -1,6 +1,7 @@
 // An exchange's own clocks, one for what it waits for and one for all of it, and its turn.
 
 import Reactor
+import WeirResilience
 
 extension Worker {
     /// A file on its way, or a body being decoded, goes on in the next turn of the loop. Once, however many events
@@ -11,8 +12,8 @@ extension Worker {
         armDeadlines(exchange)
     }
 
-    /// The exchange's own timer: back-off before another attempt, the hold's patience, or a WebSocket's Pings. What
-    /// it is for follows from what is waited for.
+    /// The exchange's own timer: what it waits for has a time, or a WebSocket its Pings. What it is for follows from what
+    /// is waited for.
     func setTimer(_ exchange: ExchangePointer, afterMs: UInt64) {
         if exchange.pointee.timer < 0 {
             exchange.pointee.timer = timers.create(
@@ -26,6 +27,18 @@ extension Worker {
         guard exchange.pointee.timerRuns else { return }
         exchange.pointee.timerRuns = false
         timers.disarm(exchange.pointee.timer)
+    }
+
+    /// The exchange waits for what the holder of the ticket brings. For a step that then answers *wait*.
+    ///
+    /// - Parameter reason: what it fails with when nothing has come in time.
+    func park(_ exchange: ExchangePointer, atMostMs: UInt64, else reason: Reason) -> Ticket {
+        exchange.pointee.waitsFor = .answer
+        exchange.pointee.waitReason = reason
+        exchange.pointee.waitSerial &+= 1
+        setTimer(exchange, afterMs: atMostMs)
+        return Ticket(
+            mailbox: mailbox, exchange: exchange.pointee.handle, serial: exchange.pointee.waitSerial)
     }
 
     func setTotalDeadline(_ exchange: ExchangePointer, afterMs: UInt64) {

@@ -16,14 +16,14 @@ extension Worker {
     func beginCodedFile(_ exchange: ExchangePointer, _ response: FileResponse, _ writer: inout ByteWriter) {
         guard exchange.pointee.encoder != nil else {
             response.file.close()
-            endResponseHead(exchange, &writer)
+            endResponseHead(exchange, .weir, &writer)
             exchange.pointee.responseDone = true
             guard sendWhole(exchange, &writer, body: nil) else { return }
             fileSent(exchange)
             return
         }
         frameResponse(exchange)
-        endResponseHead(exchange, &writer)
+        endResponseHead(exchange, .weir, &writer)
         guard !writer.overflowed else {
             response.file.close()
             exchange.end(Failure(.internalLimit, phase: exchange.pointee.phase))

@@ -268,7 +268,7 @@ extension Worker {
 
     /// Whether the rules of the route say what Content-Type is, or that there is none.
     private func namesType(_ exchange: ExchangePointer) -> Bool {
-        exchange.route?.responseRules?.governs("content-type") ?? false
+        exchange.route?.rulesContentType ?? false
     }
 
     private func writeValidators(
@@ -323,7 +323,7 @@ extension Worker {
         _ exchange: ExchangePointer, _ rules: FileRules, _ view: RequestView, _ found: FoundFile,
         _ status: UInt16, _ type: UnsafeBufferPointer<UInt8>
     ) -> CompressionDecision {
-        guard exchange.pointee.compresses, found.coding == nil, status != 412, status != 416,
+        guard exchange.pointee.mayTransform, found.coding == nil, status != 412, status != 416,
             let rule = exchange.route?.compression
         else { return .pass }
         let control = rules.cache.isEmpty ? nil : rules.cacheRule(found.path)?.control

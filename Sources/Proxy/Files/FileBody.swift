@@ -64,7 +64,7 @@ extension Worker {
         writer.append("content-length: ")
         writer.append(decimal: contentLength(response))
         writer.append("\r\n")
-        endResponseHead(exchange, &writer)
+        endResponseHead(exchange, .weir, &writer)
         guard !writer.overflowed else {
             response.file.close()
             exchange.end(Failure(.internalLimit, phase: exchange.pointee.phase))

@@ -9,12 +9,24 @@ extension Worker {
         exchange.pointee.awaitsTurn = false
         if exchange.pointee.isOver { return }
         if exchange.pointee.waitsFor == .body {
-            endHold(exchange)
+            resume(exchange, .time)
         } else if exchange.pointee.fileBody != nil {
             pumpFile(exchange)
         } else if exchange.pointee.isDecoding {
             pumpRequestBody(exchange.attempt)
         }
+        conclude(exchange)
+    }
+
+    /// Something was brought to an exchange. What nobody waits for any more is counted, and that is all.
+    func answerCame(_ ticket: Ticket, _ answer: any Sendable) {
+        guard let exchange = exchanges.pointer(ticket.exchange), !exchange.isDecided,
+            exchange.pointee.waitsFor == .answer, exchange.pointee.waitSerial == ticket.serial
+        else {
+            metrics.cell(worker: index).answerWasLate()
+            return
+        }
+        resume(exchange, .answer(answer))
         conclude(exchange)
     }
 

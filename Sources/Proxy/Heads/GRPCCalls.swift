@@ -23,12 +23,9 @@ extension Worker {
         exchange.service?.streams != nil && grpcKind(exchange) == .grpc
     }
 
-    /// Ends the exchange when the client has stopped waiting for it.
-    func keepDeadline(_ exchange: ExchangePointer) {
-        let mayBeCall =
-            exchange.pointee.request.version.hasStreams && exchange.pointee.request.acceptsTrailers
-        guard mayBeCall || exchange.pointee.web != nil,
-            let text = view(exchange)?.field(named: "grpc-timeout"), let timeout = GRPCTimeout(text)
+    /// Ends the exchange when the client of a call has stopped waiting for it, as far as it says when.
+    func keepCallDeadline(_ exchange: ExchangePointer) {
+        guard let text = view(exchange)?.field(named: "grpc-timeout"), let timeout = GRPCTimeout(text)
         else { return }
         let timeoutMs = max(timeout.nanoseconds / 1_000_000, 1)
         let totalMs = exchange.route?.totalTimeoutMs ?? 0
@@ -38,29 +35,17 @@ extension Worker {
         exchange.pointee.callDeadlineNs = isEndless ? .max : deadlineNs
     }
 
-    /// Writes a field of a call that an attempt gets in another form. False: it goes on as it is.
-    func writeCallField(
-        _ exchange: ExchangePointer, _ field: Field, _ bytes: UnsafePointer<UInt8>,
-        _ writer: inout ByteWriter
-    ) -> Bool {
-        switch field.id {
-        case .contentType where exchange.pointee.web != nil:
-            let value = field.value.bytes(in: bytes)
-            guard let type = GRPCContentType(value) else { return false }
-            writer.append("content-type: ")
-            type.write(as: .grpc, of: value, &writer)
-        case .other where exchange.pointee.callDeadlineNs != 0:
-            guard equals(bytes + Int(field.nameOffset), Int(field.nameCount), lowercase: "grpc-timeout")
-            else { return false }
+    /// Tells an attempt what is left of a call's deadline: in the lines that stand in `writer` from `start` on.
+    func writeCallDeadline(_ exchange: ExchangePointer, from start: Int, _ writer: inout ByteWriter) {
+        FieldLines.rewrite(from: start, &writer) {
+            equals($0, $1, lowercase: "grpc-timeout")
+        } write: { _, writer in
             // A deadline that passes in this moment is a short one, not none.
             let deadlineNs = exchange.pointee.callDeadlineNs
             writer.append("grpc-timeout: ")
             GRPCTimeout(nanoseconds: deadlineNs > nowNs ? deadlineNs - nowNs : 1).write(&writer)
-        default:
-            return false
+            writer.append("\r\n")
         }
-        writer.append("\r\n")
-        return true
     }
 }
 

@@ -31,7 +31,6 @@ extension Worker {
         _ exchange: ExchangePointer, _ route: RoutePlan, _ view: RequestView, _ writer: inout ByteWriter
     ) -> WrittenRequest {
         let request = view.head.pointee
-        let rules = route.requestRules
         var written = WrittenRequest()
         written.start = writer.count
         written.methodCount = Int(request.methodName.count)
@@ -52,8 +51,6 @@ extension Worker {
         written.fieldsStart = writer.count
 
         let forwarding = exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { $0.forwarding }
-        let isCall = exchange.pointee.callDeadlineNs != 0 || exchange.pointee.web != nil
-        let decodes = exchange.pointee.decoding != .none
         // What somebody says about the client who is not trusted to.
         let distrusts = !exchange.pointee.peerIsTrusted
         let countsHops = request.method.countsHops
@@ -73,17 +70,19 @@ extension Worker {
                     continue
                 }
             case .via: if forwarding.via { continue }
-            case .contentEncoding: if decodes { continue }
             default: break
             }
-            let name = view.bytes + Int(field.nameOffset)
-            if decodes, RequestCoding.describesCodedBytes(name, Int(field.nameCount)) { continue }
-            if isCall && writeCallField(exchange, field, view.bytes, &writer) { continue }
             if countsHops && writeHops(field, view.bytes, &writer) { continue }
             writer.appendField(field, view.bytes)
         }
         writeForwarding(exchange, view, forwarding, &writer)
-        if let rules { apply(rules, from: written.fieldsStart, exchange, view, &writer) }
+        if exchange.pointee.callDeadlineNs != 0 {
+            writeCallDeadline(exchange, from: written.fieldsStart, &writer)
+        }
+        if exchange.pointee.hooks.contains(.requestHead) {
+            let draft = RequestDraft(view: view, start: written.fieldsStart)
+            eachStep(exchange, at: .requestHead) { $0.requestHead(self, exchange, draft, &writer) }
+        }
         return written
     }
 
@@ -133,7 +132,7 @@ extension Worker {
         _ exchange: ExchangePointer, _ route: RoutePlan, _ view: RequestView, _ writer: inout ByteWriter
     ) {
         let start = writer.count
-        if let host = route.requestRules?.replacement(for: "host") { render(host, exchange, view, &writer) }
+        if let host = route.host { render(host, exchange, view, &writer) }
         // A template of nothing but what the request does not have is not what was meant.
         if writer.count == start { writer.append(view.head.pointee.authority.bytes(in: view.bytes)) }
     }
@@ -227,22 +226,10 @@ extension Worker {
 
     func writeResponseHead(
         _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>,
-        _ compression: CompressionDecision, _ writer: inout ByteWriter
+        _ writer: inout ByteWriter
     ) {
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
-        if compression.changesFields || exchange.pointee.web != nil {
-            var compression = compression
-            for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
-                let field = fieldScratch[i]
-                if exchange.pointee.web != nil && writeBridgedType(exchange, field, base, &writer) {
-                    continue
-                }
-                compression.write(field, base, &writer)
-            }
-            compression.writeAdded(&writer)
-        } else {
-            writeFields(of: head, base, &writer)
-        }
+        writeFields(of: head, base, &writer)
         if !head.hasDate { writeDate(&writer) }
     }
 
@@ -271,25 +258,22 @@ extension Worker {
         for rule in rules.add { writeRule(rule, exchange, view, &writer) }
     }
 
-    /// The same for the response that stands in `output`; what an endpoint says about URLs and cookies is turned
-    /// back before.
-    func applyResponseRules(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
-        guard let route = exchange.route, let view = view(exchange) else { return }
-        let start = firstField(exchange, writer)
-        if !exchange.pointee.isLocal { turnBack(exchange, route, view, from: start, &writer) }
-        if let rules = route.responseRules { apply(rules, from: start, exchange, view, &writer) }
-    }
-
-    /// Ends a response head: the rules of the route, which see every field there is, then the framing.
-    func endResponseHead(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
-        if exchange.pointee.hasResponseRules { applyResponseRules(exchange, &writer) }
+    /// Ends a response head: the steps of the route's policies, which see every field there is, then the framing.
+    @inline(__always)
+    func endResponseHead(
+        _ exchange: ExchangePointer, _ source: @autoclosure () -> ResponseDraft.Source,
+        _ writer: inout ByteWriter
+    ) {
+        if exchange.pointee.hooks.contains(.responseHead) { draftResponse(exchange, source(), &writer) }
         writeFraming(exchange, &writer)
     }
 
-    /// Takes what the rules of the route govern out of an interim response: it gets nothing of ours, but what
-    /// is not for the client does not reach it in this way either.
-    func hideFromInterim(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
-        exchange.route?.responseRules?.takeOut(from: firstField(exchange, writer), &writer)
+    /// The steps of policies for the head of a response, which stands in `writer`.
+    func draftResponse(
+        _ exchange: ExchangePointer, _ source: ResponseDraft.Source, _ writer: inout ByteWriter
+    ) {
+        let draft = ResponseDraft(source: source, start: firstField(exchange, writer))
+        eachStep(exchange, at: .responseHead) { $0.responseHead(self, exchange, draft, &writer) }
     }
 
     /// Where the fields of a response begin: behind its status line, where it has one.

@@ -1,7 +1,4 @@
-// What an endpoint says about where it is, turned back to where the client sees it: `location` and `cookies`.
-//
-// Only of endpoints: what Weir writes itself is the client's view already. Runs where all fields of the response
-// stand as lines, before the route's own rules for them.
+// What an endpoint says about where it is, turned back to where the client sees it (Policies/Location).
 
 import WeirHTTPModel
 import Reactor
@@ -13,34 +10,22 @@ extension Worker {
 
     /// Turns the fields back that stand in `writer` from `start` on.
     func turnBack(
-        _ exchange: ExchangePointer, _ route: RoutePlan, _ view: RequestView, from start: Int,
-        _ writer: inout ByteWriter
+        _ rule: LocationRule, _ exchange: ExchangePointer, _ route: RoutePlan, _ view: RequestView,
+        from start: Int, _ writer: inout ByteWriter
     ) {
-        if let rule = route.location {
-            FieldLines.rewrite(from: start, &writer) {
-                LocationRule.field($0, $1) != nil
-            } write: { line, writer in
-                let name = line.name(in: writer)
-                guard let base = name.baseAddress, let field = LocationRule.field(base, name.count) else {
-                    return
-                }
-                writer.append(name)
-                writer.append(": ")
-                withPassage(exchange, route, view) {
-                    rule.write(field, line.value(in: writer), $0, into: &writer)
-                }
-                writer.append("\r\n")
+        FieldLines.rewrite(from: start, &writer) {
+            LocationRule.field($0, $1) != nil
+        } write: { line, writer in
+            let name = line.name(in: writer)
+            guard let base = name.baseAddress, let field = LocationRule.field(base, name.count) else {
+                return
             }
-        }
-        if let rule = route.cookies {
-            FieldLines.rewrite(from: start, &writer) {
-                CookieRule.governs($0, $1)
-            } write: { line, writer in
-                writer.append(line.name(in: writer))
-                writer.append(": ")
-                rule.write(line.value(in: writer), into: &writer)
-                writer.append("\r\n")
+            writer.append(name)
+            writer.append(": ")
+            withPassage(exchange, route, view) {
+                rule.write(field, line.value(in: writer), $0, into: &writer)
             }
+            writer.append("\r\n")
         }
     }
 

@@ -91,6 +91,7 @@ extension Worker {
         case .drain: startDraining()
         case .stop: isStopping = true
         case .log(let new): log = new?.makeBuffer()
+        case .answer(let ticket, let answer): answerCame(ticket, answer)
         }
     }
 

@@ -24,8 +24,12 @@ enum PhaseResult {
 
 extension Worker {
     /// Walks the phases from `phase` until one waits or finishes.
-    func run(_ exchange: ExchangePointer, from phase: Phase) {
+    ///
+    /// - Parameter step: where in the chain of policies the phase goes on; nil: the phase is entered, at its beginning or,
+    ///   for another attempt, behind its policies.
+    func run(_ exchange: ExchangePointer, from phase: Phase, step: Int? = nil) {
         var phase = phase
+        var step = step
         while true {
             exchange.pointee.phase = phase
             switch phase {
@@ -33,12 +37,18 @@ extension Worker {
                 guard route(exchange) == .next else { return }
                 phase = .admit
             case .admit:
-                guard admit(exchange) == .next else { return }
+                guard pass(exchange, .admit, from: step ?? 0) else { return }
                 phase = .lookup
+                step = nil
             case .lookup:
+                guard pass(exchange, .lookup, from: step ?? 0) else { return }
                 guard lookup(exchange) == .next else { return }
                 phase = .select
+                step = 0
             case .select:
+                if let step {
+                    guard pass(exchange, .select, from: step) else { return }
+                }
                 guard select(exchange) == .next else { return }
                 phase = .forward
             case .forward:
@@ -71,7 +81,8 @@ extension Worker {
     func goOnAfterTimer(_ exchange: ExchangePointer) {
         exchange.pointee.timerRuns = false
         switch exchange.pointee.waitsFor {
-        case .body: endHold(exchange)
+        case .body: resume(exchange, .time)
+        case .answer: exchange.fail(Failure(exchange.pointee.waitReason, phase: exchange.pointee.phase))
         case .backoff:
             exchange.pointee.waitsFor = .nothing
             run(exchange, from: .select)

@@ -218,7 +218,7 @@ extension Worker {
         for i in 0..<Int(head.fieldCount) {
             var field = fieldScratch[i]
             if field.id == .cacheControl, CompressionRule.isLeftAlone(by: field.value.bytes(in: base)) {
-                exchange.pointee.compresses = false
+                exchange.pointee.mayTransform = false
             }
             guard PageFields.isSent(field, base) else { continue }
             let start = writer.count

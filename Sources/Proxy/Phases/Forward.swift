@@ -269,7 +269,7 @@ extension Worker {
             }
             exchange.pointee.bytesIn += UInt64(relayed.consumed)
             if let (violation, at) = relayed.violation {
-                _ = refuseBody(exchange, (violation, at))
+                refuseBody(exchange, (violation, at))
                 return
             }
             if refuseTooLong(exchange) { return }

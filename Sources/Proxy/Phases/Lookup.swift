@@ -32,7 +32,6 @@ extension Worker {
     }
 
     private func prepareForward(_ exchange: ExchangePointer) -> PhaseResult {
-        if exchange.pointee.request.wantsUpgrade && !prepareUpgrade(exchange) { return .finish }
         if exchange.pointee.request.method.countsHops && answeredAsLastHop(exchange) { return .finish }
         return .next
     }

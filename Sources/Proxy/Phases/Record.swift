@@ -55,7 +55,11 @@ extension Worker {
 
     private func closeExchange(_ exchange: ExchangePointer) {
         if let fetch = exchange.pointee.pageFetch { endFetch(exchange, fetch) }
+        if exchange.pointee.hooks.contains(.record) {
+            eachStep(exchange, at: .record) { $0.record(self, exchange) }
+        }
         record(exchange)
+        endPolicyStates(exchange)
         exchange.pointee.isOver = true
         let client = exchange.pointee.client
         client.pointee.exchange = nil

@@ -160,7 +160,7 @@ extension Worker {
         var writer = ByteWriter(output, capacity: outputBytes)
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
         writeFields(of: head, base, &writer)
-        if exchange.pointee.hasResponseRules { hideFromInterim(exchange, &writer) }
+        if exchange.pointee.hooks.contains(.responseHead) { draftResponse(exchange, .interim, &writer) }
         return sendInterim(exchange, head.status, &writer)
     }
 
@@ -195,17 +195,11 @@ extension Worker {
         }
         // An answer before the request was read: the rest of the request is not waited for.
         if !exchange.pointee.requestBody.isDone || isDraining { client.pointee.closeAfterResponse = true }
-        let isBridged = exchange.pointee.web != nil && bridgeResponse(exchange, head, base)
-        let compression = isBridged ? .pass : prepareCompression(exchange, head, base)
-        if head.framing == .chunked || head.framing == .untilClose || compression.coding != nil
-            || (isBridged && !exchange.pointee.responseBody.isDone)
-        {
-            frameResponse(exchange)
-        }
+        if head.framing == .chunked || head.framing == .untilClose { frameResponse(exchange) }
         var writer = ByteWriter(output, capacity: outputBytes)
-        writeResponseHead(exchange, head, base, compression, &writer)
+        writeResponseHead(exchange, head, base, &writer)
         if head.status == 426 { writeUpgradeOffer(exchange, head, base, &writer) }
-        endResponseHead(exchange, &writer)
+        endResponseHead(exchange, .endpoint(head, fieldScratch, base), &writer)
         if writer.overflowed {
             exchange.fail(Failure(.internalLimit, phase: .respond))
             return

@@ -51,10 +51,7 @@ extension Worker {
         exchange.pointee.counters = route.counters[index]
         exchange.pointee.headTimeoutMs = route.headTimeoutMs
         exchange.pointee.idleTimeoutMs = route.idleTimeoutMs
-        exchange.pointee.hasResponseRules = route.changesResponses
-        exchange.pointee.compresses = route.compresses
-        exchange.pointee.bridgesWeb = route.bridgesWeb
-        exchange.pointee.decompresses = route.decompresses
+        adopt(exchange, route.policies)
         switch route.action {
         case .files(_, let otherwise?) where !exchange.pointee.request.method.readsFiles:
             // Judged as a request to the service that gets it, from its body on.
@@ -64,6 +61,14 @@ extension Worker {
             exchange.pointee.serviceID = serviceID
         case .redirect, .respond, .close: break
         }
+    }
+
+    /// The steps of the policies that concern this request.
+    @inline(__always)
+    private func adopt(_ exchange: ExchangePointer, _ chain: PolicyChain) {
+        let traits = traits(exchange)
+        exchange.pointee.traits = traits
+        exchange.pointee.hooks = traits.isEmpty ? chain.plainHooks : chain.hooks
     }
 
     /// The request goes to another service than the route names first, as if it were that one's from the start.

@@ -42,95 +42,61 @@ public final class RoutePlan: Sendable {
     public let headTimeoutMs: UInt64
     /// Longest pause within a response body.
     public let idleTimeoutMs: UInt64
-    let compresses: Bool
-    /// Bodies that may go to an endpoint are decoded.
-    let decompresses: Bool
-    /// gRPC-Web requests are forwarded as gRPC.
-    public let bridgesWeb: Bool
-    /// Fields of responses change: by `location`, `cookies` or `responseRules`.
-    let changesResponses: Bool
-    public let requestRules: FieldRules?
-    public let responseRules: FieldRules?
+    /// What it does besides answering, in order.
+    public let policies: PolicyChain
     /// Longest whole exchange; 0: none.
     public let totalTimeoutMs: UInt64
     public let action: RouteAction
     /// How the request target changes on its way upstream; nil: not at all.
     public let rewrite: Rewrite?
-    /// How what endpoints say about URLs is turned back to what clients see; nil: not at all.
-    public let location: LocationRule?
-    /// How cookies of endpoints change; nil: not at all.
-    public let cookies: CookieRule?
+    /// What stands for Host in requests; nil: the client's.
+    let host: Template?
 
     public let name: StaticBytes
     /// Longest silence on a connection that was upgraded.
     public let upgradedIdleMs: UInt64
     public let retry: RetryPolicy
-    /// Longest request body; nil: the listener says.
-    public let bodyBytesMax: UInt64?
-    /// How much of a request body is held before an endpoint is chosen (law 11).
-    public let holdBytes: Int
-    /// Protocols a client may change to, lower case; "connect" stands for CONNECT.
-    public let upgrades: [StaticBytes]
-    /// A request for any other is refused instead of served without the change.
-    public let refusesOtherUpgrades: Bool
     /// Pings of our own on WebSockets; nil: none.
     public let pings: PingPlan?
-    /// Which responses are compressed; nil: none.
-    public let compression: CompressionRule?
-    /// Bounds of request bodies that are decoded; nil: they go as they come.
-    public let decompression: DecoderLimits?
+    /// Which files are compressed on their way; nil: none.
+    let compression: CompressionRule?
+    /// Bounds of request bodies that are decoded.
+    let decompression: DecoderLimits?
+    /// Rules say what the type of a response is.
+    let rulesContentType: Bool
     /// What is sent in place of errors, before what the listener says; nil: the listener says.
     public let errors: ErrorPlan?
     /// Here, or on a listener, something stands for answers of endpoints: the rest is looked for then only.
     let mayReplaceAnswers: Bool
     public let metrics: RouteMetrics
 
+    /// - Parameter policies: of this route alone, in order.
     public init(
-        name: String, action: RouteAction, rewrite: Rewrite?, location: LocationRule? = nil,
-        cookies: CookieRule? = nil, requestRules: FieldRules?,
-        responseRules: FieldRules?, headTimeoutMs: UInt64, idleTimeoutMs: UInt64, totalTimeoutMs: UInt64,
-        upgradedIdleMs: UInt64, retry: RetryPolicy, bodyBytesMax: UInt64? = nil, holdBytes: Int,
-        upgrades: [String], refusesOtherUpgrades: Bool = false,
-        pings: PingPlan? = nil, compression: CompressionRule? = nil, bridgesWeb: Bool = false,
-        decompression: DecoderLimits? = nil, errors: ErrorPlan? = nil,
-        mayReplaceAnswers: Bool = false, metrics: RouteMetrics
+        name: String, action: RouteAction, policies: [Policy], rewrite: Rewrite?, headTimeoutMs: UInt64,
+        idleTimeoutMs: UInt64, totalTimeoutMs: UInt64, upgradedIdleMs: UInt64, retry: RetryPolicy,
+        host: Template? = nil, compression: CompressionRule? = nil,
+        decompression: DecoderLimits? = nil, rulesContentType: Bool = false,
+        pings: PingPlan? = nil, errors: ErrorPlan? = nil, mayReplaceAnswers: Bool = false,
+        metrics: RouteMetrics
     ) {
         counters = metrics.cells
-        compresses = compression != nil
-        switch action {
-        case .forward, .files(_, otherwise: .some): decompresses = decompression != nil
-        default: decompresses = false
-        }
+        self.policies = PolicyChain(policies)
+        self.host = host
+        self.compression = compression
+        self.decompression = decompression
+        self.rulesContentType = rulesContentType
         self.name = StaticBytes(name)
         self.action = action
         self.rewrite = rewrite
-        self.location = location
-        self.cookies = cookies
-        changesResponses = location != nil || cookies != nil || responseRules != nil
-        self.requestRules = requestRules
-        self.responseRules = responseRules
         self.headTimeoutMs = headTimeoutMs
         self.idleTimeoutMs = idleTimeoutMs
         self.totalTimeoutMs = totalTimeoutMs
         self.upgradedIdleMs = upgradedIdleMs
         self.retry = retry
-        self.bodyBytesMax = bodyBytesMax
-        self.holdBytes = holdBytes
-        self.refusesOtherUpgrades = refusesOtherUpgrades
-        self.upgrades = upgrades.map { StaticBytes($0) }
         self.pings = pings
-        self.compression = compression
-        self.bridgesWeb = bridgesWeb
-        self.decompression = decompression
         self.errors = errors
         self.mayReplaceAnswers = mayReplaceAnswers
         self.metrics = metrics
-    }
-
-    /// Whether a client may change to this protocol here; case does not matter (RFC 9110 §7.8).
-    public func allowsUpgrade(to token: UnsafeBufferPointer<UInt8>) -> Bool {
-        guard let base = token.baseAddress else { return false }
-        return upgrades.contains { equalIgnoringASCIICase(base, token.count, $0.base, $0.count) }
     }
 }
 

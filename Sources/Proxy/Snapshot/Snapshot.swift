@@ -16,8 +16,6 @@ public final class Snapshot: Sendable {
     public let routes: [RoutePlan]
     /// By service id; nil where a service was removed.
     public let services: [ServicePlan?]
-    /// Clients in these blocks are believed about whom they speak for (law 9).
-    public let trusted: [AddressBlock]
     public let forwarding: ForwardingPlan
     /// The same, to be read without counting references.
     let lentListeners: LentTable<ListenerPlan>
@@ -26,13 +24,12 @@ public final class Snapshot: Sendable {
 
     public init(
         generation: UInt64, listeners: [ListenerPlan?], routes: [RoutePlan], services: [ServicePlan?],
-        trusted: [AddressBlock], forwarding: ForwardingPlan
+        forwarding: ForwardingPlan
     ) {
         self.generation = generation
         self.listeners = listeners
         self.routes = routes
         self.services = services
-        self.trusted = trusted
         self.forwarding = forwarding
         lentListeners = LentTable(listeners)
         lentRoutes = LentTable(routes)

@@ -32,10 +32,11 @@ struct Exchange {
     /// Where this request is counted: its route's counters, or those of requests without one.
     var counters: RouteCell
     var serviceID = -1
-    var hasResponseRules = false
-    var compresses = false
-    var bridgesWeb = false
-    var decompresses = false
+    /// Hooks at which a policy may have a step for this request, and what decides which.
+    var hooks: Hooks = []
+    var traits: Traits = []
+    /// Its body, and what is said about it, may be put in another form.
+    var mayTransform = true
     var headTimeoutMs: UInt64 = 0
     var idleTimeoutMs: UInt64 = 0
 
@@ -46,6 +47,14 @@ struct Exchange {
     var totalTimer: TimerID = -1
     var timerRuns = false
     var waitsFor = Waiting.nothing
+    /// The step of a policy that waits: its hook, and its place in the chain.
+    var waitingHook: Hooks = []
+    var waitingStep: UInt8 = 0
+    /// Of a wait for an answer: what is to be said when it does not come in time, and which wait it is.
+    var waitReason = Reason.none
+    var waitSerial: UInt32 = 0
+    /// What policies keep of it.
+    var policyMemory: BufferPointer?
     /// What is to be done about it, and for which failure.
     var verdict = Verdict.none
     var noted = Failure.none

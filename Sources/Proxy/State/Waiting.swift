@@ -5,8 +5,11 @@
 enum Waiting: UInt8 {
     /// It is on its way, or what it waits for is the endpoint's to bring.
     case nothing
-    /// The request's body, before an endpoint is chosen (law 11). Goes on at lookup.
+    /// A policy's step, for the request's body (law 11). Its deadlines are those of a client that owes a body, its reasons
+    /// theirs.
     case body
-    /// The time before another attempt. Goes on at select.
+    /// The time before another attempt. Goes on at select; its end is its deadline.
     case backoff
+    /// A policy's step, for what somebody with a ticket brings (`Ticket`). Its deadline and its reason are given with it.
+    case answer
 }

@@ -28,23 +28,6 @@ enum Upgrade: UInt8 {
 }
 
 extension Worker {
-    /// Decides on what the client asks for. False: refused.
-    func prepareUpgrade(_ exchange: ExchangePointer) -> Bool {
-        guard let route = exchange.route, let view = view(exchange) else { return false }
-        // An offer to go on in HTTP/2 may be ignored, and is not for the endpoint to hear. So may any that
-        // comes with a body to be decoded first (RFC 9110 §7.8).
-        if view.asksForH2C || exchange.pointee.decoding != .none { return true }
-        if let token = view.field(named: "upgrade"), route.allowsUpgrade(to: token) {
-            exchange.pointee.upgrade = .asked
-            return true
-        }
-        // Any other may be ignored too: the request is served, and the fields that asked end here. Not so an
-        // extended CONNECT, which is nothing but the question.
-        if !route.refusesOtherUpgrades && !exchange.pointee.client.pointee.transport.isStream { return true }
-        exchange.fail(Failure(.upgradeNotAllowed, phase: .lookup))
-        return false
-    }
-
     /// Which protocols an endpoint wants instead of the request's: a 426 says it (RFC 9110 §15.5.22), and
     /// the client hears it where its version has such a change.
     func writeUpgradeOffer(
@@ -58,24 +41,6 @@ extension Worker {
             isFirst = false
             writer.appendField(fieldScratch[i], base)
         }
-    }
-
-    /// Whether this CONNECT may open a tunnel. False: refused.
-    func prepareConnect(_ exchange: ExchangePointer) -> Bool {
-        let client = exchange.pointee.client
-        let word: StaticString = "connect"
-        let token = UnsafeBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount)
-        if let route = exchange.route, exchange.service != nil, route.allowsUpgrade(to: token) {
-            exchange.pointee.upgrade = .connecting
-            return true
-        }
-        // Whoever gets no answer is not told that this one is refused either.
-        if case .close? = exchange.route?.action { return true }
-        // What follows was meant for the tunnel, not for us.
-        client.pointee.closeAfterResponse = true
-        client.pointee.mustLinger = true
-        exchange.fail(Failure(.connectNotAllowed, phase: .route))
-        return false
     }
 
     /// The endpoint answered 101: right when it was asked, and names what it was asked for.
@@ -101,8 +66,10 @@ extension Worker {
         exchange.pointee.response = head
         openBothWays(exchange, status: 101)
         var writer = ByteWriter(output, capacity: outputBytes)
-        writeResponseHead(exchange, head, base, .pass, &writer)
-        return carry(exchange, upstream, &writer, base + Int(head.byteCount), count - Int(head.byteCount))
+        writeResponseHead(exchange, head, base, &writer)
+        return carry(
+            exchange, upstream, .endpoint(head, fieldScratch, base), &writer, base + Int(head.byteCount),
+            count - Int(head.byteCount))
     }
 
     /// Whether a 101 says that the connection changes, and to what was asked for (RFC 9110 §7.8).
@@ -152,7 +119,7 @@ extension Worker {
         exchange.pointee.response = head
         openBothWays(exchange, status: 101)
         var writer = ByteWriter(output, capacity: outputBytes)
-        writeResponseHead(exchange, head, base, .pass, &writer)
+        writeResponseHead(exchange, head, base, &writer)
         if !exchange.pointee.client.pointee.transport.isStream,
             let key = view.field(named: "sec-websocket-key")
         {
@@ -160,7 +127,7 @@ extension Worker {
             writer.append(HandshakeKey.acceptance(digest: sha1(HandshakeKey.proof(of: key)) ?? []))
             writer.append("\r\n")
         }
-        return carry(exchange, upstream, &writer, input, 0)
+        return carry(exchange, upstream, .endpoint(head, fieldScratch, base), &writer, input, 0)
     }
 
     /// The endpoint of a CONNECT is connected: the client may begin.
@@ -168,7 +135,7 @@ extension Worker {
         openBothWays(exchange, status: 200)
         var writer = ByteWriter(output, capacity: outputBytes)
         beginResponseHead(exchange, 200, reason: reasonPhrase(200), &writer)
-        return carry(exchange, upstream, &writer, input, 0)
+        return carry(exchange, upstream, .weir, &writer, input, 0)
     }
 
     private func openBothWays(_ exchange: ExchangePointer, status: UInt16) {
@@ -198,10 +165,10 @@ extension Worker {
 
     /// Sends the head that opens the tunnel, with what the endpoint sent behind it. True: the two may talk.
     private func carry(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ writer: inout ByteWriter,
-        _ early: UnsafeMutablePointer<UInt8>, _ earlyCount: Int
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ source: ResponseDraft.Source,
+        _ writer: inout ByteWriter, _ early: UnsafeMutablePointer<UInt8>, _ earlyCount: Int
     ) -> Bool {
-        endResponseHead(exchange, &writer)
+        endResponseHead(exchange, source, &writer)
         guard !writer.overflowed else {
             exchange.fail(Failure(.internalLimit, phase: .respond))
             return false

@@ -27,6 +27,8 @@ public enum WorkerMessage: Sendable {
     case stop
     /// Write to another access log from now on, or to none.
     case log(AccessLog?)
+    /// What an exchange waited for (`Ticket.bring`).
+    case answer(Ticket, any Sendable)
 }
 
 /// What a worker tells about itself; readable from any thread.

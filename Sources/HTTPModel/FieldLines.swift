@@ -1,17 +1,15 @@
 // Fields as they stand in a head that is being written: lines ("name: value" CR LF) in a region.
 
-import WeirHTTPModel
-
 /// Walking over lines, taking some out, and writing some afresh.
 public enum FieldLines {
     /// One line, by offsets into the region.
     public struct Line {
-        var start: Int
-        var nameCount: Int
-        var valueStart: Int
-        var valueCount: Int
+        public let start: Int
+        public let nameCount: Int
+        public let valueStart: Int
+        public let valueCount: Int
         /// Where the next one begins.
-        var next: Int
+        public let next: Int
 
         /// The name, in bytes that the writer holds.
         public func name(in writer: ByteWriter) -> UnsafeBufferPointer<UInt8> {
@@ -24,7 +22,7 @@ public enum FieldLines {
         }
     }
 
-    static func next(_ start: Int, _ end: Int, _ base: UnsafePointer<UInt8>) -> Line? {
+    private static func next(_ start: Int, _ end: Int, _ base: UnsafePointer<UInt8>) -> Line? {
         if start >= end { return nil }
         var next = start
         while next < end, base[next] != UInt8(ascii: "\n") { next &+= 1 }
@@ -38,8 +36,15 @@ public enum FieldLines {
             valueCount: max(0, next &- 2 &- valueStart), next: next)
     }
 
+    /// Takes lines out of those that stand in `writer` from `start` on.
+    public static func takeOut(
+        from start: Int, _ writer: inout ByteWriter, where isTaken: (UnsafePointer<UInt8>, Int) -> Bool
+    ) {
+        takeOut(from: start, to: writer.count, &writer, where: isTaken)
+    }
+
     /// Takes lines out of those between two places; what stands behind moves up.
-    static func takeOut(
+    private static func takeOut(
         from start: Int, to end: Int, _ writer: inout ByteWriter,
         where isTaken: (UnsafePointer<UInt8>, Int) -> Bool
     ) {

@@ -1,0 +1,7 @@
+// location.
+
+import Proxy
+
+extension LocationPolicy {
+    static func make(_ input: PolicyInput) -> Policy? { input.compiled.location.map { LocationPolicy($0) } }
+}

@@ -1,0 +1,25 @@
+// client-address: the client's address is computed once and used by everything after (law 9). Where nobody is trusted,
+// it is the peer's, and there is nothing to do.
+
+import Reactor
+
+public final class ClientAddressPolicy: Policy, @unchecked Sendable {
+    private let trusted: [AddressBlock]
+
+    /// - Parameter trusted: the proxies whose word is taken; at least one.
+    public init(trusted: [AddressBlock]) {
+        self.trusted = trusted
+        super.init(
+            "client-address", "trusted=\(trusted.map { "\($0)" }.joined(separator: ","))", .admit)
+    }
+
+    override func admit(_ worker: Worker, _ exchange: ExchangePointer) -> StepResult {
+        guard let view = worker.view(exchange) else { return .pass }
+        let peer = exchange.pointee.client.pointee.peer
+        let found = ClientAddress(peer: peer, request: view, trusted: trusted)
+        exchange.pointee.clientAddress = found.address
+        exchange.pointee.peerIsTrusted = found.end != .peerNotTrusted
+        exchange.pointee.origin = found.origin(of: view, isSecure: exchange.pointee.origin.isSecure)
+        return .pass
+    }
+}
