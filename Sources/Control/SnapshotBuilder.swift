@@ -26,6 +26,8 @@ struct SnapshotBuilder {
     let certificates: CertificateSet
     let metrics: MetricsRegistry
     let workerCount: Int
+    /// Clients in these blocks are believed about whom they speak for (law 9).
+    private let trusted: [AddressBlock]
     private var previous: Previous?
     /// Of the configuration before, by name; empty if it is the same one.
     private var servicesBefore: [String: Service] = [:]
@@ -52,6 +54,7 @@ struct SnapshotBuilder {
         self.certificates = certificates
         self.metrics = metrics
         self.workerCount = workerCount
+        trusted = configuration.trustedProxies.compactMap { AddressBlock($0.value) }
         self.previous = previous
         guard let before = previous?.known?.configuration else { return }
         for service in before.services {
@@ -115,7 +118,8 @@ struct SnapshotBuilder {
     /// The plan a route had, if nothing it was made from is another.
     private func routeBefore(_ index: Int, _ files: [String: ServedFiles]) -> RoutePlan? {
         guard let previous, let known = previous.known, compiled.kept[index] >= 0,
-            compiled.listenersReplaceAnswers == known.compiled.listenersReplaceAnswers
+            compiled.listenersReplaceAnswers == known.compiled.listenersReplaceAnswers,
+            configuration.trustedProxies == known.configuration.trustedProxies
         else { return nil }
         if case .service(let name) = compiled.routes[index].action, files[name] != filesBefore[name] {
             return nil
@@ -250,9 +254,6 @@ struct SnapshotBuilder {
                 || self.compiled.listenersReplaceAnswers,
             metrics: metrics.route(route.name.value, service: serviceName))
     }
-
-    /// Clients in these blocks are believed about whom they speak for (law 9).
-    private var trusted: [AddressBlock] { configuration.trustedProxies.compactMap { AddressBlock($0.value) } }
 
     /// What is said about errors, with the services it names, and its fixed bodies coded where a route compresses.
     private func errors(

@@ -243,6 +243,17 @@ import Testing
     }
 
     /// One certificate of many that is replaced on the disk.
+    /// Whom to believe is a policy of every route.
+    @Test func trustedProxiesCount() throws {
+        var publisher = Publisher(Self.configuration(services: 2, routes: 4))
+        _ = try publisher.reload()
+        publisher.configuration.trustedProxies = [Text("10.0.0.0/8")]
+        let snapshot = try publisher.reload()
+        #expect(publisher.built[1] == 4)
+        #expect(
+            snapshot.routes.allSatisfy { $0.policies.policies.first?.name.description == "client-address" })
+    }
+
     @Test func oneCertificateBuildsOneListenerAnew() throws {
         let folder = FileManager.default.temporaryDirectory.path + "/weir-certificates-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
