@@ -48,7 +48,7 @@ final class Plane {
     init(_ configuration: PlaneConfiguration) {
         log = Telemetry.AccessLog(keeping: .json, metrics: metrics.accessLog)
         snapshot = Snapshot(
-            generation: 0, listeners: [], routes: [], services: [], trusted: [],
+            generation: 0, listeners: [], routes: [], services: [],
             forwarding: ForwardingPlan(xForwarded: false, forwarded: false, via: false))
         snapshot = build(configuration)
     }
