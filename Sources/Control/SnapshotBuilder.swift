@@ -33,6 +33,8 @@ struct SnapshotBuilder {
     private var servicesBefore: [String: Service] = [:]
     private var listenersBefore: [String: Listener] = [:]
     private var filesBefore: [String: ServedFiles] = [:]
+    /// Policies that stand before ours, made anew for each route.
+    var further: @Sendable (Route) -> [Policy] = { _ in [] }
     /// What the last one built is made of.
     private(set) var plans = PlanCounts()
 
@@ -237,7 +239,7 @@ struct SnapshotBuilder {
         }
         let input = PolicyInput(route: route, compiled: compiled, trusted: trusted)
         return RoutePlan(
-            name: route.name.value, action: action, policies: RoutePolicies.of(input),
+            name: route.name.value, action: action, policies: further(route) + RoutePolicies.of(input),
             rewrite: compiled.rewrite, headTimeoutMs: UInt64(route.timeout.headMs),
             idleTimeoutMs: UInt64(route.timeout.idleMs), totalTimeoutMs: UInt64(route.timeout.totalMs ?? 0),
             upgradedIdleMs: UInt64(route.timeout.upgradedMs),

@@ -45,7 +45,12 @@ final class Plane {
     private var objects = LongLivedObjects()
     private var everySockets: [ListeningSockets] = []
 
-    init(_ configuration: PlaneConfiguration) {
+    private let further: @Sendable (Route) -> [Policy]
+
+    /// - Parameter further: policies that stand before those of the product.
+    init(_ configuration: PlaneConfiguration, further: @escaping @Sendable (Route) -> [Policy] = { _ in [] })
+    {
+        self.further = further
         log = Telemetry.AccessLog(keeping: .json, metrics: metrics.accessLog)
         snapshot = Snapshot(
             generation: 0, listeners: [], routes: [], services: [],
@@ -66,6 +71,7 @@ final class Plane {
             configuration: wanted, compiled: configuration.loaded.compiled,
             certificates: configuration.loaded.certificates, metrics: metrics, workerCount: 1
         )
+        builder.further = further
         let new = builder.build(generation: snapshot.generation + 1, names: [:], &objects)
         for endpoint in new.services.flatMap({ $0?.endpoints ?? [] })
         where !everyEndpoint.contains(where: { $0 === endpoint }) {

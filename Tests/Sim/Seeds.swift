@@ -3,9 +3,11 @@
 //     WEIR_SIM_SEED=17 swift test --filter TrafficTests        with all that happened
 //     WEIR_SIM_SEEDS=10000 swift test --filter SimTests        more of them
 
+import Configuration
 import Glibc
 import Testing
 
+@testable import Proxy
 @testable import Telemetry
 
 enum Seeds {
@@ -20,11 +22,11 @@ enum Seeds {
 /// Runs a scene once for each seed. A scene plays, and says what it finds wrong by `violated`.
 func overSeeds(
     _ configuration: PlaneConfiguration, sourceLocation: SourceLocation = #_sourceLocation,
-    _ scene: (Simulation) -> Void
+    further: @escaping @Sendable (Route) -> [Policy] = { _ in [] }, _ scene: (Simulation) -> Void
 ) {
     let seeds = Seeds.only.map { $0...$0 } ?? 1...UInt64(Seeds.count)
     for seed in seeds {
-        let world = Simulation(seed: seed, configuration, traced: Seeds.only != nil)
+        let world = Simulation(seed: seed, configuration, traced: Seeds.only != nil, further: further)
         scene(world)
         world.close()
         if Seeds.only != nil {

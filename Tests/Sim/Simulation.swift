@@ -9,6 +9,7 @@
 //             ▲ nothing left to do now: time jumps to the next of the agenda, or to the worker's next timer
 
 import CLinux
+import Configuration
 import Glibc
 import Reactor
 import Telemetry
@@ -53,7 +54,10 @@ final class Simulation {
         return true
     }()
 
-    init(seed: UInt64, _ configuration: PlaneConfiguration, traced: Bool = false) {
+    init(
+        seed: UInt64, _ configuration: PlaneConfiguration, traced: Bool = false,
+        further: @escaping @Sendable (Route) -> [Policy] = { _ in [] }
+    ) {
         precondition(Self.ignoresBrokenPipes)
         self.seed = seed
         chance = Chance(seed: seed)
@@ -61,7 +65,7 @@ final class Simulation {
         // Another millisecond of the wheel's tick each time.
         time = VirtualTime(
             nowNs: 1_000_000_000_000 + UInt64(chance.below(16_000_000)), epochUs: 1_790_000_000_000_000)
-        plane = Plane(configuration)
+        plane = Plane(configuration, further: further)
         var surroundings = Surroundings()
         surroundings.time = time.source
         surroundings.seed = seed
