@@ -37,7 +37,8 @@ struct PlaneConfiguration: Sendable {
 final class Plane {
     let metrics = MetricsRegistry(workers: 1, build: BuildInfo(version: "simulated"))
     let log: Telemetry.AccessLog
-    private(set) var snapshot: Snapshot
+    /// The newest; there is one from the beginning on.
+    private(set) var snapshot: Snapshot!
     private(set) var drainMs = 0
     /// Of all snapshots.
     private(set) var everyEndpoint: [Proxy.Endpoint] = []
@@ -52,9 +53,6 @@ final class Plane {
     {
         self.further = further
         log = Telemetry.AccessLog(keeping: .json, metrics: metrics.accessLog)
-        snapshot = Snapshot(
-            generation: 0, listeners: [], routes: [], services: [],
-            forwarding: ForwardingPlan(xForwarded: false, forwarded: false, via: false))
         snapshot = build(configuration)
     }
 
@@ -72,7 +70,7 @@ final class Plane {
             certificates: configuration.loaded.certificates, metrics: metrics, workerCount: 1
         )
         builder.further = further
-        let new = builder.build(generation: snapshot.generation + 1, names: [:], &objects)
+        let new = builder.build(generation: (snapshot?.generation ?? 0) + 1, names: [:], &objects)
         for endpoint in new.services.flatMap({ $0?.endpoints ?? [] })
         where !everyEndpoint.contains(where: { $0 === endpoint }) {
             everyEndpoint.append(endpoint)
