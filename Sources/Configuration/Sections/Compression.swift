@@ -37,7 +37,28 @@ extension Route {
     }
 }
 
-extension Route.Compression {
+extension Route {
+    /// Nil: responses go as they come.
+    public var compression: Compression? {
+        get { settings[Compression.self] }
+        set { settings[Compression.self] = newValue }
+    }
+
+    /// Nil: request bodies go as they come.
+    public var decompression: Decompression? {
+        get { settings[Decompression.self] }
+        set { settings[Decompression.self] = newValue }
+    }
+}
+
+extension Route.Compression: PolicySetting {
+    static let key = Key(
+        "compression", section.or("off").or("on", shortFor: Self()), \Route.compression,
+        for: [.forward, .respond],
+        "Compresses responses for clients that take it: of endpoints, of files, and of `respond`. `on` is all defaults.",
+        example: "compression: { encodings: [zstd, gzip], min-size: 2KiB }"
+    ).inherited()
+
     static let section = Section("compression", { _ in Route.Compression() }) {
         Key(
             "encodings", OneOrMany(Choice<Encoding>()).unique, \.encodings,
@@ -78,7 +99,13 @@ extension Route.Compression {
     }
 }
 
-extension Route.Decompression {
+extension Route.Decompression: PolicySetting {
+    static let key = Key(
+        "decompress-requests", section, \Route.decompression, for: .forward,
+        "Decodes request bodies in gzip, br, zstd or deflate before they go to the service; other codings are refused with 415. Without it they go as they are.",
+        example: "decompress-requests: { max-size: 16MiB }"
+    ).inherited()
+
     static let section = Section("decompress-requests", { _ in Route.Decompression(bytesMax: 0) }) {
         Key(
             "max-size", Size(1...1_099_511_627_776), \.bytesMax, required: true,

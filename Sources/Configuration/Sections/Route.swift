@@ -37,12 +37,10 @@ public struct Route: Sendable, Equatable {
     /// Requests for other protocols are refused instead of served without the change.
     public var refusesOtherUpgrades = false
     public var webSocket = WebSocket()
-    /// Nil: responses go as they come.
-    public var compression: Compression?
     /// gRPC-Web requests are forwarded as gRPC.
     public var grpcWeb = false
-    /// Nil: request bodies go as they come.
-    public var decompression: Decompression?
+    /// What policies say that have a type of their own for it.
+    public var settings = PolicySettings()
     /// What is sent in place of errors.
     public var errors: [ErrorPage] = []
     /// Something in it is wrong and was left out: it says nothing about which requests it would take.
@@ -166,22 +164,13 @@ extension Route {
             "Pings of Weir's own on WebSockets.",
             example: "websocket: { ping: 30s, pong-timeout: 10s }"
         ).inherited()
-        Key(
-            "compression", Compression.section.or("off").or("on", shortFor: Compression()), \.compression,
-            for: [.forward, .respond],
-            "Compresses responses for clients that take it: of endpoints, of files, and of `respond`. `on` is all defaults.",
-            example: "compression: { encodings: [zstd, gzip], min-size: 2KiB }"
-        ).inherited()
+        Compression.key
         Key(
             "grpc-web", Flag(), \.grpcWeb, for: .forward,
             "Forwards gRPC-Web requests of browsers (`application/grpc-web` and `application/grpc-web-text`) as gRPC, and brings the answers back in the form that was asked for. Other requests of the route are not touched. The service needs `protocol: h2`. CORS is the route's own business: `headers`, and a route for OPTIONS.",
             example: "grpc-web: true"
         ).inherited()
-        Key(
-            "decompress-requests", Decompression.section, \.decompression, for: .forward,
-            "Decodes request bodies in gzip, br, zstd or deflate before they go to the service; other codings are refused with 415. Without it they go as they are.",
-            example: "decompress-requests: { max-size: 16MiB }"
-        ).inherited()
+        Decompression.key
     }
 
     private static let limits = Section("limits", { _ in Route(name: Text(""), action: .close) }) {
