@@ -131,8 +131,8 @@ let package = Package(
         .testTarget(
             name: "ProxyTests",
             dependencies: [
-                "Proxy", "WeirHTTPModel", "WeirHTTP1", "Reactor", "WeirResilience", "WeirRouting",
-                "Telemetry", "WeirFiles",
+                "Proxy", "WeirHTTPModel", "WeirHTTP1", "WeirHTTP2", "Reactor", "WeirBalancing",
+                "WeirResilience", "WeirRouting", "Telemetry", "WeirFiles",
             ]),
         // One worker with its clients and endpoints, in one thread and in virtual time.
         .testTarget(

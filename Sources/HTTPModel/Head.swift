@@ -86,6 +86,7 @@ public enum TargetForm: UInt8, Sendable, BitwiseCopyable {
 }
 
 /// One request head. Ranges are relative to the head's first byte.
+@frozen
 public struct RequestHead: Sendable, BitwiseCopyable {
     public var method: Method = .other
     public var version: Version = .http11
@@ -124,7 +125,7 @@ public struct RequestHead: Sendable, BitwiseCopyable {
     /// Meaningful when `framing == .length`.
     public var contentLength: UInt64 = 0
 
-    public init() {}
+    @inlinable @inline(__always) public init() {}
 }
 
 /// One response head. Ranges are relative to the head's first byte.

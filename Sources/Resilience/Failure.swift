@@ -38,17 +38,30 @@ public enum Side: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     }
 }
 
-/// Whether the same request may be tried again after a failure.
-public enum Retry: UInt8, Sendable, BitwiseCopyable {
+/// Whether the same request may be tried again after a failure, and which word of a policy allows it.
+public enum Retry: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     /// Not at all.
     case never
-    /// If the request is idempotent, or nothing of it was sent.
-    case yes
-    /// Only when the connection was a reused one (the keep-alive race) and the request is idempotent
-    /// or unsent.
-    case ifReused
-    /// Nothing of the request reached the endpoint: any method may be repeated.
-    case ifUnsent
+    /// There was no connection or stream that could be used, so nothing of the request was taken by the endpoint and
+    /// any method may be repeated: `connect`.
+    case unreached
+    /// The connection ended before an answer: `reset`. Where it was a kept one this is the race of keep-alive, which
+    /// is repeated for nothing.
+    case lost
+    /// The connection had to be given up before an answer, whether it was a kept one or not: `reset`.
+    case broken
+    /// The endpoint did not take the request, or did not answer, in time, and may still be working on it: `timeout`.
+    case late
+
+    /// What a policy has to name; empty: nothing allows it.
+    public var condition: RetryConditions {
+        switch self {
+        case .never: []
+        case .unreached: .connect
+        case .lost, .broken: .reset
+        case .late: .timeout
+        }
+    }
 }
 
 /// Why a request (or an L4 connection) did not end as its client and endpoint wanted.
@@ -213,12 +226,12 @@ extension Reason {
 
         case .totalTimeout: ("total-timeout", .weir, 504, "http_response_timeout", .never)
 
-        case .connectRefused: ("connect-refused", .upstream, 502, "connection_refused", .ifUnsent)
-        case .connectTimeout: ("connect-timeout", .upstream, 504, "connection_timeout", .ifUnsent)
-        case .connectFailed: ("connect-failed", .upstream, 502, "destination_ip_unroutable", .ifUnsent)
-        case .upstreamClosed: ("upstream-closed", .upstream, 502, "connection_terminated", .yes)
-        case .upstreamReset: ("upstream-reset", .upstream, 502, "connection_terminated", .yes)
-        case .upstreamHeadTimeout: ("upstream-head-timeout", .upstream, 504, "http_response_timeout", .never)
+        case .connectRefused: ("connect-refused", .upstream, 502, "connection_refused", .unreached)
+        case .connectTimeout: ("connect-timeout", .upstream, 504, "connection_timeout", .unreached)
+        case .connectFailed: ("connect-failed", .upstream, 502, "destination_ip_unroutable", .unreached)
+        case .upstreamClosed: ("upstream-closed", .upstream, 502, "connection_terminated", .lost)
+        case .upstreamReset: ("upstream-reset", .upstream, 502, "connection_terminated", .lost)
+        case .upstreamHeadTimeout: ("upstream-head-timeout", .upstream, 504, "http_response_timeout", .late)
         case .upstreamBodyTimeout: ("upstream-body-timeout", .upstream, 504, "http_response_timeout", .never)
         case .upstreamMalformedHead:
             ("upstream-malformed-head", .upstream, 502, "http_protocol_error", .never)
@@ -231,23 +244,23 @@ extension Reason {
         case .upstreamUnsolicitedUpgrade:
             ("upstream-unsolicited-upgrade", .upstream, 502, "http_upgrade_failed", .never)
         case .upstreamWriteTimeout:
-            ("upstream-write-timeout", .upstream, 504, "connection_write_timeout", .never)
+            ("upstream-write-timeout", .upstream, 504, "connection_write_timeout", .late)
         case .upstreamCertificateUntrusted:
-            ("upstream-certificate-untrusted", .upstream, 502, "tls_certificate_error", .ifUnsent)
+            ("upstream-certificate-untrusted", .upstream, 502, "tls_certificate_error", .unreached)
         case .upstreamCertificateName:
-            ("upstream-certificate-name", .upstream, 502, "tls_certificate_error", .ifUnsent)
+            ("upstream-certificate-name", .upstream, 502, "tls_certificate_error", .unreached)
         case .upstreamCertificateExpired:
-            ("upstream-certificate-expired", .upstream, 502, "tls_certificate_error", .ifUnsent)
+            ("upstream-certificate-expired", .upstream, 502, "tls_certificate_error", .unreached)
         case .upstreamHandshakeFailed:
-            ("upstream-handshake-failed", .upstream, 502, "tls_protocol_error", .ifUnsent)
+            ("upstream-handshake-failed", .upstream, 502, "tls_protocol_error", .unreached)
         case .upstreamProtocolMismatch:
-            ("upstream-protocol-mismatch", .upstream, 502, "http_protocol_error", .ifUnsent)
+            ("upstream-protocol-mismatch", .upstream, 502, "http_protocol_error", .unreached)
         case .upstreamUpgradeDeclined:
             ("upstream-upgrade-declined", .upstream, 502, "http_upgrade_failed", .never)
         case .upstreamStreamRefused:
-            ("upstream-stream-refused", .upstream, 502, "http_request_error", .ifUnsent)
+            ("upstream-stream-refused", .upstream, 502, "http_request_error", .unreached)
         case .upstreamSessionViolation:
-            ("upstream-session-violation", .upstream, 502, "http_protocol_error", .yes)
+            ("upstream-session-violation", .upstream, 502, "http_protocol_error", .broken)
 
         case .idleTimeout: ("idle-timeout", .client, 0, "", .never)
 
@@ -262,6 +275,8 @@ extension Reason {
 public struct Detail: Sendable, Equatable, BitwiseCopyable {
     public enum Codec: UInt8, Sendable, CaseIterable {
         case http1, http2, grpcWeb, contentCoding
+        /// No codec: bounds inside Weir (`InternalLimit`).
+        case limits
     }
 
     /// 0: nothing more is known.
@@ -311,4 +326,21 @@ public struct Failure: Error, Sendable, BitwiseCopyable {
     }
 
     public static let none = Failure(.none, phase: .record)
+
+    /// A bound inside Weir was met. The only maker of `internalLimit`: which bound it was stands in its detail.
+    public static func limit(_ limit: InternalLimit, phase: Phase, errno: Int32 = 0) -> Failure {
+        Failure(.internalLimit, phase: phase, errno: errno, detail: Detail(.limits, limit.rawValue))
+    }
+}
+
+/// The bounds inside Weir that a request or a connection can meet.
+public enum InternalLimit: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+    /// Of memory, for something that is made for one request or connection.
+    case memory = 1
+    /// Of descriptors, ports and what else the kernel gives connections and files.
+    case system
+    /// Of the room heads are written in.
+    case head
+    /// Of the steps a regular expression may take.
+    case expression
 }

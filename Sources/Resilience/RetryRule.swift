@@ -23,8 +23,8 @@ public struct RetryConditions: OptionSet, Sendable, BitwiseCopyable {
     @inlinable public static var connect: RetryConditions { RetryConditions(rawValue: 1) }
     /// The endpoint closed or reset the connection before a response.
     @inlinable public static var reset: RetryConditions { RetryConditions(rawValue: 2) }
-    /// The endpoint did not take the request or answer in time. `Failure` never retries this by itself
-    /// (the endpoint may still be working on it); naming it in a policy allows it for idempotent requests.
+    /// The endpoint did not take the request or answer in time. It may still be working on it, so no policy has this
+    /// unless it is named; it allows it for idempotent requests.
     @inlinable public static var timeout: RetryConditions { RetryConditions(rawValue: 4) }
 }
 
@@ -137,36 +137,17 @@ public struct RetryPolicy: Sendable, BitwiseCopyable {
         using random: inout R
     ) -> RetryDecision {
         let isUnsent = facts.sent == .none
-        let isReset = failure.reason == .upstreamClosed || failure.reason == .upstreamReset
-        let isTimeout = failure.reason == .upstreamHeadTimeout || failure.reason == .upstreamWriteTimeout
-        let isConnect: Bool
-        switch failure.reason {
-        case .connectRefused, .connectTimeout, .connectFailed, .upstreamCertificateUntrusted,
-            .upstreamCertificateName, .upstreamCertificateExpired, .upstreamHandshakeFailed,
-            .upstreamProtocolMismatch, .upstreamStreamRefused:
-            isConnect = true
-        default: isConnect = false
-        }
-
-        // The race of keep-alive comes before every other rule: it says nothing about the endpoint,
-        // so neither `on`, `attemptsMax` nor the budget speaks about it.
-        if isReset, facts.isReusedConnection, isUnsent || (facts.isIdempotent && facts.isReplayable) {
+        let retry = failure.reason.retry
+        switch retry {
+        case .never: return .no(.notRetryable)
+        case .unreached where !isUnsent: return .no(.notRetryable)
+        case .lost where facts.isReusedConnection && (isUnsent || (facts.isIdempotent && facts.isReplayable)):
+            // The race of keep-alive comes before every other rule: it says nothing about the endpoint,
+            // so neither `on`, `attemptsMax` nor the budget speaks about it.
             return .free
+        case .unreached, .lost, .broken, .late: break
         }
-        switch failure.reason.retry {
-        case .never:
-            guard isTimeout else { return .no(.notRetryable) }
-        case .ifReused:
-            guard facts.isReusedConnection else { return .no(.notRetryable) }
-        case .ifUnsent:
-            guard isUnsent else { return .no(.notRetryable) }
-        case .yes:
-            break
-        }
-        guard
-            isConnect && on.contains(.connect) || isReset && on.contains(.reset)
-                || isTimeout && on.contains(.timeout)
-        else { return .no(.notConfigured) }
+        guard on.contains(retry.condition) else { return .no(.notConfigured) }
         return charge(facts, at: nowMs, budget: &budget, using: &random)
     }
 

@@ -84,14 +84,18 @@ public struct RouteRule: Sendable {
 }
 
 /// A named part of the path.
+@frozen
 public struct RouteCapture: Sendable, BitwiseCopyable {
     /// Index into the router's capture names.
     public var name: UInt16 = 0
     /// Bytes of the path itself (PathForm.swift): escapes stay.
     public var range = ByteRange.empty
+
+    @inlinable @inline(__always) public init() {}
 }
 
 /// The result of routing one request. Plain data.
+@frozen
 public struct RouteMatch: Sendable, BitwiseCopyable {
     /// Index in the list the router was built from; -1 when no route matched.
     public var route: Int32 = -1
@@ -109,5 +113,5 @@ public struct RouteMatch: Sendable, BitwiseCopyable {
     /// routes behind it might be less protected ones.
     public var expressionFailed = false
 
-    public init() {}
+    @inlinable @inline(__always) public init() {}
 }

@@ -109,14 +109,16 @@ import Testing
 
     @Test func reasonsThatAllowAnotherAttempt() {
         let allowed: [Retry: Set<Reason>] = [
-            .yes: [.upstreamClosed, .upstreamReset, .upstreamSessionViolation],
-            .ifUnsent: [
+            .lost: [.upstreamClosed, .upstreamReset],
+            .broken: [.upstreamSessionViolation],
+            .late: [.upstreamHeadTimeout, .upstreamWriteTimeout],
+            .unreached: [
                 .connectRefused, .connectTimeout, .connectFailed, .upstreamCertificateUntrusted,
                 .upstreamCertificateName, .upstreamCertificateExpired, .upstreamHandshakeFailed,
                 .upstreamProtocolMismatch, .upstreamStreamRefused,
             ],
         ]
-        for retry in [Retry.yes, .ifUnsent] {
+        for retry in Retry.allCases where retry != .never {
             #expect(Set(Reason.allCases.filter { $0.retry == retry }) == allowed[retry])
         }
     }
@@ -139,7 +141,11 @@ import Testing
         for reason in Reason.allCases where reason.retry != .never {
             #expect(reason.side == .upstream, "\(reason)")
         }
-        #expect(Reason.upstreamHeadTimeout.retry == .never)
+    }
+
+    @Test func boundsHaveANumberOfTheirOwn() {
+        let details = InternalLimit.allCases.map { Failure.limit($0, phase: .forward).detail.number }
+        #expect(details == [401, 402, 403, 404])
     }
 
     @Test func phasesAndSidesHaveDistinctNames() {

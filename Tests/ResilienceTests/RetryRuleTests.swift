@@ -77,6 +77,24 @@ import Testing
         #expect(budget.remaining(at: 0) == before)
     }
 
+    /// What ended a whole session says something about the endpoint: it is never the race of a kept connection.
+    @Test func aBrokenSessionIsRepeatedLikeAResetButNotForNothing() {
+        #expect(isCharged(decide(.upstreamSessionViolation)))
+        #expect(isCharged(decide(.upstreamSessionViolation, reused: true)))
+        #expect(decide(.upstreamSessionViolation, idempotent: false) == .no(.notIdempotent))
+        #expect(decide(.upstreamSessionViolation, RetryPolicy(on: .connect)) == .no(.notConfigured))
+    }
+
+    /// Every reason that allows another attempt is allowed by exactly one word of a policy.
+    @Test func eachReasonHasOneCondition() {
+        for reason in Reason.allCases where reason.retry != .never {
+            let allowing = [RetryConditions.connect, .reset, .timeout].filter {
+                isCharged(decide(reason, RetryPolicy(on: $0), sent: .none))
+            }
+            #expect(allowing == [reason.retry.condition], "\(reason)")
+        }
+    }
+
     @Test func timeoutsOnlyWhenNamed() {
         #expect(decide(.upstreamHeadTimeout) == .no(.notConfigured))
         #expect(isCharged(decide(.upstreamHeadTimeout, RetryPolicy(on: .timeout))))

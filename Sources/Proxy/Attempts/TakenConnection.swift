@@ -22,7 +22,7 @@ extension Worker {
         // A tunnel gets a connection of its own, whatever the service speaks otherwise.
         let isTunnel = exchange.pointee.upgrade == .connecting
         if let version = service.streams, !isTunnel { return takeStream(endpoint, service, version) }
-        if !exchange.pointee.needsFreshConnection && !isTunnel {
+        if !attempt.pointee.needsFreshConnection && !isTunnel {
             while let idle = takeIdle(endpoint) {
                 // A request that must not be repeated is worth asking the kernel first.
                 if !exchange.pointee.request.method.isIdempotent && !idle.pointee.transport.isQuiet() {

@@ -43,7 +43,7 @@ extension Worker {
                 .client, version, transport: transport, client: nil, upstream: carrier)
         else {
             close(carrier)
-            return .failed(Failure(.internalLimit, phase: .forward, errno: ENOMEM))
+            return .failed(.limit(.memory, phase: .forward, errno: ENOMEM))
         }
         // Also one that is connected already is told so by its first event.
         carrier.pointee.state = .connecting
@@ -56,7 +56,7 @@ extension Worker {
             carrier.pointee.session = nil
             dropSession(record)
             close(carrier)
-            return .failed(Failure(.internalLimit, phase: .forward, errno: ENOMEM))
+            return .failed(.limit(.memory, phase: .forward, errno: ENOMEM))
         }
         return .fresh(upstream)
     }

@@ -112,13 +112,15 @@ extension Worker {
     }
 
     private static func failure(of error: DecodeError, _ exchange: ExchangePointer) -> Failure {
-        let reason: Reason =
-            switch error {
-            case .tooLarge, .ratioExceeded: .requestDecodedTooLarge
-            case .noMemory: .internalLimit
-            case .malformed, .truncated, .trailingBytes, .windowTooLarge: .requestCodingMalformed
-            }
-        return Failure(reason, phase: exchange.pointee.phase, detail: Detail(error))
+        let phase = exchange.pointee.phase
+        return switch error {
+        case .tooLarge, .ratioExceeded:
+            Failure(.requestDecodedTooLarge, phase: phase, detail: Detail(error))
+        case .noMemory:
+            .limit(.memory, phase: phase)
+        case .malformed, .truncated, .trailingBytes, .windowTooLarge:
+            Failure(.requestCodingMalformed, phase: phase, detail: Detail(error))
+        }
     }
 
     /// Fills one block with what the bytes decode to and sends it. Stops when the block is full: then

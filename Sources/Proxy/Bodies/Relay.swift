@@ -151,7 +151,7 @@ extension Worker {
             return false
         }
         if relayed.encoderFailed {
-            exchange.fail(Failure(.internalLimit, phase: .respond))
+            exchange.fail(.limit(.memory, phase: .respond))
             return false
         }
         // Bytes behind the response belong to nobody: the connection is not used again.

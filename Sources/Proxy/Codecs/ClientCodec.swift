@@ -146,7 +146,7 @@ extension Worker {
     ) -> Bool {
         let headBytes = writer.count
         guard !writer.overflowed else {
-            exchange.end(Failure(.internalLimit, phase: exchange.pointee.phase))
+            exchange.end(.limit(.head, phase: exchange.pointee.phase))
             return false
         }
         if let body, body.count > outputBytes - headBytes, let start = body.baseAddress {

@@ -49,6 +49,19 @@ extension Worker {
         run(upstream, wanted, exchange)
     }
 
+    /// Sets the deadlines that fit an attempt's state, and with it the exchange's.
+    @inline(__always)
+    func armDeadlines(_ attempt: AttemptPointer) {
+        if attempt.isAnswering { armDeadlines(attempt.exchange) } else { armBeside(attempt) }
+    }
+
+    /// Of an attempt beside another: all of its request is there, and nothing of its answer.
+    @inline(never)
+    private func armBeside(_ attempt: AttemptPointer) {
+        guard let upstream = attempt.pointee.upstream, upstream.pointee.state == .busy else { return }
+        run(upstream, attempt.pointee.requestIsBlocked ? .write : .head, attempt.exchange)
+    }
+
     /// After an upgrade silence is the only thing that ends an exchange, or a side that takes nothing.
     private func armUpgraded(_ exchange: ExchangePointer, _ client: ClientPointer) {
         run(client, client.pointee.transport.isBlocked ? blockedDeadline(client) : .none, exchange)

@@ -26,7 +26,7 @@ extension Worker {
         endResponseHead(exchange, .weir, &writer)
         guard !writer.overflowed else {
             response.file.close()
-            exchange.end(Failure(.internalLimit, phase: exchange.pointee.phase))
+            exchange.end(.limit(.head, phase: exchange.pointee.phase))
             return
         }
         exchange.pointee.phase = .respond
@@ -85,7 +85,7 @@ extension Worker {
                 return
             }
             if relayed.encoderFailed {
-                exchange.fail(Failure(.internalLimit, phase: .respond))
+                exchange.fail(.limit(.memory, phase: .respond))
                 return
             }
             touch(client, exchange)

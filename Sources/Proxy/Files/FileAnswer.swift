@@ -75,7 +75,8 @@ extension Worker {
         case EACCES, EPERM, EXDEV, ELOOP:
             reason = .fileForbidden
         case EMFILE, ENFILE, ENOMEM:
-            reason = .internalLimit
+            exchange.fail(.limit(.system, phase: .lookup, errno: error))
+            return
         default:
             readFailed(exchange, errno: error)
             return

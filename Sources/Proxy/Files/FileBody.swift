@@ -67,7 +67,7 @@ extension Worker {
         endResponseHead(exchange, .weir, &writer)
         guard !writer.overflowed else {
             response.file.close()
-            exchange.end(Failure(.internalLimit, phase: exchange.pointee.phase))
+            exchange.end(.limit(.head, phase: exchange.pointee.phase))
             return
         }
         let headBytes = writer.count

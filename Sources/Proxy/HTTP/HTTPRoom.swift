@@ -9,7 +9,7 @@ final class HTTPRoom: Room {
     override var kinds: [UInt8] {
         [
             TokenKind.client, TokenKind.upstream, TokenKind.exchange, TokenKind.exchangeTotal,
-            TokenKind.session, TokenKind.stream,
+            TokenKind.session, TokenKind.stream, TokenKind.attempt,
         ]
     }
 
@@ -102,6 +102,7 @@ final class HTTPRoom: Room {
             if let exchange = worker.exchanges.pointer(token.handle) { exchange.deinitialize(count: 1) }
             worker.exchanges.release(token.handle)
         case TokenKind.upstream: worker.upstreams.release(token.handle)
+        case TokenKind.attempt: worker.attempts.release(token.handle)
         case TokenKind.stream: worker.streams.release(token.handle)
         default: worker.sessions.release(token.handle)
         }

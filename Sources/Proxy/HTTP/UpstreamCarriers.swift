@@ -100,14 +100,14 @@ extension Worker {
                 if !record.pointee.settingsAreKnown { return }
                 endAttempt(attempt, .none)
                 dropUpstream(attempt)
-                tryAgain(exchange, fresh: true, afterMs: 0)
+                if !goesOn(without: attempt) { tryAgain(attempt, fresh: true, afterMs: 0) }
                 conclude(exchange)
                 continue
             }
             count += 1
             upstream.pointee.state = .busy
             clearDeadline(upstream)
-            attempt.pointee.connectUs = UInt32(
+            attempt.pointee.account.connectUs = UInt32(
                 truncatingIfNeeded: (nowNs &- upstream.pointee.startNs) / 1000)
             sendRequest(attempt, upstream, service)
             conclude(exchange)
@@ -219,12 +219,12 @@ extension Worker {
         case .writable:
             upstreamReady(upstream, .writable)
         case .headRefused:
-            exchange.fail(Failure(.upstreamHeadTooLarge, phase: .respond))
+            attempt.fail(Failure(.upstreamHeadTooLarge, phase: .respond))
         case .malformed:
             stream.pointee.isGone = true
             let reason: Reason =
                 exchange.pointee.responseStarted ? .upstreamMalformedBody : .upstreamMalformedHead
-            exchange.fail(Failure(reason, phase: .respond, detail: event.pointee.detail))
+            attempt.fail(Failure(reason, phase: .respond, detail: event.pointee.detail))
         case .reset, .closed:
             let isGone = event.pointee.kind == .closed
             if isGone { stream.pointee.isGone = true }

@@ -108,7 +108,7 @@ extension Worker {
             to: PageFetch(
                 status: status, route: exchange.pointee.lentRoute, service: exchange.pointee.lentService,
                 endpoint: exchange.attempt.pointee.lentEndpoint, serviceID: exchange.pointee.serviceID,
-                attempts: exchange.pointee.attempts, connectUs: exchange.attempt.pointee.connectUs,
+                attempts: exchange.pointee.attempts, connectUs: exchange.attempt.pointee.account.connectUs,
                 isReused: exchange.attempt.pointee.isReused, linesCount: count))
         buffer.pointee.end = UInt32(MemoryLayout<PageFetch>.stride)
         buffer.append(lines, count)
@@ -161,7 +161,7 @@ extension Worker {
         exchange.pointee.attempts = 0
         exchange.pointee.excluded = Excluded()
         exchange.pointee.isReplayable = true
-        exchange.pointee.needsFreshConnection = false
+        exchange.attempt.pointee.needsFreshConnection = false
         exchange.attempt.pointee.discardsRequestBody = false
         exchange.attempt.pointee.requestStarted = false
         exchange.attempt.pointee.requestSentWhole = false
@@ -266,7 +266,7 @@ extension Worker {
         exchange.attempt.pointee.lentEndpoint = fetch.endpoint
         exchange.pointee.serviceID = fetch.serviceID
         exchange.pointee.attempts = fetch.attempts
-        exchange.attempt.pointee.connectUs = fetch.connectUs
+        exchange.attempt.pointee.account.connectUs = fetch.connectUs
         exchange.attempt.pointee.isReused = fetch.isReused
         exchange.pointee.pageFetch = nil
         buffers.give(buffer)

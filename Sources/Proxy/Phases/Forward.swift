@@ -29,7 +29,7 @@ extension Worker {
         return .wait
     }
 
-    private func begin(_ attempt: AttemptPointer, _ endpoint: Endpoint, _ service: ServicePlan) {
+    func begin(_ attempt: AttemptPointer, _ endpoint: Endpoint, _ service: ServicePlan) {
         beginAttempt(attempt, endpoint)
         switch takeConnection(attempt, endpoint, service) {
         case .reused(let upstream):
@@ -69,7 +69,7 @@ extension Worker {
                 _ = upstream.pointee.transport.send(output, writer.count, pool: &buffers, nowMs: nowMs)
             }
             guard beginHandshake(upstream, tls) else {
-                attempt.fail(Failure(.internalLimit, phase: .forward, errno: ENOMEM))
+                attempt.fail(.limit(.memory, phase: .forward, errno: ENOMEM))
                 return
             }
             handshakeUpstream(upstream, attempt, service)
@@ -77,7 +77,7 @@ extension Worker {
         }
         clearDeadline(upstream)
         let connectUs = UInt32(truncatingIfNeeded: (nowNs &- upstream.pointee.startNs) / 1000)
-        attempt.pointee.connectUs = connectUs
+        attempt.pointee.account.connectUs = connectUs
         attempt.endpoint?.metrics.cell(worker: index).connectionOpened(connectUs: UInt64(connectUs))
         sendRequest(attempt, upstream, service)
     }
@@ -112,7 +112,10 @@ extension Worker {
             refuseCoding(exchange, .noMemory)
             return
         }
-        guard let view = view(exchange), let written = writeRequestHead(exchange, view, &writer) else {
+        guard let view = view(exchange),
+            let written = attempt.isAnswering
+                ? writeRequestHead(exchange, view, &writer) : writeRequestHead(beside: attempt, view, &writer)
+        else {
             return
         }
         endRequestHead(attempt, upstream, view, &writer)
@@ -121,7 +124,7 @@ extension Worker {
             return
         }
         if writer.overflowed || written.target == .limitReached {
-            exchange.fail(Failure(.internalLimit, phase: .forward))
+            exchange.fail(.limit(writer.overflowed ? .head : .expression, phase: .forward))
             return
         }
         attempt.pointee.requestStarted = true
@@ -135,6 +138,18 @@ extension Worker {
         } else {
             pumpRequestBody(attempt)
         }
+    }
+
+    /// What templates say about the endpoint is said about this attempt's.
+    @inline(never)
+    private func writeRequestHead(
+        beside attempt: AttemptPointer, _ view: RequestView, _ writer: inout ByteWriter
+    ) -> WrittenRequest? {
+        let exchange = attempt.exchange
+        let answering = exchange.pointee.answering
+        exchange.pointee.answering = attempt
+        defer { exchange.pointee.answering = answering }
+        return writeRequestHead(exchange, view, &writer)
     }
 
     /// A tunnel begins with nothing but what the service wants to know about the client.
@@ -170,7 +185,7 @@ extension Worker {
         attempt.pointee.requestIsBlocked = false
         attempt.pointee.requestSentWhole = true
         if exchange.pointee.upgrade == .open { upstream.pointee.transport.shutdownWrite(pool: &buffers) }
-        armDeadlines(exchange)
+        armDeadlines(attempt)
         // The client may have left meanwhile.
         let client = exchange.pointee.client
         if client.pointee.peerEnded && client.pointee.canRead {
@@ -180,7 +195,7 @@ extension Worker {
 
     private func waitForUpstreamToTake(_ attempt: AttemptPointer) {
         attempt.pointee.requestIsBlocked = true
-        armDeadlines(attempt.exchange)
+        armDeadlines(attempt)
     }
 
     func upstreamWritable(_ attempt: AttemptPointer, _ upstream: UpstreamPointer) {
@@ -343,15 +358,25 @@ extension Worker {
         attempt.pointee.requestIsBlocked = false
         attempt.pointee.discardsRequestBody = true
         attempt.pointee.writeErrno = errno
-        armDeadlines(attempt.exchange)
+        armDeadlines(attempt)
         upstreamReadable(attempt, upstream)
     }
 
     // MARK: another attempt?
 
-    /// The attempt has failed before any of a response reached the client.
+    /// Attempts have failed before any of a response reached the client.
+    @inline(never)
     func tryElsewhere(_ exchange: ExchangePointer, _ failure: Failure) {
-        let attempt = exchange.attempt
+        if exchange.pointee.others == nil {
+            tryElsewhere(exchange.attempt, failure)
+        } else {
+            while let failed = exchange.failedAttempt { tryElsewhere(failed, failure) }
+        }
+    }
+
+    private func tryElsewhere(_ attempt: AttemptPointer, _ failure: Failure) {
+        let exchange = attempt.exchange
+        attempt.pointee.hasFailed = false
         if exchange.pointee.responseStarted {
             exchange.fail(failure)
             return
@@ -362,6 +387,7 @@ extension Worker {
             && attempt.pointee.upstream.map { $0.pointee.isReused && $0.pointee.input == nil } ?? false
         endAttempt(attempt, failure.reason)
         dropUpstream(attempt)
+        if goesOn(without: attempt) { return }
         // A page is asked for without a route.
         let retry = exchange.route?.retry ?? (exchange.pointee.pageFetch == nil ? nil : PageFetch.retry)
         guard let retry, let service = exchange.service else {
@@ -374,26 +400,26 @@ extension Worker {
             isIdempotent: exchange.pointee.request.method.isIdempotent, sent: sent,
             isReplayable: exchange.pointee.isReplayable, isReusedConnection: isReused,
             attempt: Int(exchange.pointee.attempts))
-        let decision = retry.decide(
-            failure: failure, facts, at: nowMs, budget: &serviceStates[service.id].budget, using: &random)
-        switch decision {
+        switch decide(retry, after: failure, facts, service) {
         case .no(.budgetSpent):
             exchange.fail(Failure(.retryBudgetSpent, phase: failure.phase, errno: failure.errno))
         case .no:
             exchange.fail(failure)
         case .free:
-            tryAgain(exchange, fresh: true, afterMs: 0)
+            tryAgain(attempt, fresh: true, afterMs: 0)
         case .charged(let backoffMs):
             // Another endpoint that was never tried needs no patience after a failed connect.
             let hasOther = exchange.pointee.excluded.count < min(service.endpointCount, Excluded.capacity)
-            tryAgain(exchange, fresh: false, afterMs: sent == .none && hasOther ? 0 : UInt64(backoffMs))
+            tryAgain(attempt, fresh: false, afterMs: sent == .none && hasOther ? 0 : UInt64(backoffMs))
         }
     }
 
-    /// Takes the exchange back to where an attempt starts.
-    func tryAgain(_ exchange: ExchangePointer, fresh: Bool, afterMs: UInt64) {
-        let attempt = exchange.attempt
-        exchange.pointee.needsFreshConnection = fresh
+    /// Takes the exchange back to where an attempt starts, with one that has ended and has no companions.
+    func tryAgain(_ attempt: AttemptPointer, fresh: Bool, afterMs: UInt64) {
+        let exchange = attempt.exchange
+        exchange.pointee.answering = attempt
+        attempt.pointee.needsFreshConnection = fresh
+        attempt.pointee.account.role = .primary
         attempt.pointee.discardsRequestBody = false
         attempt.pointee.requestStarted = false
         attempt.pointee.requestIsBlocked = false

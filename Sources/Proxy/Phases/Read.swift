@@ -145,7 +145,8 @@ extension Worker {
         sequence &+= 1
         exchange.initialize(
             to: Exchange(
-                primary: Attempt(exchange: exchange), handle: handle, client: client,
+                inlineAttempt: Attempt(exchange: exchange), answering: exchange.primary, handle: handle,
+                client: client,
                 lease: takeLease(client.pointee.listenerID), listener: plan,
                 counters: plan.unrouted.cell(worker: index),
                 meter: ProgressMeter(

@@ -12,8 +12,7 @@ import Telemetry
 extension Worker {
     /// The exchange ends in a failure: a response that says so when none has begun, else a cut.
     func answerFailure(_ exchange: ExchangePointer, _ failure: Failure) {
-        endAttempt(exchange.attempt, failure.reason)
-        dropUpstream(exchange.attempt)
+        endAttempts(exchange, failure.reason)
         clearTimer(exchange)
         exchange.pointee.waitsFor = .nothing
         if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.status == 0 {
@@ -30,8 +29,7 @@ extension Worker {
 
     /// The exchange is over, and its connection with it.
     func cut(_ exchange: ExchangePointer, _ failure: Failure) {
-        endAttempt(exchange.attempt, failure.reason)
-        dropUpstream(exchange.attempt)
+        endAttempts(exchange, failure.reason)
         if exchange.pointee.failure.reason == .none { exchange.pointee.failure = failure }
         let isCut = exchange.pointee.responseStarted
         closeExchange(exchange)
@@ -81,6 +79,7 @@ extension Worker {
         exchange.pointee.totalTimer = -1
         exchange.pointee.timerRuns = false
         dropUpstream(exchange.attempt)
+        if exchange.pointee.others != nil { freeAttempts(exchange) }
         giveBack(exchange.pointee.lease)
         bury(TokenKind.exchange, exchange.pointee.handle)
     }
@@ -90,7 +89,7 @@ extension Worker {
         let failure = exchange.pointee.failure
         let status = exchange.pointee.status
         if exchange.pointee.serviceID >= 0 {
-            serviceStates[exchange.pointee.serviceID].budget.completed(at: nowMs)
+            budgetFollows(serviceID: exchange.pointee.serviceID)
         }
         exchange.pointee.counters.requestEnded(
             status: status, totalUs: totalUs, firstByteUs: UInt64(exchange.pointee.headUs),
@@ -129,7 +128,7 @@ extension Worker {
         record.startUs = time.wallUs() &- totalUs
         record.totalUs = totalUs
         record.firstByteUs = UInt64(exchange.pointee.headUs)
-        record.connectUs = UInt64(exchange.attempt.pointee.connectUs)
+        record.connectUs = UInt64(exchange.attempt.pointee.account.connectUs)
         record.status = exchange.pointee.status
         record.bytesIn = exchange.pointee.bytesIn
         record.bytesOut = exchange.pointee.bytesOut

@@ -98,7 +98,7 @@ extension Worker {
                     continue
                 }
                 if head.status == 101 {
-                    if acceptUpgrade(exchange, upstream, base + offset, count - offset, head) {
+                    if acceptUpgrade(attempt, upstream, base + offset, count - offset, head) {
                         beginTalk(exchange)
                     }
                     return
@@ -114,13 +114,13 @@ extension Worker {
                     quirks = allowed
                     continue
                 }
-                exchange.fail(
+                attempt.fail(
                     Failure(
                         .upstreamMalformedHead, phase: .respond, position: Int32(at),
                         detail: Detail(violation)))
                 return
             case .tooLarge:
-                exchange.fail(Failure(.upstreamHeadTooLarge, phase: .respond))
+                attempt.fail(Failure(.upstreamHeadTooLarge, phase: .respond))
                 return
             }
         }
@@ -150,13 +150,17 @@ extension Worker {
         let exchange = attempt.exchange
         attempt.pointee.interimCount += 1
         if attempt.pointee.interimCount > Self.interimMax {
-            exchange.fail(Failure(.upstreamMalformedHead, phase: .respond))
+            attempt.fail(Failure(.upstreamMalformedHead, phase: .respond))
             return false
         }
         // A client of HTTP/1.0 knows none of them. All others are passed on, a 100 nobody asked for too: it
         // would be ours to keep only if we had asked for it, and an expectation is always the client's.
-        // What precedes a page says nothing about the error.
-        if exchange.pointee.request.version < .http11 || exchange.pointee.pageFetch != nil { return true }
+        // What precedes a page says nothing about the error, and nobody knows yet whose answer will be heard of several.
+        if exchange.pointee.request.version < .http11 || exchange.pointee.pageFetch != nil
+            || hasCompanion(attempt)
+        {
+            return true
+        }
         var writer = ByteWriter(output, capacity: outputBytes)
         beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
         writeFields(of: head, base, &writer)
@@ -170,8 +174,11 @@ extension Worker {
         _ head: ResponseHead
     ) {
         let exchange = attempt.exchange
+        attempt.pointee.account.status = head.status
+        attempt.pointee.account.headNs = nowNs
+        if exchange.pointee.others != nil && !mayAnswer(attempt, head.status) { return }
         exchange.pointee.phase = .respond
-        if head.status >= exchange.pointee.judgedStatusMin, judge(exchange, upstream, base, count, head) {
+        if head.status >= exchange.pointee.judgedStatusMin, judge(attempt, upstream, base, count, head) {
             return
         }
         let client = exchange.pointee.client
@@ -201,7 +208,7 @@ extension Worker {
         if head.status == 426 { writeUpgradeOffer(exchange, head, base, &writer) }
         endResponseHead(exchange, .endpoint(head, fieldScratch, base), &writer)
         if writer.overflowed {
-            exchange.fail(Failure(.internalLimit, phase: .respond))
+            exchange.fail(.limit(.head, phase: .respond))
             return
         }
         exchange.pointee.responseStarted = true
@@ -214,19 +221,21 @@ extension Worker {
 
     /// Whether something else than this answer goes to the client.
     private func judge(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
         _ count: Int, _ head: ResponseHead
     ) -> Bool {
+        let exchange = attempt.exchange
         if let fetch = exchange.pointee.pageFetch {
             takePage(exchange, upstream, head, base, count, fetch)
             return true
         }
-        return retryStatus(exchange, head.status)
+        return retryStatus(attempt, head.status)
             || replaceAnswer(exchange, upstream, head, base, count - Int(head.byteCount))
     }
 
     /// Whether the route wants this status tried elsewhere, and that is under way.
-    private func retryStatus(_ exchange: ExchangePointer, _ status: UInt16) -> Bool {
+    private func retryStatus(_ attempt: AttemptPointer, _ status: UInt16) -> Bool {
+        let exchange = attempt.exchange
         // StatusSet has only those: a look at the route's rules is not for every response.
         guard status >= 500, let route = exchange.route, let service = exchange.service,
             route.retry.statuses.contains(status)
@@ -234,14 +243,27 @@ extension Worker {
         let facts = AttemptFacts(
             isIdempotent: exchange.pointee.request.method.isIdempotent, sent: .all,
             isReplayable: exchange.pointee.isReplayable,
-            isReusedConnection: exchange.attempt.pointee.upstream?.pointee.isReused ?? false,
+            isReusedConnection: attempt.pointee.upstream?.pointee.isReused ?? false,
             attempt: Int(exchange.pointee.attempts))
-        let decision = route.retry.decide(
-            status: status, facts, at: nowMs, budget: &serviceStates[service.id].budget, using: &random)
-        guard case .charged(let backoffMs) = decision else { return false }
-        endAttempt(exchange.attempt, .none)
-        dropUpstream(exchange.attempt)
-        tryAgain(exchange, fresh: false, afterMs: UInt64(backoffMs))
+        guard case .charged(let backoffMs) = decide(route.retry, after: status, facts, service) else {
+            return false
+        }
+        endAttempt(attempt, .none)
+        dropUpstream(attempt)
+        tryAgain(attempt, fresh: false, afterMs: UInt64(backoffMs))
+        return true
+    }
+
+    /// One of several attempts has an answer: it is the client's, and the others end. False: it is one the route wants
+    /// tried elsewhere, and somebody else is being asked already.
+    @inline(never)
+    private func mayAnswer(_ attempt: AttemptPointer, _ status: UInt16) -> Bool {
+        if attempt.exchange.route?.retry.statuses.contains(status) ?? false, hasCompanion(attempt) {
+            endAttempt(attempt, .none)
+            dropUpstream(attempt)
+            if goesOn(without: attempt) { return false }
+        }
+        leaveOnly(attempt)
         return true
     }
 

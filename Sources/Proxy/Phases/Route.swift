@@ -32,10 +32,11 @@ extension Worker {
                 return .finish
             }
             // A regular expression that hit its limits says neither yes nor no: no route is guessed.
-            let reason: Reason =
+            let isMismatch = exchange.pointee.match.methodMismatch
+            exchange.fail(
                 exchange.pointee.match.expressionFailed
-                ? .internalLimit : exchange.pointee.match.methodMismatch ? .methodNotAllowed : .routeNotFound
-            exchange.fail(Failure(reason, phase: .route))
+                    ? .limit(.expression, phase: .route)
+                    : Failure(isMismatch ? .methodNotAllowed : .routeNotFound, phase: .route))
             return .finish
         }
         let routeIndex = Int(plan.routeIndexes[Int(exchange.pointee.match.route)])

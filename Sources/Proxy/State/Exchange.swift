@@ -20,8 +20,12 @@ typealias ExchangePointer = UnsafeMutablePointer<Exchange>
 
 /// One request with its response: what the ten phases work on.
 struct Exchange {
-    /// The attempt every exchange has. First, so that a pointer to the exchange is one to it.
-    var primary: Attempt
+    /// The attempt every exchange has. First, so that a pointer to the exchange is one to it (`primary` of the pointer).
+    var inlineAttempt: Attempt
+    /// The attempt whose answer the client gets, or would.
+    var answering: AttemptPointer
+    /// Attempts beside the first, in the slab.
+    var others: AttemptPointer?
     let handle: Handle
     let client: ClientPointer
     let lease: UnsafeMutablePointer<SnapshotLease>
@@ -88,8 +92,6 @@ struct Exchange {
     // The attempts
     var attempts: UInt8 = 0
     var excluded = Excluded()
-    /// The next attempt must not use a pooled connection: the last one's had been closed under it.
-    var needsFreshConnection = false
 
     // A request body that is decoded (Bodies/Decompress.swift)
     var requestCoding: DecodedCoding?
@@ -147,10 +149,6 @@ struct Exchange {
 extension ExchangePointer {
     @inline(__always) var route: RoutePlan? { pointee.lentRoute?.object }
     @inline(__always) var service: ServicePlan? { pointee.lentService?.object }
-    /// The attempt whose answer the client gets.
-    @inline(__always) var attempt: AttemptPointer {
-        UnsafeMutableRawPointer(self).assumingMemoryBound(to: Attempt.self)
-    }
     /// Who is asked, or was last.
     @inline(__always) var endpoint: Endpoint? { attempt.pointee.lentEndpoint?.object }
     /// All of the request's body is held or sent.

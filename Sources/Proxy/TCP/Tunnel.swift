@@ -31,15 +31,13 @@ struct Tunnel {
     var peer: IPAddress
     var peerPort: UInt16
     var endpoint: Unmanaged<Endpoint>?
-    /// Counted with its endpoint, and not yet counted off.
-    var attemptIsOpen = false
+    /// Of the attempt at `endpoint`.
+    var account = AttemptAccount()
     /// What broke one direction while the other was still being carried.
     var failure = Failure.none
     var excluded = Excluded()
     var attempts: UInt8 = 0
-    var connectUs: UInt64 = 0
     var startNs: UInt64
-    var attemptNs: UInt64 = 0
     var sequence: UInt64
     var lastActiveMs: UInt64
     /// Bytes the client sent before the endpoint was connected, or behind its PROXY header.
@@ -100,7 +98,7 @@ extension Worker {
             let session = TLSSession.server(
                 context, socket: tunnel.pointee.client.transport.socket.fd, thread: tlsThread)
         else {
-            close(tunnel, Failure(.internalLimit, phase: .handshake, errno: ENOMEM))
+            close(tunnel, .limit(.memory, phase: .handshake, errno: ENOMEM))
             return
         }
         tunnel.pointee.client.transport.begin(session)
@@ -112,7 +110,7 @@ extension Worker {
             buffers.give(early)
             tunnel.pointee.early = nil
             guard isFed else {
-                close(tunnel, Failure(.internalLimit, phase: .handshake, errno: ENOMEM))
+                close(tunnel, .limit(.memory, phase: .handshake, errno: ENOMEM))
                 return
             }
             handshakeTunnel(tunnel)

@@ -40,7 +40,7 @@ extension Worker {
             let refused = poller.register(
                 socket.fd, Token(kind: TokenKind.tunnelUpstream, handle: tunnel.pointee.handle))
             if refused != 0 {
-                close(tunnel, Failure(.internalLimit, phase: .forward, errno: refused))
+                close(tunnel, .limit(.system, phase: .forward, errno: refused))
                 return
             }
             if error == 0 {
@@ -54,20 +54,15 @@ extension Worker {
 
     func beginTunnelAttempt(_ tunnel: TunnelPointer, _ endpoint: Endpoint) {
         tunnel.pointee.attempts &+= 1
-        tunnel.pointee.attemptNs = nowNs
         tunnel.pointee.endpoint?.release()
         tunnel.pointee.endpoint = .passRetained(endpoint)
-        tunnel.pointee.attemptIsOpen = true
-        attemptBegan(endpoint)
+        attemptBegan(&tunnel.pointee.account, endpoint)
     }
 
     func endTunnelAttempt(_ tunnel: TunnelPointer, _ reason: Reason) {
-        guard tunnel.pointee.attemptIsOpen,
-            let endpoint = tunnel.pointee.endpoint?._withUnsafeGuaranteedRef({ $0 })
-        else { return }
-        tunnel.pointee.attemptIsOpen = false
+        guard let endpoint = tunnel.pointee.endpoint?._withUnsafeGuaranteedRef({ $0 }) else { return }
         attemptEnded(
-            endpoint, reason, bytesSent: tunnel.pointee.client.received,
+            &tunnel.pointee.account, endpoint, reason, bytesSent: tunnel.pointee.client.received,
             bytesReceived: tunnel.pointee.upstream.received)
     }
 
@@ -79,7 +74,7 @@ extension Worker {
             tunnel.pointee.upstream.transport = .none
         }
         if Int(tunnel.pointee.attempts) < min(service.endpointCount, Excluded.capacity),
-            serviceStates[service.id].budget.tryCharge(at: nowMs)
+            takeFromBudget(service)
         {
             endTunnelAttempt(tunnel, failure.reason)
             return true
@@ -91,9 +86,10 @@ extension Worker {
     func tunnelConnected(_ tunnel: TunnelPointer) {
         guard let service = tunnel.pointee.service else { return }
         tunnel.pointee.state = .open
-        tunnel.pointee.connectUs = (nowNs &- tunnel.pointee.attemptNs) / 1000
+        let connectUs = (nowNs &- tunnel.pointee.account.beganNs) / 1000
+        tunnel.pointee.account.connectUs = UInt32(truncatingIfNeeded: connectUs)
         tunnel.pointee.endpoint?._withUnsafeGuaranteedRef {
-            $0.metrics.cell(worker: index).connectionOpened(connectUs: tunnel.pointee.connectUs)
+            $0.metrics.cell(worker: index).connectionOpened(connectUs: connectUs)
         }
         tunnel.pointee.lastActiveMs = nowMs
         timers.arm(tunnel.pointee.timer, atMs: nowMs + tunnel.pointee.listener.idleTimeoutMs)

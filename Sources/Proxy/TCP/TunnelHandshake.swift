@@ -41,7 +41,7 @@ extension Worker {
                 context, socket: tunnel.pointee.upstream.transport.socket.fd, thread: tlsThread,
                 endpoint: endpoint.id, host: endpoint.host)
         else {
-            close(tunnel, Failure(.internalLimit, phase: .forward, errno: ENOMEM))
+            close(tunnel, .limit(.memory, phase: .forward, errno: ENOMEM))
             return
         }
         tunnel.pointee.upstream.transport.begin(session)

@@ -68,7 +68,7 @@ extension Worker {
         tunnel.pointee.listener.metrics.cell(worker: index).streamEnded(
             bytesIn: tunnel.pointee.client.received, bytesOut: tunnel.pointee.upstream.received)
         let totalUs = (nowNs &- tunnel.pointee.startNs) / 1000
-        if let service = tunnel.pointee.service { serviceStates[service.id].budget.completed(at: nowMs) }
+        if let service = tunnel.pointee.service { budgetFollows(serviceID: service.id) }
         tunnel.pointee.counters.cell(worker: index).requestEnded(
             status: 0, totalUs: totalUs, firstByteUs: 0, bytesIn: tunnel.pointee.client.received,
             bytesOut: tunnel.pointee.upstream.received, reason: failure.reason,
@@ -77,7 +77,7 @@ extension Worker {
         var record = RequestRecord()
         record.startUs = time.wallUs() &- totalUs
         record.totalUs = totalUs
-        record.connectUs = tunnel.pointee.connectUs
+        record.connectUs = UInt64(tunnel.pointee.account.connectUs)
         record.bytesIn = tunnel.pointee.client.received
         record.bytesOut = tunnel.pointee.upstream.received
         record.proto = "tcp"

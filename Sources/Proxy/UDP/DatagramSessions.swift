@@ -37,8 +37,8 @@ struct DatagramSession {
     /// Connected to the endpoint; `.none` before the first datagram and after a refusal.
     var socket = Socket.none
     var endpoint: Unmanaged<Endpoint>?
-    /// Counted with its endpoint, and not yet counted off.
-    var attemptIsOpen = false
+    /// Of the attempt at `endpoint`.
+    var account = AttemptAccount()
     var attempts: UInt8 = 0
     /// Endpoints that refused since the last answer.
     var excluded = Excluded()
@@ -173,19 +173,15 @@ extension Worker {
         let new = Unmanaged.passRetained(endpoint)
         session.pointee.endpoint?.release()
         session.pointee.endpoint = new
-        session.pointee.attemptIsOpen = true
         session.pointee.attemptBytesIn = 0
         session.pointee.attemptBytesOut = 0
-        attemptBegan(endpoint)
+        attemptBegan(&session.pointee.account, endpoint)
     }
 
     private func endAttempt(_ session: DatagramSessionPointer, _ reason: Reason) {
-        guard session.pointee.attemptIsOpen,
-            let endpoint = session.pointee.endpoint?._withUnsafeGuaranteedRef({ $0 })
-        else { return }
-        session.pointee.attemptIsOpen = false
+        guard let endpoint = session.pointee.endpoint?._withUnsafeGuaranteedRef({ $0 }) else { return }
         attemptEnded(
-            endpoint, reason, bytesSent: session.pointee.attemptBytesIn,
+            &session.pointee.account, endpoint, reason, bytesSent: session.pointee.attemptBytesIn,
             bytesReceived: session.pointee.attemptBytesOut)
     }
 
@@ -263,14 +259,14 @@ extension Worker {
             // A table of endpoints' ids cannot follow a new object; per datagram that is no loss.
             guard endpoint.address == current.address, session.pointee.key.endpoint < 0 else { continue }
             session.pointee.endpointIndex = i
-            if session.pointee.attemptIsOpen {
+            if session.pointee.account.isOpen {
                 endAttempt(session, .none)
                 beginAttempt(session, endpoint)
             }
             return true
         }
         // One that refused is no loss either.
-        return !session.pointee.attemptIsOpen && session.pointee.key.endpoint < 0
+        return !session.pointee.account.isOpen && session.pointee.key.endpoint < 0
     }
 
     // MARK: the end

@@ -45,12 +45,13 @@ extension Worker {
 
     /// The endpoint answered 101: right when it was asked, and names what it was asked for.
     func acceptUpgrade(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
         _ count: Int, _ head: ResponseHead
     ) -> Bool {
+        let exchange = attempt.exchange
         guard exchange.pointee.upgrade == .asked, !exchange.pointee.isDecoding, agrees(exchange, base, head)
         else {
-            exchange.fail(Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
+            attempt.fail(Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
             return false
         }
         if exchange.pointee.client.pointee.transport.isStream {
@@ -170,7 +171,7 @@ extension Worker {
     ) -> Bool {
         endResponseHead(exchange, source, &writer)
         guard !writer.overflowed else {
-            exchange.fail(Failure(.internalLimit, phase: .respond))
+            exchange.fail(.limit(.head, phase: .respond))
             return false
         }
         exchange.pointee.responseStarted = true

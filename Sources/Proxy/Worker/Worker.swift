@@ -84,6 +84,8 @@ public final class Worker: @unchecked Sendable {
     let decoderMemory = DecoderMemory()
     var clients: Slab<ClientConnection>
     var exchanges: Slab<Exchange>
+    /// Attempts beside the one each exchange has.
+    var attempts: Slab<Attempt>
     var upstreams: Slab<UpstreamConnection>
     var tunnels: Slab<Tunnel>
     var sessions: Slab<SessionRecord>
@@ -186,6 +188,7 @@ public final class Worker: @unchecked Sendable {
         pipes = PipePool(inUseMax: limits.pipesMax)
         clients = Slab(countMax: limits.clientsMax)
         exchanges = Slab(countMax: limits.exchangesMax)
+        attempts = Slab(countMax: limits.exchangesMax)
         upstreams = Slab(countMax: limits.upstreamsMax)
         tunnels = Slab(countMax: limits.tunnelsMax)
         sessions = Slab(countMax: limits.clientsMax)
