@@ -1,11 +1,9 @@
 // What policies say on a route, each in a type of its own: a policy brings its key, and routes have no field for it.
 
-/// What the key of a policy fills on a route. The key is `Key<Route>`, a line in `Route.section`:
+/// What the key of a policy fills on a route. The key stands beside it, and is a line in `Route.section`:
 ///
 ///     extension Toll: PolicySetting {
-///         static let key = Key(
-///             "toll", Toll.section, \Route.settings[Toll.self], "What a passage costs.", example: "toll: { coins: 2 }"
-///         ).inherited()
+///         static let key = Key("toll", policy: Toll.section, "What a passage costs.", example: "toll: { coins: 2 }").inherited()
 ///     }
 public protocol PolicySetting: Sendable, Equatable {}
 
@@ -29,4 +27,16 @@ public struct PolicySettings: Sendable, Equatable {
 
 extension PolicySetting {
     fileprivate func isSame(in settings: PolicySettings) -> Bool { settings[Self.self] == self }
+}
+
+extension Key where Model == Route {
+    /// The key of a policy.
+    init<F: Form>(
+        _ name: String, policy form: F, for uses: Uses = .all, since: String = KeyShape.firstVersion,
+        _ doc: String, example: String
+    ) where F.Value: PolicySetting {
+        self.init(
+            name, form, get: { $0.settings[F.Value.self] }, set: { $0.settings[F.Value.self] = $1 },
+            for: uses, since: since, doc, example: example)
+    }
 }

@@ -101,7 +101,7 @@ extension Route.Compression: PolicySetting {
 
 extension Route.Decompression: PolicySetting {
     static let key = Key(
-        "decompress-requests", section, \Route.decompression, for: .forward,
+        "decompress-requests", policy: section, for: .forward,
         "Decodes request bodies in gzip, br, zstd or deflate before they go to the service; other codings are refused with 415. Without it they go as they are.",
         example: "decompress-requests: { max-size: 16MiB }"
     ).inherited()
