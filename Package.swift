@@ -11,6 +11,7 @@ let package = Package(
         // What other programs can use, one product a module: decisions and codecs, values in, values out.
         .library(name: "WeirBalancing", targets: ["WeirBalancing"]),
         .library(name: "WeirResilience", targets: ["WeirResilience"]),
+        .library(name: "WeirExpressions", targets: ["WeirExpressions"]),
         .library(name: "WeirRouting", targets: ["WeirRouting"]),
         .library(name: "WeirFiles", targets: ["WeirFiles"]),
         .library(name: "WeirCompression", targets: ["WeirCompression"]),
@@ -55,7 +56,10 @@ let package = Package(
         // Floor 3: decisions
         .target(name: "WeirBalancing", path: "Sources/Balancing"),
         .target(name: "WeirResilience", path: "Sources/Resilience"),
-        .target(name: "WeirRouting", dependencies: ["WeirHTTPModel", "CPCRE2"], path: "Sources/Routing"),
+        .target(name: "WeirExpressions", dependencies: ["WeirHTTPModel"], path: "Sources/Expressions"),
+        .target(
+            name: "WeirRouting", dependencies: ["WeirHTTPModel", "WeirExpressions", "CPCRE2"],
+            path: "Sources/Routing"),
         .target(name: "WeirFiles", dependencies: ["WeirHTTPModel"], path: "Sources/Files"),
         .target(
             name: "WeirCompression", dependencies: ["WeirHTTPModel", "CZlib", "CBrotli", "CZstd"],
@@ -65,24 +69,31 @@ let package = Package(
         // Floor 4: the data plane
         .target(
             name: "Telemetry",
-            dependencies: ["Reactor", "WeirHTTPModel", "WeirJSON", "WeirResilience", "HTTPClient"]),
+            dependencies: [
+                "Reactor", "WeirHTTPModel", "WeirJSON", "WeirResilience", "WeirRouting", "HTTPClient",
+            ]),
         .target(
             name: "Proxy",
             dependencies: [
                 "CLinux", "Reactor", "WeirHTTPModel", "WeirHTTP1", "WeirHTTP2", "WeirWebSocket",
                 "WeirProxyProtocol", "TLS",
                 "WeirBalancing",
-                "WeirResilience", "WeirRouting", "Telemetry", "WeirFiles", "WeirCompression", "WeirGRPC",
+                "WeirResilience", "WeirExpressions", "WeirRouting", "Telemetry", "WeirFiles",
+                "WeirCompression",
+                "WeirGRPC",
             ]),
 
         // Floor 5: what produces snapshots
         .target(
             name: "Configuration",
-            dependencies: ["WeirBalancing", "CYAML", "WeirHTTPModel", "WeirJSON", "NamedFiles"]),
+            dependencies: [
+                "WeirBalancing", "WeirExpressions", "CYAML", "WeirHTTPModel", "WeirJSON", "NamedFiles",
+            ]),
         .target(
             name: "Control",
             dependencies: [
-                "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "WeirRouting", "WeirHTTPModel",
+                "CAres", "Configuration", "Proxy", "Telemetry", "Reactor", "WeirExpressions", "WeirRouting",
+                "WeirHTTPModel",
                 "WeirHTTP1",
                 "HTTPClient", "WeirResilience", "WeirBalancing", "TLS", "WeirHTTP2", "WeirFiles",
                 "WeirCompression", "NamedFiles",
@@ -111,8 +122,10 @@ let package = Package(
         .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Reactor"], exclude: ["peer.py"]),
         .testTarget(name: "BalancingTests", dependencies: ["WeirBalancing"]),
         .testTarget(name: "ResilienceTests", dependencies: ["WeirResilience"]),
+        .testTarget(name: "ExpressionsTests", dependencies: ["WeirExpressions", "WeirHTTPModel"]),
         .testTarget(
-            name: "RoutingTests", dependencies: ["WeirRouting", "WeirHTTPModel", "WeirHTTP1", "WeirFiles"]),
+            name: "RoutingTests",
+            dependencies: ["WeirRouting", "WeirExpressions", "WeirHTTPModel", "WeirHTTP1", "WeirFiles"]),
         .testTarget(name: "FilesTests", dependencies: ["WeirFiles", "WeirHTTPModel", "WeirHTTP1"]),
         .testTarget(
             name: "CompressionTests",
@@ -121,7 +134,7 @@ let package = Package(
         .testTarget(
             name: "TelemetryTests",
             dependencies: ["Telemetry", "WeirResilience", "HTTPClient", "WeirHTTPModel", "Reactor"]),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "WeirExpressions"]),
         .testTarget(
             name: "ControlTests",
             dependencies: [

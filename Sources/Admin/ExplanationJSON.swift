@@ -44,6 +44,16 @@ extension ListenerExplanation {
                     $0.member("path", trial.path)
                     $0.member("won", trial.won)
                     $0.member("why", trial.text)
+                    if let when = trial.when {
+                        $0.key("when")
+                        $0.object {
+                            $0.member("line", when.line)
+                            $0.member("text", when.text)
+                            $0.key("holds")
+                            if let holds = when.holds { $0.value(holds) } else { $0.null() }
+                            $0.member("why", when.why)
+                        }
+                    }
                 }
             }
             switch outcome {

@@ -33,6 +33,13 @@ extension Explanation {
                     ]
                 })
             out += table
+            for trial in listener.trials {
+                guard let when = trial.when else { continue }
+                let verdict = when.holds.map { $0 ? "holds" : "does not hold" } ?? "cannot be judged"
+                out += row(
+                    "when",
+                    "\(trial.route): \(verdict)\(when.why.isEmpty ? "" : ": \(when.why)")\(place(when.line))")
+            }
         }
         switch listener.outcome {
         case .refused(let refusal): out += text(refusal)

@@ -2,6 +2,8 @@
 //
 // Each entry has the same shape: syntax, where allowed, default, range, meaning, example.
 
+import WeirExpressions
+
 extension Configuration {
     /// The reference manual in Markdown, ending in a newline.
     public static func referenceMarkdown() -> String {
@@ -25,8 +27,16 @@ extension Configuration {
             | NAME | letters, digits, `-` and `_`, at most 64 |
             | FILE, FOLDER | a path; a relative one starts from the folder of the configuration file |
             | TEMPLATE | a text with variables: `{client.ip}`, `{request.host}`; `{{` and `}}` stand for braces |
+            | EXPRESSION | a condition: `client.ip in ["10.0.0.0/8"]` ([expressions.md](expressions.md)) |
+
+            ## Properties
+
+            What templates (`{client.ip}`) and expressions can ask about a request. The name behind a dot may stand in brackets
+            in expressions: `request.header["x-tenant"]`.
+
 
             """
+        manual.text += Property.table
         manual.section(Configuration.section.shape, path: "")
         return manual.text
     }

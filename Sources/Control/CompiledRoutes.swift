@@ -36,6 +36,8 @@ public struct CompiledRoutes: Sendable {
     private var routers: [String: (router: Router, indexes: [Int32])] = [:]
     /// Per HTTP listener what is sent in place of errors, by its own word or that of the top level.
     private(set) var errors: [String: ErrorPlan] = [:]
+    /// Which records are logged; nil: all.
+    private(set) var accessLogCondition: RequestCondition?
     /// One of them stands for answers of endpoints, too.
     private(set) var listenersReplaceAnswers = false
     /// The parts of `errors`: of the top level, and of listeners.
@@ -82,6 +84,9 @@ public struct CompiledRoutes: Sendable {
         compiled.listenersReplaceAnswers = compiled.errors.values.contains(where: \.replacesAnswers)
         for text in configuration.services.flatMap({ $0.files?.candidates ?? [] }) {
             _ = checked(text.asTemplate, file, &errors, FileCandidate.parse)
+        }
+        compiled.accessLogCondition = configuration.accessLog?.when.flatMap {
+            compileCondition($0, known: .end, file, &errors)
         }
         var shared: [[Int32]: Router] = [:]
         for (listener, indexes) in indexes(configuration, leavingOut: doubtful) {

@@ -105,7 +105,8 @@ public final class ControlPlane: Sendable {
         startedMs = surroundings.nowNs() / 1_000_000
         let count = configuration.workers ?? CPUCount.workers()
         metrics = MetricsRegistry(workers: count, build: build)
-        let accessLog = try Self.openAccessLog(configuration, file: source.name, metrics: metrics, log: log)
+        let accessLog = try Self.openAccessLog(
+            configuration, compiled, file: source.name, metrics: metrics, log: log)
 
         var resolverSettings = Resolver.Settings()
         resolverSettings.servers = configuration.resolver.servers.map(\.text.value)
@@ -149,7 +150,8 @@ public final class ControlPlane: Sendable {
     }
 
     static func openAccessLog(
-        _ configuration: Configuration, file: String, metrics: MetricsRegistry, log: Log
+        _ configuration: Configuration, _ compiled: CompiledRoutes, file: String, metrics: MetricsRegistry,
+        log: Log
     ) throws(ConfigurationErrors) -> Telemetry.AccessLog? {
         guard let wanted = configuration.accessLog else { return nil }
         let output: LogOutput =
@@ -160,8 +162,8 @@ public final class ControlPlane: Sendable {
             }
         do throws(LogOpenError) {
             return try Telemetry.AccessLog(
-                output, format: wanted.format == .json ? .json : .text, metrics: metrics.accessLog,
-                warnings: log)
+                output, format: wanted.format == .json ? .json : .text,
+                condition: compiled.accessLogCondition, metrics: metrics.accessLog, warnings: log)
         } catch {
             throw ConfigurationErrors([ConfigurationError(error.description, at: wanted.origin, file: file)])
         }

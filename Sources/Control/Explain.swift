@@ -11,6 +11,7 @@ import Proxy
 import Reactor
 import WeirResilience
 import WeirRouting
+import Telemetry
 
 /// Explains requests against one configuration.
 public struct Explainer: Sendable {
@@ -104,23 +105,30 @@ public struct Explainer: Sendable {
             trusted: trusted)
         result.client = ClientExplanation(address: "\(client.address)", text: Self.text(client, peer))
         let (router, indexes) = router(listener)
-        let trials = router.explain(view)
-        result.trials = trials.map { trial in
-            let route = configuration.routes[Int(indexes[trial.route])]
-            return TrialExplanation(
-                route: trial.name, line: route.name.origin.line,
-                host: Self.shown(trial.host, route.match.hosts),
-                path: Self.shown(trial.path, route.match.paths),
-                won: trial.outcome == .won, text: trial.outcome.description)
-        }
+        let origin = client.origin(of: view, isSecure: listener.tls != nil)
         var match = RouteMatch()
+        var allowed: [String] = []
+        let isFound = withContext(view, client.address, origin, listener) { context in
+            result.trials = router.explain(view, context: context).map { trial in
+                let route = configuration.routes[Int(indexes[trial.route])]
+                return TrialExplanation(
+                    route: trial.name, line: route.name.origin.line,
+                    host: Self.shown(trial.host, route.match.hosts),
+                    path: Self.shown(trial.path, route.match.paths),
+                    won: trial.outcome == .won, text: trial.outcome.description,
+                    when: route.match.when.flatMap { Self.explained($0, trial) })
+            }
+            let isFound = router.match(view, scratch: RouteScratch(), context: context, into: &match)
+            if match.methodMismatch { allowed = router.allowedMethods(view, context: context) }
+            return isFound
+        }
         let isConnect = view.head.pointee.method == .connect
-        guard router.match(view, scratch: RouteScratch(), into: &match) else {
+        guard isFound else {
             if isConnect {
                 result.outcome = .refused(Self.refusal(.connectNotAllowed, "no route allows CONNECT here"))
                 return nil
             }
-            result.outcome = .refused(Self.unrouted(match, router, view))
+            result.outcome = .refused(Self.unrouted(match, allowed))
             return nil
         }
         let index = Int(indexes[Int(match.route)])
@@ -136,7 +144,7 @@ public struct Explainer: Sendable {
         }
         let exchange = ExplainedExchange(
             view: view, match: match, router: router, client: client.address, route: route,
-            compiled: compiled.routes[index], origin: client.origin(of: view, isSecure: listener.tls != nil))
+            compiled: compiled.routes[index], origin: origin)
         var explained = explain(exchange)
         explained.pages = pages(route, listener).map(PageExplanation.init)
         result.outcome = .routed(explained)
@@ -144,6 +152,42 @@ public struct Explainer: Sendable {
     }
 
     private var trusted: [AddressBlock] { configuration.trustedProxies.compactMap { AddressBlock($0.value) } }
+    /// What conditions of routes may ask, as far as there is something to tell without a connection.
+    private func withContext<Result>(
+        _ view: RequestView, _ client: IPAddress, _ origin: RequestOrigin, _ listener: Listener,
+        _ body: (UnsafePointer<RequestContext>) -> Result
+    ) -> Result {
+        let texts = ["\(client)", listener.name.value, "<request-id>", Self.now].map(StaticBytes.init(_:))
+        return withExtendedLifetime(texts) {
+            var context = RequestContext(request: view)
+            context.origin = origin
+            context.clientIP = texts[0].bytes
+            if client != .unix { context.clientAddress = ClientBits(high: client.high, low: client.low) }
+            context.listener = texts[1].bytes
+            context.requestID = texts[2].bytes
+            context.timeISO = texts[3].bytes
+            return withUnsafePointer(to: context) { body($0) }
+        }
+    }
+
+    private static var now: String {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 40) { room in
+            guard let start = room.baseAddress else { return "" }
+            var writer = ByteWriter(start, capacity: room.count)
+            var clock = TimestampText()
+            clock.write(us: Clock.wallUs(), to: &writer)
+            return String(decoding: UnsafeBufferPointer(start: start, count: writer.count), as: UTF8.self)
+        }
+    }
+
+    /// A condition and how it was judged. What references in it stand for is not shown, nor what it comes to.
+    private static func explained(_ when: Text, _ trial: RouteTrial) -> ConditionExplanation? {
+        guard let trace = trial.when else { return nil }
+        return ConditionExplanation(
+            line: when.origin.line, text: when.shown,
+            holds: trace.outcome == .unknown ? nil : trace.outcome == .holds,
+            why: when.isSubstituted ? "" : trace.text)
+    }
 
     // MARK: errors
 
@@ -303,7 +347,7 @@ public struct Explainer: Sendable {
         Refusal(status: reason.status, reason: reason.name.description, text: text)
     }
 
-    private static func unrouted(_ match: RouteMatch, _ router: Router, _ view: RequestView) -> Refusal {
+    private static func unrouted(_ match: RouteMatch, _ allowed: [String]) -> Refusal {
         if match.isAmbiguous {
             var refusal = refusal(
                 .requestMalformed,
@@ -317,7 +361,7 @@ public struct Explainer: Sendable {
         }
         guard match.methodMismatch else { return refusal(.routeNotFound, "no route matches") }
         var refusal = refusal(.methodNotAllowed, "a route matches in everything but the method")
-        refusal.allow = router.allowedMethods(view)
+        refusal.allow = allowed
         return refusal
     }
 
@@ -557,7 +601,7 @@ private struct ExplainedExchange {
                 service.isEmpty ? "" : "<endpoint>",
             ].map(StaticBytes.init(_:))
             withExtendedLifetime(texts) {
-                var context = TemplateContext(request: view)
+                var context = RequestContext(request: view)
                 context.match = match
                 context.origin = origin
                 context.groups = groups

@@ -106,6 +106,19 @@ public struct TrialExplanation: Sendable, Equatable {
     public var path: String
     public var won: Bool
     public var text: String
+    /// How the route's `when` was judged; nil where it has none, or was not asked.
+    public var when: ConditionExplanation?
+}
+
+/// A condition, and why it holds or does not.
+public struct ConditionExplanation: Sendable, Equatable {
+    public var line: Int
+    /// As it is written.
+    public var text: String
+    /// nil: a regular expression in it reached its limits.
+    public var holds: Bool?
+    /// The comparisons that decided, and what they saw; empty where that must not be shown.
+    public var why: String
 }
 
 public struct RouteExplanation: Sendable, Equatable {

@@ -201,7 +201,8 @@ extension ControlPlane {
             newLog =
                 configuration.accessLog == old.configuration.accessLog
                 ? oldLog
-                : try Self.openAccessLog(configuration, file: source.name, metrics: metrics, log: log)
+                : try Self.openAccessLog(
+                    configuration, loaded.compiled, file: source.name, metrics: metrics, log: log)
         } catch {
             state.withLock { $0.objects = objects }
             return .refused(error.errors)

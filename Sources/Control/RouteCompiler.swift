@@ -5,6 +5,7 @@
 
 import Configuration
 import Proxy
+import WeirExpressions
 import WeirHTTPModel
 import WeirRouting
 
@@ -36,6 +37,8 @@ struct RouteCompiler {
         for named in route.match.certificate {
             condition(.certificate(CertificatePart(named.part)), named.condition, &rule, &errors)
         }
+
+        rule.when = route.match.when.flatMap { compileCondition($0, known: .request, file, &errors) }
 
         var compiled = CompiledRoutes.Compiled(rule: rule, action: .service(""))
         switch route.action {
@@ -166,6 +169,25 @@ struct RouteCompiler {
 extension Text {
     /// To be parsed as a template: what references stand for is text in it, not variables.
     var asTemplate: Text { Text(template, at: origin) }
+}
+
+/// Compiles a condition, its regular expressions included.
+func compileCondition(
+    _ text: Text, known: Known, _ file: String, _ errors: inout [ConfigurationError]
+) -> RequestCondition? {
+    do throws(ExpressionError) {
+        return try RequestCondition(text.expression, known: known)
+    } catch {
+        let isShown = !text.isSubstituted
+        errors.append(
+            ConfigurationError(
+                isShown ? error.message : "what \"\(text.shown)\" stands for cannot stand here",
+                at: isShown
+                    ? text.origin.place(of: error.position..<error.position + error.length, in: text.value)
+                    : text.origin,
+                file: file, expectation: error.expectation, suggestion: isShown ? error.bareSuggestion : nil))
+        return nil
+    }
 }
 
 /// Parses a text, turning what is wrong with it into an error at its place.

@@ -299,6 +299,9 @@ struct SnapshotBuilder {
         if let last = before(\.listeners, id, listener, listenersBefore, name), last.tls === tls,
             previous?.known.map({ $0.compiled.errors[name] === compiled.errors[name] }) ?? true,
             last.router === router, last.routeIndexes == indexes,
+            !router.asksForContext
+                || previous?.known.map({ $0.configuration.trustedProxies == configuration.trustedProxies })
+                    ?? true,
             last.sockets.elementsEqual(sockets, by: { $0 === $1 })
         {
             plans.listeners.reused += 1
@@ -307,7 +310,10 @@ struct SnapshotBuilder {
         plans.listeners.built += 1
         return ListenerPlan(
             id: id, name: name, traffic: traffic(listener, &objects), sockets: sockets, router: router,
-            routeIndexes: indexes, requiresProxyHeader: listener.proxyProtocol == .required, tls: tls,
+            routeIndexes: indexes,
+            clientAddress: router.asksForContext && !trusted.isEmpty
+                ? ClientAddressPolicy(trusted: trusted) : nil,
+            requiresProxyHeader: listener.proxyProtocol == .required, tls: tls,
             streams: HTTP2Streams(Self.http2(listener)),
             sessionAgeMaxMs: UInt64(listener.connectionAgeMaxMs ?? 0),
             headLimits: Self.headLimits(listener),

@@ -1,5 +1,6 @@
 // Why a request took its route: what `weir explain` prints. Same walk as live routing; not hot.
 
+import WeirExpressions
 import WeirHTTPModel
 
 /// One route as it was looked at for a request.
@@ -14,6 +15,8 @@ public struct RouteTrial: Sendable, Equatable {
         case method
         /// The condition that does not hold, for example "header x-tenant".
         case condition(String)
+        /// `when` does not hold.
+        case when
         /// A regular expression reached its limits; no further route was tried.
         case expressionFailed
 
@@ -25,6 +28,7 @@ public struct RouteTrial: Sendable, Equatable {
             case .path: "path does not match"
             case .method: "method does not match"
             case .condition(let subject): "\(subject) does not match"
+            case .when: "when does not hold"
             case .expressionFailed: "a regular expression reached its limits"
             }
         }
@@ -37,6 +41,8 @@ public struct RouteTrial: Sendable, Equatable {
     public var host: String
     public var path: String
     public var outcome: Outcome
+    /// How `when` was judged; nil where there is none, or something before it did not fit.
+    public var when: ConditionTrace?
 }
 
 private struct Recorder: TrialObserver {
@@ -53,12 +59,18 @@ private struct Recorder: TrialObserver {
 extension Router {
     /// Every route in the order it is tried and why it lost; then those whose host or path do not fit,
     /// in order of declaration. Allocates.
-    public func explain(_ request: RequestView, certificate: UnsafePointer<CertificateView>? = nil)
+    public func explain(_ request: RequestView, context: UnsafePointer<RequestContext>? = nil)
         -> [RouteTrial]
     {
+        trials(request, context, traced: true)
+    }
+
+    private func trials(
+        _ request: RequestView, _ context: UnsafePointer<RequestContext>?, traced: Bool
+    ) -> [RouteTrial] {
         // The walk does not own it, and the path it walks may lie in it.
         let scratch = RouteScratch()
-        var walk = RouteWalk(tables, request, scratch, certificate, Recorder())
+        var walk = RouteWalk(tables, request, scratch, context, Recorder())
         _ = withExtendedLifetime(scratch) { walk.run() }
         let patterns = Dictionary(uniqueKeysWithValues: hostIndexes.map { ($0.value, $0.key) })
         var hasWon = false
@@ -71,14 +83,23 @@ extension Router {
                 outcome = hasWon ? .outranked : .won
                 hasWon = true
             case .method: outcome = .method
-            case .condition(let index): outcome = .condition(rule.conditions[Int(index)].subject)
+            case .condition(let index):
+                outcome =
+                    Int(index) < rule.conditions.count
+                    ? .condition(rule.conditions[Int(index)].subject) : .when
             case .failed: outcome = .expressionFailed
+            }
+            var when: ConditionTrace?
+            // Not where something before it did not fit.
+            if case .condition = verdict, outcome != .when {
+            } else if traced, let context {
+                when = rule.when?.trace(context)
             }
             let path = rule.paths.isEmpty ? PathPattern.all : rule.paths[Int(candidate.path)]
             result.append(
                 RouteTrial(
                     route: Int(candidate.route), name: rule.name,
-                    host: patterns[host]?.description ?? "*", path: path.text, outcome: outcome))
+                    host: patterns[host]?.description ?? "*", path: path.text, outcome: outcome, when: when))
         }
         let tried = Set(walk.observer.trials.map { Int($0.candidate.route) })
         for (index, rule) in rules.enumerated() where !tried.contains(index) {
@@ -93,11 +114,11 @@ extension Router {
 
     /// The methods of the routes that match a request in everything but the method: the `Allow` field of
     /// a 405 (RFC 9110 §15.5.6). In the order of specificity, without duplicates. Allocates.
-    public func allowedMethods(_ request: RequestView, certificate: UnsafePointer<CertificateView>? = nil)
+    public func allowedMethods(_ request: RequestView, context: UnsafePointer<RequestContext>? = nil)
         -> [String]
     {
         var result: [String] = []
-        for trial in explain(request, certificate: certificate) where trial.outcome == .method {
+        for trial in trials(request, context, traced: false) where trial.outcome == .method {
             for method in rules[trial.route].methods where !result.contains(method) { result.append(method) }
         }
         return result

@@ -97,6 +97,7 @@ public final class RouteScratch {
     private var path = Room()
     private var reading = Room()
     private var value = Room()
+    private var sides = (Room(), Room())
     /// Matches ended by a limit since the start, for status views.
     public internal(set) var limitsReached = 0
 
@@ -116,6 +117,8 @@ public final class RouteScratch {
         path.memory.deallocate()
         reading.memory.deallocate()
         value.memory.deallocate()
+        sides.0.memory.deallocate()
+        sides.1.memory.deallocate()
         pcre2_match_data_free_8(data)
         pcre2_match_context_free_8(context)
         pcre2_jit_stack_free_8(stack)
@@ -127,6 +130,11 @@ public final class RouteScratch {
     func readingRoom(_ count: Int) -> UnsafeMutablePointer<UInt8> { reading.room(count) }
     /// Memory for a decoded parameter; valid until the next call.
     func valueRoom(_ count: Int) -> UnsafeMutablePointer<UInt8> { value.room(count) }
+
+    /// Memory for a value on one side of a comparison; valid until the next call for that side.
+    func sideRoom(_ side: Int, _ count: Int) -> UnsafeMutablePointer<UInt8> {
+        side == 0 ? sides.0.room(count) : sides.1.room(count)
+    }
 
     func match(_ code: OpaquePointer, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Outcome {
         guard let data else { return .failed }

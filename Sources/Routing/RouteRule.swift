@@ -67,19 +67,31 @@ public struct RouteRule: Sendable {
     public var methods: [String]
     /// All must hold.
     public var conditions: [Condition]
+    /// Must hold as well. Looked at last.
+    public var when: RequestCondition?
     /// Prefixes of this route are tried before regular expressions, not after them.
     public var isBeforeExpressions: Bool
 
     public init(
         name: String, hosts: [HostPattern] = [], paths: [PathPattern] = [], methods: [String] = [],
-        conditions: [Condition] = [], isBeforeExpressions: Bool = false
+        conditions: [Condition] = [], when: RequestCondition? = nil, isBeforeExpressions: Bool = false
     ) {
         self.name = name
         self.hosts = hosts
         self.paths = paths
         self.methods = methods
         self.conditions = conditions
+        self.when = when
         self.isBeforeExpressions = isBeforeExpressions
+    }
+}
+
+extension RouteRule {
+    /// What it asks for beyond host, path and methods, each once.
+    var identity: Set<String> {
+        var identity = Set(conditions.map(\.identity))
+        if let when { identity.insert("when|\(when.expression.text)") }
+        return identity
     }
 }
 

@@ -66,7 +66,7 @@ struct RouteChecks: BitwiseCopyable {
 }
 
 struct ConditionEntry: BitwiseCopyable {
-    enum Source: UInt8 { case field, query, cookie, certificate }
+    enum Source: UInt8 { case field, query, cookie, certificate, when }
     enum Test: UInt8 { case present, equals, prefix, expression }
 
     var source: Source
@@ -77,6 +77,7 @@ struct ConditionEntry: BitwiseCopyable {
     var part = CertificatePart.whole
     var name: ByteRange
     var value: ByteRange
+    /// Of a regular expression; of `when` the condition, which its rule owns.
     var code: OpaquePointer?
 }
 

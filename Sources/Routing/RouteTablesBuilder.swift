@@ -55,7 +55,7 @@ struct RouteTablesBuilder {
 
     init(_ rules: [RouteRule]) {
         self.rules = rules
-        identities = rules.map { Set($0.conditions.map(\.identity)) }
+        identities = rules.map(\.identity)
         _ = host(.any)
         for (index, rule) in rules.enumerated() {
             for pattern in rule.hosts.isEmpty ? [.any] : rule.hosts {
@@ -309,7 +309,8 @@ struct RouteTablesBuilder {
             }
         }
         checks.otherMethods.count = Int32(methods.count) - checks.otherMethods.start
-        checks.conditions = ListRef(start: Int32(conditions.count), count: Int32(rule.conditions.count))
+        checks.conditions = ListRef(
+            start: Int32(conditions.count), count: Int32(rule.conditions.count + (rule.when == nil ? 0 : 1)))
         for condition in rule.conditions {
             var entry = ConditionEntry(
                 source: .field, test: .present, isNegated: condition.isNegated, id: .other, name: .empty,
@@ -342,6 +343,13 @@ struct RouteTablesBuilder {
                 entry.code = expression.code
             }
             conditions.append(entry)
+        }
+        if let when = rule.when {
+            conditions.append(
+                ConditionEntry(
+                    source: .when, test: .expression, isNegated: false, id: .other, name: .empty,
+                    value: .empty,
+                    code: OpaquePointer(Unmanaged.passUnretained(when).toOpaque())))
         }
         return checks
     }

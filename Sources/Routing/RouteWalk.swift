@@ -6,7 +6,7 @@
 //      of the other the longer wins
 //   3. regular expressions in the order of their first declaration
 //   4. all other prefixes
-//   within one path: more conditions (the method counts as one) first, then the order of declaration
+//   within one path: more conditions (the method counts as one, and so does `when`) first, then the order of declaration
 // A candidate whose method or conditions do not hold is passed over; the next less specific follows.
 
 import WeirHTTPModel
@@ -41,8 +41,8 @@ struct RouteWalk<Observer: TrialObserver> {
     let tables: RouteTables
     let request: RequestView
     unowned(unsafe) let scratch: RouteScratch
-    /// The client's; nil: it showed none.
-    let certificate: UnsafePointer<CertificateView>?
+    /// What conditions may ask for beyond the head; nil: no rule does.
+    let context: UnsafePointer<RequestContext>?
     /// What decides for the path.
     let path: UnsafePointer<UInt8>
     let count: Int
@@ -56,7 +56,7 @@ struct RouteWalk<Observer: TrialObserver> {
 
     init(
         _ tables: RouteTables, _ request: RequestView, _ scratch: RouteScratch,
-        _ certificate: UnsafePointer<CertificateView>?, _ observer: Observer
+        _ context: UnsafePointer<RequestContext>?, _ observer: Observer
     ) {
         let range = request.head.pointee.path
         var path = request.bytes + Int(range.offset)
@@ -72,18 +72,18 @@ struct RouteWalk<Observer: TrialObserver> {
             count = PathForm.writeDeciding(path, count, into: room)
             path = UnsafePointer(room)
         }
-        self.init(tables, request, path, count, scratch, certificate, observer)
+        self.init(tables, request, path, count, scratch, context, observer)
     }
 
     /// A walk for another path than the request's, in the form that decides.
     init(
         _ tables: RouteTables, _ request: RequestView, _ path: UnsafePointer<UInt8>, _ count: Int,
-        _ scratch: RouteScratch, _ certificate: UnsafePointer<CertificateView>?, _ observer: Observer
+        _ scratch: RouteScratch, _ context: UnsafePointer<RequestContext>?, _ observer: Observer
     ) {
         self.tables = tables
         self.request = request
         self.scratch = scratch
-        self.certificate = certificate
+        self.context = context
         self.observer = observer
         self.path = path
         self.count = count
@@ -258,6 +258,7 @@ struct RouteWalk<Observer: TrialObserver> {
             found = testPairs(condition, query, separator: 0x26)
         case .cookie: found = testFields(condition)
         case .certificate: found = testCertificate(condition)
+        case .when: return testWhen(condition)
         }
         switch found {
         case .matched: return condition.isNegated ? .unmatched : .matched
@@ -316,7 +317,7 @@ struct RouteWalk<Observer: TrialObserver> {
     }
 
     private func testCertificate(_ condition: ConditionEntry) -> RouteScratch.Outcome {
-        guard let certificate else { return .unmatched }
+        guard let certificate = context?.pointee.certificate else { return .unmatched }
         if condition.part == .whole { return .matched }
         if condition.part == .san {
             var names = AlternativeNames(certificate.pointee.san)
@@ -328,6 +329,20 @@ struct RouteWalk<Observer: TrialObserver> {
         }
         let value = certificate.pointee[condition.part]
         return value.isEmpty ? .unmatched : test(condition, value)
+    }
+
+    /// Whoever reads the path otherwise is asked with that reading.
+    private func testWhen(_ condition: ConditionEntry) -> RouteScratch.Outcome {
+        guard let code = condition.code, let context else { return .failed }
+        let outcome = Unmanaged<RequestCondition>.fromOpaque(UnsafeRawPointer(code))._withUnsafeGuaranteedRef
+        {
+            $0.evaluate(context, scratch: scratch, path: UnsafeBufferPointer(start: path, count: count))
+        }
+        switch outcome {
+        case .holds: return .matched
+        case .fails: return .unmatched
+        case .unknown: return .failed
+        }
     }
 
     private func test(

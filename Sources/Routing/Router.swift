@@ -13,7 +13,9 @@ import WeirHTTPModel
 public final class Router: @unchecked Sendable {
     /// The rules in the order given; `RouteMatch.route` is an index into them.
     public let rules: [RouteRule]
-    /// Whether any rule has a condition on the client's certificate: only then `match` needs it.
+    /// Whether any rule asks for more than the request's head: only then `match` needs a context.
+    public let asksForContext: Bool
+    /// Whether any rule has a condition on the client's certificate: only then has the context to have it.
     public let asksForCertificates: Bool
     /// Routes that can never win: an error of the configuration.
     public let unreachable: [UnreachableRoute]
@@ -23,8 +25,10 @@ public final class Router: @unchecked Sendable {
     public init(_ rules: [RouteRule]) {
         self.rules = rules
         asksForCertificates = rules.contains { rule in
-            rule.conditions.contains { if case .certificate = $0.source { true } else { false } }
+            rule.when?.usesCertificate ?? false
+                || rule.conditions.contains { if case .certificate = $0.source { true } else { false } }
         }
+        asksForContext = asksForCertificates || rules.contains { $0.when != nil }
         var builder = RouteTablesBuilder(rules)
         tables = builder.build()
         unreachable = builder.unreachable
@@ -41,17 +45,17 @@ public final class Router: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - request: with its path in normal form, and the path's traits.
-    ///   - certificate: the client's, verified; nil: it showed none.
+    ///   - context: what conditions ask for beyond the head, as far as it is known before there is a route.
     /// - Returns: whether a route matched. `match` is overwritten either way.
     public func match(
-        _ request: RequestView, scratch: RouteScratch, certificate: UnsafePointer<CertificateView>? = nil,
+        _ request: RequestView, scratch: RouteScratch, context: UnsafePointer<RequestContext>? = nil,
         into match: inout RouteMatch
     ) -> Bool {
-        var walk = RouteWalk(tables, request, scratch, certificate, NoTrials())
+        var walk = RouteWalk(tables, request, scratch, context, NoTrials())
         let found = walk.run()
         match = walk.match
         if found, request.head.pointee.pathTraits.haveOtherReadings {
-            return settle(request, walk.path, walk.count, scratch, certificate, &match)
+            return settle(request, walk.path, walk.count, scratch, context, &match)
         }
         return found
     }
@@ -60,12 +64,12 @@ public final class Router: @unchecked Sendable {
     @inline(never)
     private func settle(
         _ request: RequestView, _ path: UnsafePointer<UInt8>, _ count: Int, _ scratch: RouteScratch,
-        _ certificate: UnsafePointer<CertificateView>?, _ match: inout RouteMatch
+        _ context: UnsafePointer<RequestContext>?, _ match: inout RouteMatch
     ) -> Bool {
         for reading in PathForm.Reading.allCases {
             let room = scratch.readingRoom(count)
             let length = PathForm.write(reading, of: path, count, into: room)
-            var walk = RouteWalk(tables, request, room, length, scratch, certificate, NoTrials())
+            var walk = RouteWalk(tables, request, room, length, scratch, context, NoTrials())
             _ = walk.run()
             if walk.match.route == match.route { continue }
             match = RouteMatch()
@@ -76,7 +80,7 @@ public final class Router: @unchecked Sendable {
         return true
     }
 
-    /// Names of captures for `TemplateContext`; valid as long as the router.
+    /// Names of captures for `RequestContext`; valid as long as the router.
     public var captureNames: CaptureNames {
         CaptureNames(
             base: tables.base, ranges: UnsafePointer(tables.captureNames.baseAddress.unsafelyUnwrapped))

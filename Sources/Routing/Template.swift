@@ -7,82 +7,17 @@
 // escaped, so that it can be no part of the structure, and the parts of a URL that say which host it leads
 // to must not come from the client (TemplateURL.swift).
 
+import WeirExpressions
 import WeirHTTPModel
 
-/// What a variable stands for.
-public enum TemplateVariable: UInt8, Sendable, BitwiseCopyable, CaseIterable {
-    case method, host, port, authority, path, query, markedQuery, uri, scheme, requestID
-    case clientIP, clientPort, route, service, endpoint, timeISO
-    case certificateVerified, certificateSubject, certificateIssuer, certificateSAN
-    case certificateFingerprint, certificateSerial
-    /// In bodies that stand for an error, and in what is asked for one.
-    case errorStatus, errorPhrase, errorReason
-    /// With a name after the last dot.
-    case header, queryParameter, cookie, capture, group
-
-    /// The text between the braces; those with a name end with a dot.
-    public var text: String {
-        switch self {
-        case .method: "request.method"
-        case .host: "request.host"
-        case .port: "request.port"
-        case .authority: "request.authority"
-        case .path: "request.path"
-        case .query: "query"
-        case .markedQuery: "?query"
-        case .uri: "request.uri"
-        case .scheme: "request.scheme"
-        case .requestID: "request.id"
-        case .clientIP: "client.ip"
-        case .clientPort: "client.port"
-        case .route: "route"
-        case .service: "service"
-        case .endpoint: "endpoint"
-        case .timeISO: "time.iso"
-        case .certificateVerified: "client.certificate.verified"
-        case .certificateSubject: "client.certificate.subject"
-        case .certificateIssuer: "client.certificate.issuer"
-        case .certificateSAN: "client.certificate.san"
-        case .certificateFingerprint: "client.certificate.fingerprint"
-        case .certificateSerial: "client.certificate.serial"
-        case .errorStatus: "error.status"
-        case .errorPhrase: "error.phrase"
-        case .errorReason: "error.reason"
-        case .header: "request.header."
-        case .queryParameter: "query."
-        case .cookie: "cookie."
-        case .capture: "path."
-        case .group: "match."
-        }
-    }
-
-    /// Another name of the query, as it stands among its siblings.
-    static let queryOfRequest = "request.query"
-
+extension Property {
     /// Text a client writes and that is no piece of a URL yet.
-    var isData: Bool {
-        switch self {
-        case .method, .header, .queryParameter, .cookie, .certificateSubject, .certificateIssuer,
-            .certificateSAN:
-            true
-        default: false
-        }
-    }
+    var isData: Bool { definition.author == .clientData }
 
     /// A client decides what it says, and it is not held to the form of a host or number.
-    var isFree: Bool { isData || self == .capture || self == .group || self == .query }
+    var isFree: Bool { definition.author != .weir }
 
-    var isNamed: Bool { text.hasSuffix(".") }
-
-    /// Known only where an answer stands for an error.
-    var isOfError: Bool {
-        switch self {
-        case .errorStatus, .errorPhrase, .errorReason: true
-        default: false
-        }
-    }
-
-    /// A value of the client's certificate; nil for other variables.
+    /// A value of the client's certificate; nil for others.
     var certificatePart: CertificatePart? {
         switch self {
         case .certificateVerified: .whole
@@ -112,8 +47,8 @@ public struct Template: Sendable {
         case body(Markup)
 
         var isBody: Bool { if case .body = self { true } else { false } }
-        /// There is an error to tell about.
-        fileprivate var isOfError: Bool { isBody || self == .page }
+        /// What can be asked there: under errors, about the error too.
+        fileprivate var known: Known { isBody || self == .page ? .error : .route }
 
         /// How values stand in it, where nothing else decides.
         fileprivate var form: Form {
@@ -153,7 +88,7 @@ public struct Template: Sendable {
 
     struct Piece: Sendable, BitwiseCopyable {
         /// nil for literal text.
-        var variable: TemplateVariable?
+        var variable: Property?
         var id: FieldID = .other
         /// Literal text, or the name after the last dot.
         var text: ByteRange
@@ -172,7 +107,7 @@ public struct Template: Sendable {
     let isPathReference: Bool
 
     /// Variables used, so that a caller computes only what is needed.
-    public var variables: [TemplateVariable] { pieces.compactMap { $0.variable } }
+    public var variables: [Property] { pieces.compactMap { $0.variable } }
     /// Whether `{time.iso}` occurs: only then has the text of the time to be made.
     public let usesTime: Bool
     /// Whether a value of the client's certificate occurs: only then has it to be read.
@@ -256,32 +191,33 @@ public struct Template: Sendable {
         _ text: String, at position: Int, _ bytes: inout [UInt8], _ place: Place,
         _ expression: RegularExpression?
     ) throws(PatternError) -> Piece {
-        if text == TemplateVariable.queryOfRequest { return Piece(variable: .query, text: .empty) }
-        for variable in TemplateVariable.allCases where !variable.isNamed && variable.text == text {
-            if variable.isOfError, !place.isOfError {
-                throw PatternError(at: position, "'\(text)' is known under errors only")
+        if let written = Property.written(text) {
+            let property = written.property
+            let row = property.definition
+            guard place.known.contains(property) else {
+                throw PatternError(
+                    at: position,
+                    "'\(text)' is known \(row.moment == .error ? "under errors" : row.moment.text) only")
             }
-            return Piece(variable: variable, text: .empty)
-        }
-        for variable in TemplateVariable.allCases where variable.isNamed && text.hasPrefix(variable.text) {
-            var name = String(text.dropFirst(variable.text.utf8.count))
-            let nameAt = position + variable.text.utf8.count
-            if name.isEmpty { throw PatternError(at: nameAt, "expected a name after '\(variable.text)'") }
-            if variable == .group {
+            guard let at = written.nameAt else { return Piece(variable: property, text: .empty) }
+            var name = String(decoding: text.utf8.dropFirst(at), as: UTF8.self)
+            let nameAt = position + at
+            if name.isEmpty { throw PatternError(at: nameAt, "expected a name after '\(text)'") }
+            if property == .group {
                 return Piece(variable: .group, text: .empty, number: try group(name, at: nameAt, expression))
             }
-            if variable == .header || variable == .cookie || variable == .capture {
+            if property == .header || property == .cookie || property == .capture {
                 if let bad = Array(name.utf8).firstIndex(where: { !isTokenByte($0) }) {
                     throw PatternError(at: nameAt + bad, "expected a letter, digit or '-'")
                 }
             }
-            if variable == .header { name = name.lowercased() }
+            if property == .header { name = name.lowercased() }
             let id =
-                variable == .header
+                property == .header
                 ? FieldID.allCases.first { $0 != .other && $0.name.description == name } ?? .other : .other
             bytes += Array(name.utf8)
             let count = name.utf8.count
-            return Piece(variable: variable, id: id, text: ByteRange(bytes.count - count, count))
+            return Piece(variable: property, id: id, text: ByteRange(bytes.count - count, count))
         }
         // Style sheets and JSON have braces of their own.
         if text.isEmpty || !text.utf8.allSatisfy({ isTokenByte($0) || $0 == UInt8(ascii: "?") }) {
@@ -290,16 +226,14 @@ public struct Template: Sendable {
                 "expected the name of a variable behind '{'; a brace that is text is written twice: '{{', '}}'"
             )
         }
-        let known = TemplateVariable.allCases.filter {
-            ($0 != .group || expression != nil) && (!$0.isOfError || place.isOfError)
-        }.map {
-            $0.isNamed ? $0.text + "NAME" : $0.text
+        let known = Property.names(place.known, isTemplate: true).filter {
+            expression != nil || $0 != "match.NAME"
         }
-        let nearest = known.min { distance($0, text) < distance($1, text) } ?? ""
+        let nearest = Nearest.name(to: text, in: known)
         throw PatternError(
             at: position,
-            distance(nearest, text) <= max(2, text.utf8.count / 2)
-                ? "unknown variable '\(text)'; did you mean '\(nearest)'?"
+            nearest.map { $0.edits <= max(2, text.utf8.count / 2) } ?? false
+                ? "unknown variable '\(text)'; did you mean '\(nearest?.name ?? "")'?"
                 : "unknown variable '\(text)'; expected one of \(known.joined(separator: ", "))")
     }
 
@@ -330,22 +264,5 @@ public struct Template: Sendable {
                     : "expected one of \(names.joined(separator: ", "))")
         }
         return UInt8(group.number)
-    }
-
-    /// Edit distance (Levenshtein) in bytes.
-    private static func distance(_ a: String, _ b: String) -> Int {
-        let a = Array(a.utf8)
-        let b = Array(b.utf8)
-        var row = Array(0...b.count)
-        for i in a.indices {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for j in b.indices {
-                let next = min(row[j + 1] + 1, row[j] + 1, diagonal + (a[i] == b[j] ? 0 : 1))
-                diagonal = row[j + 1]
-                row[j + 1] = next
-            }
-        }
-        return row[b.count]
     }
 }

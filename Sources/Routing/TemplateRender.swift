@@ -4,52 +4,8 @@
 // query decoded, fields as they came. A value that has a control character (decoding can bring one in) is left
 // out, so that no head can be split.
 
+import WeirExpressions
 import WeirHTTPModel
-
-/// Everything a template can read for one request. Plain pointers, valid as long as the exchange;
-/// what is not set renders as nothing.
-public struct TemplateContext {
-    public var request: RequestView
-    public var match: UnsafePointer<RouteMatch>?
-    public var captureNames: CaptureNames?
-    public var origin: RequestOrigin
-    /// Of the expression whose groups `{match.…}` stands for.
-    public var groups: UnsafePointer<MatchedGroups>?
-    /// 0 renders as nothing.
-    public var clientPort: UInt16 = 0
-    public var clientIP = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
-    public var route = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
-    public var service = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
-    public var endpoint = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
-    public var requestID = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
-    /// For example 2026-01-31T12:00:00Z.
-    public var timeISO = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
-
-    /// nil: the client showed none.
-    public var certificate: UnsafePointer<CertificateView>?
-    /// nil: the text is for no error.
-    public var error: UnsafePointer<ErrorView>?
-
-    public init(request: RequestView) {
-        self.request = request
-        origin = RequestOrigin(request.head.pointee, isSecure: false)
-    }
-}
-
-/// The error an answer stands for.
-public struct ErrorView {
-    public var status: UInt16
-    /// As in a status line: "Bad Gateway".
-    public var phrase: StaticString
-    /// As in logs and `Proxy-Status`.
-    public var reason: StaticString
-
-    public init(status: UInt16, phrase: StaticString, reason: StaticString) {
-        self.status = status
-        self.phrase = phrase
-        self.reason = reason
-    }
-}
 
 extension Template {
     /// Appends the text with its variables replaced. Allocates nothing.
@@ -57,7 +13,7 @@ extension Template {
     /// - Returns: false when a value held a control character and was left out.
     ///   Running out of room shows in `writer.overflowed`.
     @discardableResult
-    public func render(into writer: inout ByteWriter, context: TemplateContext) -> Bool {
+    public func render(into writer: inout ByteWriter, context: RequestContext) -> Bool {
         var isClean = true
         let start = writer.count
         var i = 0
@@ -93,8 +49,8 @@ extension Template {
     }
 
     private static func append(
-        _ variable: TemplateVariable, _ piece: Piece, _ bytes: [UInt8], _ writer: inout ByteWriter,
-        _ context: TemplateContext
+        _ variable: Property, _ piece: Piece, _ bytes: [UInt8], _ writer: inout ByteWriter,
+        _ context: RequestContext
     ) -> Bool {
         let request = context.request
         let head = request.head
@@ -118,7 +74,11 @@ extension Template {
         case .scheme:
             writer.append(context.origin.scheme)
             return true
+        case .version:
+            writer.append(head.pointee.version.name)
+            return true
         case .requestID: return put(context.requestID, form, &writer)
+        case .listener: return put(context.listener, form, &writer)
         case .clientIP: return put(context.clientIP, form, &writer)
         case .clientPort:
             // A decimal wants room for 20 digits in the writer; a port has at most five.
@@ -145,6 +105,8 @@ extension Template {
             let text = variable == .errorPhrase ? error.phrase : error.reason
             return put(
                 UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount), form, &writer)
+        // Templates are for what is sent; these are known when all of it is.
+        case .attempts, .duration, .bytesIn, .bytesOut, .status: return true
         case .group:
             guard let groups = context.groups else { return true }
             return put(groups.pointee[Int(piece.number)], form, &writer)
@@ -157,7 +119,7 @@ extension Template {
                 case .queryParameter:
                     return put(request.queryParameter(name) ?? empty, form, isEncoded: true, &writer)
                 case .cookie: return put(request.cookie(name) ?? empty, form, &writer)
-                default: return put(capture(context, name), form, &writer)
+                default: return put(context.capture(name) ?? empty, form, &writer)
                 }
             }
         }
@@ -294,18 +256,4 @@ extension Template {
         return isClean
     }
 
-    private static func capture(
-        _ context: TemplateContext, _ name: UnsafeBufferPointer<UInt8>
-    ) -> UnsafeBufferPointer<UInt8> {
-        guard let match = context.match, let names = context.captureNames else { return empty }
-        var i = 0
-        while i < Int(match.pointee.captureCount) {
-            let capture = match.pointee.captures[i]
-            if bytesEqual(names.ranges[Int(capture.name)].bytes(in: names.base), name) {
-                return capture.range.bytes(in: context.request.bytes)
-            }
-            i &+= 1
-        }
-        return empty
-    }
 }

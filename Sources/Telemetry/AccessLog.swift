@@ -13,6 +13,7 @@
 import Glibc
 import Reactor
 import Synchronization
+import WeirRouting
 
 /// Where log lines go.
 public enum LogOutput: Sendable, Equatable {
@@ -44,6 +45,8 @@ public final class AccessLog: @unchecked Sendable {
     private static var idleBuffersMax: Int { 8 }
 
     public let format: AccessLogFormat
+    /// Which records are written; nil: all.
+    let condition: RequestCondition?
     let metrics: AccessLogMetrics
     private let output: LogOutput
     private let warnings: Log
@@ -70,32 +73,34 @@ public final class AccessLog: @unchecked Sendable {
 
     /// Opens the output and starts the writer thread.
     /// - Parameters:
+    ///   - condition: which records are written; nil: all. Whoever has a record asks it (`AccessLogBuffer`).
     ///   - warnings: where failed writes are reported.
     ///   - buffers: how many buffers of 64 KiB there may be, ≥ 1; the bound on lines not yet written.
     public convenience init(
-        _ output: LogOutput, format: AccessLogFormat, metrics: AccessLogMetrics, warnings: Log,
-        buffers: Int = 64
+        _ output: LogOutput, format: AccessLogFormat, condition: RequestCondition? = nil,
+        metrics: AccessLogMetrics, warnings: Log, buffers: Int = 64
     ) throws(LogOpenError) {
         self.init(
-            fd: try Self.open(output), output, format: format, metrics: metrics, warnings: warnings,
-            buffers: buffers)
+            fd: try Self.open(output), output, format: format, condition: condition, metrics: metrics,
+            warnings: warnings, buffers: buffers)
         start()
     }
 
     /// Without a writer: what workers hand over is kept until somebody takes it, for tests.
     convenience init(keeping format: AccessLogFormat, metrics: AccessLogMetrics) {
         self.init(
-            fd: -1, .stderr, format: format, metrics: metrics, warnings: Log(fd: -1, level: .error),
-            buffers: 64)
+            fd: -1, .stderr, format: format, condition: nil, metrics: metrics,
+            warnings: Log(fd: -1, level: .error), buffers: 64)
     }
 
     private init(
-        fd: Int32, _ output: LogOutput, format: AccessLogFormat, metrics: AccessLogMetrics, warnings: Log,
-        buffers: Int
+        fd: Int32, _ output: LogOutput, format: AccessLogFormat, condition: RequestCondition?,
+        metrics: AccessLogMetrics, warnings: Log, buffers: Int
     ) {
         self.fd = fd
         self.output = output
         self.format = format
+        self.condition = condition
         self.metrics = metrics
         self.warnings = warnings
         buffersMax = max(1, buffers)

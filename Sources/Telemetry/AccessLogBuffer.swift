@@ -2,19 +2,25 @@
 
 import WeirHTTPModel
 import Synchronization
+import WeirRouting
 
 /// Belongs to one worker. Made by `AccessLog.makeBuffer`.
 public final class AccessLogBuffer {
     /// From this fill on a buffer is handed over, bytes.
     static var flushBytes: Int { 32 * 1024 }
 
+    /// Which records are to be appended; nil: all.
+    public let condition: RequestCondition?
     private let log: AccessLog
     private var line = AccessLogLine()
     private var base: UnsafeMutablePointer<UInt8>?
     private var used = 0
     private var lines = 0
 
-    init(_ log: AccessLog) { self.log = log }
+    init(_ log: AccessLog) {
+        self.log = log
+        condition = log.condition
+    }
 
     deinit {
         flush()

@@ -22,7 +22,7 @@ enum Floors {
             ]),
         Floor(
             number: 3,
-            modules: ["Balancing", "Resilience", "Routing", "Files", "Compression", "GRPC"]),
+            modules: ["Balancing", "Resilience", "Expressions", "Routing", "Files", "Compression", "GRPC"]),
         Floor(number: 4, modules: ["Telemetry", "Proxy"]),
         Floor(number: 5, modules: ["Configuration", "Control"]),
         Floor(number: 6, modules: ["Admin", "weir"]),
@@ -33,6 +33,7 @@ enum Floors {
         "HTTP1": ["HTTPModel"],
         "HTTP2": ["HTTPModel", "HTTP1"],
         "GRPC": ["Resilience"],
+        "Routing": ["Expressions"],
         "Proxy": ["Telemetry"],
         "Control": ["Configuration"],
         "weir": ["Admin"],
@@ -44,7 +45,7 @@ enum Floors {
         "JSON": ["Reactor"], "WebSocket": ["Reactor"],
         "TLS": ["Reactor"],
         "Balancing": ["Reactor", "HTTPModel", "HTTP1"], "Resilience": ["Reactor", "HTTPModel", "HTTP1"],
-        "Routing": ["Reactor", "HTTP1"], "Files": ["Reactor", "HTTP1"],
+        "Expressions": ["Reactor", "HTTP1"], "Routing": ["Reactor", "HTTP1"], "Files": ["Reactor", "HTTP1"],
         "Compression": ["Reactor", "HTTP1"], "GRPC": ["Reactor", "HTTP1"],
         "Configuration": ["Proxy", "Telemetry", "Reactor"],
     ]

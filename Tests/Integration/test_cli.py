@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,8 +16,8 @@ from ports import free_port
 from wire import eventually
 
 
-def run(*arguments, timeout=30):
-    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=timeout)
+def run(*arguments, timeout=30, env=None):
+    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=timeout, env=env)
 
 
 def config_file(folder, config, name="weir.yaml"):
@@ -372,3 +373,31 @@ def test_two_without_a_file(origin, tmp_path):
             process.send_signal(signal.SIGQUIT)
         codes = [process.wait(30) for process in running]
     assert codes == [0] * len(running), "SIGQUIT drains"
+
+
+def test_explain_a_condition(tmp_path):
+    """Why it holds or does not; what a reference stands for is not shown."""
+    path = config_file(tmp_path, {
+        "listeners": {"web": {"address": ":8080"}},
+        "routes": [
+            {"name": "office", "match": {"when": 'client.ip in ["10.0.0.0/8"] && !(request.path startsWith "/x")'}, "service": "app"},
+            {"name": "key", "match": {"when": 'request.header["x-key"] == "${env:KEY}"'}, "service": "app"},
+            {"name": "all", "service": "app"}],
+        "services": {"app": {"endpoints": ["127.0.0.1:3000"]}}})
+
+    def told(*arguments):
+        result = run("explain", "-c", path, "--format", "json", *arguments, env={**os.environ, "KEY": 'se"cret'})
+        listener = json.loads(result.stdout)["listeners"][0]
+        return listener["route"]["name"], {trial["route"]: trial["when"] for trial in listener["tried"] if "when" in trial}
+    name, whens = told("/x", "--client", "10.1.2.3")
+    assert name == "all"
+    assert whens["office"]["holds"] is False
+    assert whens["office"]["why"] == \
+        'client.ip in ["10.0.0.0/8"] is true (client.ip is "10.1.2.3"); request.path startsWith "/x" is true (request.path is "/x")'
+    assert whens["key"] == {"line": whens["key"]["line"], "text": 'request.header["x-key"] == "${env:KEY}"', "holds": False, "why": ""}
+    assert told("/", "--client", "10.1.2.3")[0] == "office"
+    name, whens = told("/", "-H", 'X-Key: se"cret')
+    assert name == "key" and whens["key"]["holds"] is True and "se" not in whens["key"]["why"]
+    text = run("explain", "-c", path, "/y", "--client", "10.1.2.3", env={**os.environ, "KEY": "k"}).stdout
+    assert 'when      office: holds: client.ip in ["10.0.0.0/8"] is true' in text
+    assert "when does not hold" in run("explain", "-c", path, "/y", env={**os.environ, "KEY": "k"}).stdout

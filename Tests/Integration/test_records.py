@@ -688,3 +688,54 @@ def test_metrics_agree_under_load(weir, backend):
     assert not load.failures
     eventually(lambda: w.metric("weir_requests_total") == load.done == len(w.access_log()),
                f"counter, log and clients agree on {load.done}")
+
+
+def test_which_records_are_written(weir, backend):
+    """`access-log: when`: by the request and what became of it; all are counted; a reload changes it."""
+    def reply(request):
+        return answer(b"x" * 5000, f"{request.target.split('/')[1]} Any")
+
+    def wanted(condition):
+        return {"telemetry": {"access-log": {"when": condition}}}
+    config = proxy_to(backend(serve(reply)))
+    w = weir(merge(config, wanted('response.status >= 400 || request.header["x-trace"] == "1"')))
+    for target, fields in [("/200/a", []), ("/200/b", [("X-Trace", "1")]), ("/404/c", []), ("/200/d", []), ("/500/e", [])]:
+        w.get(target, fields)
+    # Each worker writes its own lines.
+    targets = lambda count: sorted(line["target"] for line in w.wait_records(count))
+    assert targets(3) == ["/200/b", "/404/c", "/500/e"]
+    eventually(lambda: w.metric("weir_requests_total") == 5, "all are counted")
+    # What is not a request, and what none came of.
+    w.reload(merge(config, wanted(
+        'request.id matches "^[0-9a-f]{32}$" && has(error.reason) && error.reason != "request-malformed" '
+        '|| route == "all" && service == "origin" && response.bytes > 4KiB && request.bytes < 1KiB && attempts == 1 '
+        '&& request.duration < 1h && client.ip == "127.0.0.1" && endpoint contains ":" && request.path endsWith "/f"')))
+    assert w.get("/200/f").status == 200
+    assert w.get("/200/g").status == 200
+    ask(w, b"GET / HTTP/1.1\r\n broken\r\n\r\n")
+    assert w.get("/200/f").status == 200
+    assert targets(5) == ["/200/b", "/200/f", "/200/f", "/404/c", "/500/e"]
+    w.reload(merge(config, wanted('request.path startsWith "/nothing"')))
+    w.get("/200/h")
+    w.reload(config)
+    w.get("/200/i")
+    assert targets(6) == ["/200/b", "/200/f", "/200/f", "/200/i", "/404/c", "/500/e"]
+
+
+@pytest.mark.parametrize("condition, written", [
+    ('request.protocol == "tcp" && service == "origin"', True), ("!has(request.method) && !has(response.status)", True),
+    ('client.ip in ["127.0.0.0/8"] && listener == "tcp"', True), ("has(request.path)", False),
+    ("request.bytes > 1MiB", False),
+])
+def test_which_records_of_connections_are_written(weir, backend, condition, written):
+    w = weir(tcp_to(backend(once(b"hello")), telemetry={"access-log": {"when": condition}}))
+    stream = w.connect()
+    stream.send(head_bytes("GET / HTTP/1.1"))
+    assert stream.rest() == b"hello"
+    stream.close()
+    eventually(lambda: w.metric("weir_listener_active_connections") == 0, "it is over")
+    if written:
+        assert w.wait_records(1)[0]["protocol"] == "tcp"
+    else:
+        w.reload(tcp_to("127.0.0.1:1"))
+        assert w.access_log() == []

@@ -467,3 +467,54 @@ def test_a_rewrite_makes_no_dot_segments(weir, backend, rewrite, path, target):
     assert answer.status == 400, answer
     assert_made_by_weir(answer, "request-malformed")
     assert not b.requests
+
+
+def test_conditions_on_routes(weir, backend):
+    """`when`: besides the other conditions, by the head, the client and what trusted proxies say of it."""
+    w = site(weir, backend, [
+        to("office", path="/*", when='client.ip in ["203.0.113.0/24"] && listener == "web"'),
+        to("blue", path="/*", when='lower(request.header["x-tenant"]) == "blue" && request.method in ["GET", "HEAD"]'),
+        to("admin", when='request.path startsWith "/admin/" || request.host matches "^admin[.]"'),
+        to("beta", path="/*", when='(request.cookie["group"] ?? request.query["group"]) == "a b"'),
+        to("late", path="/*", when='request.scheme == "https" && has(request.header["x-late"])'),
+        to("rest", path="/*"),
+    ], ["office", "blue", "admin", "beta", "late", "rest"])
+    w.reload({**w.config, "client-address": {"trusted": ["127.0.0.1"]}})
+    for target, fields, expected in [
+        ("/", [], "rest"),
+        ("/", [("X-Forwarded-For", "203.0.113.9")], "office"),
+        ("/", [("X-Forwarded-For", "203.0.113.9, 198.51.100.1")], "rest"),
+        ("/", [("X-Tenant", "Blue")], "blue"),
+        ("/", [("X-Tenant", "blue"), ("x-tenant", "red")], "rest"),
+        ("/admin/x", [], "admin"), ("/%61dmin/x", [], "admin"), ("/x/../admin/y", [], "admin"), ("/adminx", [], "rest"),
+        ("/", [("Cookie", "x=1; group=a b")], "beta"), ("/?group=a+b", [], "beta"), ("/?group=a%20c", [], "rest"),
+        ("/?group=a+b", [("Cookie", "group=c")], "rest"),
+        ("/", [("X-Late", "1"), ("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https")], "late"),
+        ("/", [("X-Late", "1")], "rest"),
+    ]:
+        assert w.get(target, fields).body.decode() == expected, (target, fields)
+    assert w.get("/", host="ADMIN.example").body == b"admin"
+    assert w.get("/", [("X-Tenant", "blue")], method="POST").body == b"rest"
+    # Read as one slash it is another route.
+    assert_made_by_weir(w.get("//admin/x"), "request-malformed")
+    w.reload({**w.config, "client-address": {"trusted": []}})
+    assert w.get("/", [("X-Forwarded-For", "203.0.113.9")]).body == b"rest", "nobody's word counts"
+
+
+def test_a_condition_at_its_limits_guesses_nothing(weir, backend):
+    w = site(weir, backend, [
+        to("slow", when='request.header["x-a"] matches "^(?:a+)+$"'), to("rest", path="/*"),
+    ], ["slow", "rest"])
+    assert w.get("/", [("X-A", "aaa")]).body == b"slow"
+    assert w.get("/", [("X-A", "b")]).body == b"rest"
+    assert_made_by_weir(w.get("/", [("X-A", "a" * 5000 + "!")]), "internal-limit")
+
+
+def test_methods_behind_a_condition(weir, backend):
+    w = site(weir, backend, [
+        {**to("put", method=["PUT"], when='has(request.header["x-key"])')},
+    ], ["put"])
+    assert_made_by_weir(w.get("/"), "route-not-found")
+    refused = w.get("/", [("X-Key", "1")])
+    assert_made_by_weir(refused, "method-not-allowed")
+    assert refused.get("Allow") == "PUT"

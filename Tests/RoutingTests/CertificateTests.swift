@@ -39,8 +39,12 @@ private final class Certificate {
         Request("/", method: method).with { view in
             var match = RouteMatch()
             func ask(_ certificate: UnsafePointer<CertificateView>?) -> String? {
-                router.match(view, scratch: RouteScratch(), certificate: certificate, into: &match)
-                    ? router.rules[Int(match.route)].name : nil
+                var context = RequestContext(request: view)
+                context.certificate = certificate
+                let isFound = withUnsafePointer(to: context) {
+                    router.match(view, scratch: RouteScratch(), context: $0, into: &match)
+                }
+                return isFound ? router.rules[Int(match.route)].name : nil
             }
             guard let certificate else { return ask(nil) }
             return certificate.with { ask($0) }
@@ -118,7 +122,13 @@ private final class Certificate {
         let get = Request("/")
         #expect(get.with { router.allowedMethods($0) } == [])
         #expect(
-            get.with { view in Certificate().with { router.allowedMethods(view, certificate: $0) } } == [
+            get.with { view in
+                Certificate().with { certificate in
+                    var context = RequestContext(request: view)
+                    context.certificate = certificate
+                    return withUnsafePointer(to: context) { router.allowedMethods(view, context: $0) }
+                }
+            } == [
                 "PUT"
             ])
         #expect(
@@ -133,7 +143,7 @@ private final class Certificate {
             defer { memory.deallocate() }
             return Request("/").with { view in
                 var writer = ByteWriter(memory, capacity: 512)
-                var context = TemplateContext(request: view)
+                var context = RequestContext(request: view)
                 if let certificate {
                     certificate.with {
                         context.certificate = $0

@@ -19,7 +19,7 @@ import Testing
             let ip = Array("192.0.2.1".utf8)
             let isClean = ip.withUnsafeBufferPointer { ip in
                 withUnsafePointer(to: match) { match in
-                    var context = TemplateContext(request: view)
+                    var context = RequestContext(request: view)
                     context.match = match
                     context.captureNames = router.captureNames
                     context.origin.isSecure = secure
@@ -135,7 +135,7 @@ import Testing
                         guard let start = room.baseAddress else { return nil }
                         var writer = ByteWriter(start, capacity: room.count)
                         withUnsafePointer(to: groups) { groups in
-                            var context = TemplateContext(request: view)
+                            var context = RequestContext(request: view)
                             context.groups = groups
                             substitution.with.render(into: &writer, context: context)
                         }

@@ -10,6 +10,8 @@ public struct AccessLog: Sendable, Equatable {
     }
     public var destination = Destination.stdout
     public var format = Format.json
+    /// Which records are written; nil: all.
+    public var when: Text?
     public var origin = Origin.none
 
     public init() {}
@@ -32,6 +34,10 @@ extension AccessLog {
             "format", Choice(), \.format,
             "One JSON object, or one line of text, per request.",
             example: "format: text")
+        Key(
+            "when", ConditionText(known: .end), \.when, default: "always",
+            "Which records are written: a condition in the language of [expressions](expressions.md).",
+            example: "when: response.status >= 400 || request.duration > 1s")
     }
 }
 

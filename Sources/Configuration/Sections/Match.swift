@@ -30,6 +30,8 @@ public struct Match: Sendable, Equatable {
     public var cookies: [Named] = []
     /// Conditions on the certificate the client showed.
     public var certificate: [OfCertificate] = []
+    /// A condition on the request in the language of expressions.
+    public var when: Text?
 
     public struct OfCertificate: Sendable, Equatable {
         public enum Part: String, Sendable, CaseIterable {
@@ -83,6 +85,10 @@ extension Match {
             "client-certificate", OfCertificate.section, \.certificate,
             "Conditions on the certificate the client showed, which is verified by then. Only a listener with `tls: { client-certificates: … }` asks for one.",
             example: "client-certificate: { san: \"URI:spiffe://example.org/batch\" }")
+        Key(
+            "when", ConditionText(known: .request), \.when,
+            "A condition in the language of [expressions](expressions.md), for what the other keys cannot say. It has to hold besides them.",
+            example: "when: client.ip in [\"10.0.0.0/8\"] || request.header[\"x-key\"] == \"blue\"")
     }
 
     private static func conditions(_ rule: TextRule) -> some Form<[Named]> {

@@ -57,8 +57,14 @@ final class Substitution: Sendable {
     let template: String
     /// The same for what was written.
     let shownTemplate: String
+    /// The text as an expression in which references are no more than text between quotes, whatever they hold.
+    let expression: String
 
-    init(value: String, shown: String, written: String, template: String, shownTemplate: String) {
+    init(
+        value: String, shown: String, written: String, template: String, shownTemplate: String,
+        expression: String
+    ) {
+        self.expression = expression
         self.written = written
         self.value = value
         self.shown = shown
@@ -139,13 +145,14 @@ struct References {
     }
 
     private struct Parts {
-        var value = "", shown = "", template = "", shownTemplate = ""
+        var value = "", shown = "", template = "", shownTemplate = "", expression = ""
 
         mutating func literal(_ text: String) {
             value += text
             shown += text
             template += text
             shownTemplate += text
+            expression += text
         }
 
         mutating func reference(_ written: String, _ text: String) {
@@ -153,6 +160,8 @@ struct References {
             shown += written
             template += text.exchanging("{", for: "{{").exchanging("}", for: "}}")
             shownTemplate += written.exchanging("{", for: "{{").exchanging("}", for: "}}")
+            expression += text.exchanging("\\", for: "\\\\").exchanging("\"", for: "\\\"")
+                .exchanging("'", for: "\\'")
         }
 
         /// Whether a "$" stands before, which is then gone: `$${env:A}` is the text `${env:A}`.
@@ -162,13 +171,14 @@ struct References {
             shown.removeLast()
             template.removeLast()
             shownTemplate.removeLast()
+            expression.removeLast()
             return true
         }
 
         func substitution(written: String) -> Substitution {
             Substitution(
-                value: value, shown: shown, written: written, template: template, shownTemplate: shownTemplate
-            )
+                value: value, shown: shown, written: written, template: template,
+                shownTemplate: shownTemplate, expression: expression)
         }
     }
 

@@ -188,7 +188,8 @@ struct SchemaCheck {
             try form.check(Scalar(text: Text(text, at: node.origin), isPlain: node.isPlain, path: path))
         } catch {
             guard let hidden = node.origin.substitution else {
-                return report(error.message, node.origin, error.expectation, suggestion: error.suggestion)
+                let place = error.span.map { node.origin.place(of: $0, in: text) } ?? node.origin
+                return report(error.message, place, error.expectation, suggestion: error.suggestion)
             }
             report(
                 "what \"\(hidden.shown.clipped(60))\" stands for cannot stand here", node.origin,

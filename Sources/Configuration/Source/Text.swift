@@ -35,9 +35,21 @@ public struct Origin: Sendable, Hashable {
             place.blockColumn = 0
             place.length = 1
         } else {
-            place.column += position
-            place.length = max(1, length - position)
+            // Between quotes, where nothing in the text is written otherwise.
+            let quotes = length == text.unicodeScalars.count + 2 ? 1 : 0
+            place.column += quotes + text.utf8.prefix(position).count { $0 & 0xc0 != 0x80 }
+            place.length = max(1, length - position - 2 * quotes)
         }
+        return place
+    }
+
+    /// The place of some bytes of the text that stands here.
+    public func place(of span: Range<Int>, in text: String) -> Origin {
+        var place = place(at: span.lowerBound, in: text)
+        let bytes = Array(text.utf8)[
+            min(span.lowerBound, text.utf8.count)..<min(span.upperBound, text.utf8.count)]
+        // Of the first line: characters, not bytes.
+        place.length = max(1, bytes.prefix { $0 != 0x0a }.count { $0 & 0xc0 != 0x80 })
         return place
     }
 
@@ -72,6 +84,8 @@ public struct Text: Sendable, Hashable {
     public var isSubstituted: Bool { origin.substitution != nil }
     /// The text to read as a template, in which references stand for themselves.
     public var template: String { origin.substitution?.template ?? value }
-    /// The same of what may be shown.
+    /// The text to read as an expression, in which references stand for text or numbers.
+    public var expression: String { origin.substitution?.expression ?? value }
+    /// The template of what may be shown.
     public var shownTemplate: String { origin.substitution?.shownTemplate ?? value }
 }

@@ -8,6 +8,8 @@ struct ValueProblem: Error {
     var message: String
     var expectation: String?
     var suggestion: String?
+    /// What of the text is wrong, in bytes; nil: all of it.
+    var span: Range<Int>?
 }
 
 enum Values {

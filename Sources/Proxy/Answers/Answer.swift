@@ -123,8 +123,10 @@ extension Worker {
     /// The methods that are routed for this target, where only some are.
     func writeAllow(_ exchange: ExchangePointer, _ writer: inout ByteWriter) {
         guard let view = view(exchange) else { return }
-        let methods = withClientCertificate(exchange) {
-            exchange.pointee.listener.router.allowedMethods(view, certificate: $0)
+        let methods = withContext(exchange, view, time: true, certificate: true) { context in
+            withUnsafePointer(to: context) {
+                exchange.pointee.listener.router.allowedMethods(view, context: $0)
+            }
         }
         guard !methods.isEmpty else { return }
         writer.append("allow: ")

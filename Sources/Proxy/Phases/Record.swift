@@ -95,9 +95,7 @@ extension Worker {
             status: status, totalUs: totalUs, firstByteUs: UInt64(exchange.pointee.headUs),
             bytesIn: exchange.pointee.bytesIn, bytesOut: exchange.pointee.bytesOut, reason: failure.reason,
             attempts: exchange.pointee.attempts)
-        guard let log else { return }
-        log.append(logRecord(exchange, totalUs: totalUs))
-        wantTick()
+        if log != nil { appendRecord(logRecord(exchange, totalUs: totalUs), exchange) }
     }
 
     /// The record of a failure on a client's connection for which there is no exchange.
@@ -107,7 +105,7 @@ extension Worker {
         plan.unrouted.cell(worker: index).requestEnded(
             status: 0, totalUs: 0, firstByteUs: 0, bytesIn: 0, bytesOut: 0, reason: failure.reason,
             attempts: 0)
-        guard let log else { return }
+        guard log != nil else { return }
         sequence &+= 1
         var record = RequestRecord()
         record.startUs = time.wallUs()
@@ -118,8 +116,7 @@ extension Worker {
         record.id = RequestID(high: identity, low: sequence)
         record.listener = plan.name.bytes
         record.worker = UInt16(index)
-        log.append(record)
-        wantTick()
+        appendRecord(record)
     }
 
     private func logRecord(_ exchange: ExchangePointer, totalUs: UInt64) -> RequestRecord {

@@ -8,12 +8,26 @@ import WeirRouting
 extension Worker {
     @inline(__always)
     private func match(_ exchange: ExchangePointer, _ view: RequestView, _ router: Router) -> Bool {
-        guard router.asksForCertificates else {
+        guard router.asksForContext else {
             return router.match(view, scratch: routeScratch, into: &exchange.pointee.match)
         }
-        return withClientCertificate(exchange) {
-            router.match(view, scratch: routeScratch, certificate: $0, into: &exchange.pointee.match)
+        return matchInContext(exchange, view, router)
+    }
+
+    @inline(never)
+    private func matchInContext(_ exchange: ExchangePointer, _ view: RequestView, _ router: Router) -> Bool {
+        exchange.pointee.listener.clientAddress?.identifyClient(of: exchange, self)
+        var match = RouteMatch()
+        let isFound = withContext(exchange, view, time: true, certificate: router.asksForCertificates) {
+            context in
+            // There is no route yet.
+            context.match = nil
+            return withUnsafePointer(to: context) {
+                router.match(view, scratch: routeScratch, context: $0, into: &match)
+            }
         }
+        exchange.pointee.match = match
+        return isFound
     }
 
     func route(_ exchange: ExchangePointer) -> PhaseResult {

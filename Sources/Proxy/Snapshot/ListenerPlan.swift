@@ -19,6 +19,8 @@ public final class ListenerPlan: Sendable {
     let lentRouter: Lent<Router>
     /// Router rule number → index into Snapshot.routes.
     public let routeIndexes: [Int32]
+    /// Who the client is, where conditions of routes ask and somebody is trusted.
+    let clientAddress: ClientAddressPolicy?
     public let requiresProxyHeader: Bool
     /// nil: connections are not encrypted.
     public let tls: TLSServerContext?
@@ -51,7 +53,8 @@ public final class ListenerPlan: Sendable {
 
     public init(
         id: Int, name: String, traffic: ListenerTraffic, sockets: [ListeningSockets], router: Router,
-        routeIndexes: [Int32], requiresProxyHeader: Bool, tls: TLSServerContext? = nil,
+        routeIndexes: [Int32], clientAddress: ClientAddressPolicy? = nil, requiresProxyHeader: Bool,
+        tls: TLSServerContext? = nil,
         streams: StreamProtocol, sessionAgeMaxMs: UInt64 = 0, headLimits: HeadLimits, headTimeoutMs: UInt64,
         idleTimeoutMs: UInt64,
         bodyTimeoutMs: UInt64,
@@ -67,6 +70,7 @@ public final class ListenerPlan: Sendable {
         self.router = router
         lentRouter = Lent(router)
         self.routeIndexes = routeIndexes
+        self.clientAddress = clientAddress
         self.requiresProxyHeader = requiresProxyHeader
         self.tls = tls
         self.streams = streams

@@ -73,7 +73,7 @@ extension Worker {
             status: 0, totalUs: totalUs, firstByteUs: 0, bytesIn: tunnel.pointee.client.received,
             bytesOut: tunnel.pointee.upstream.received, reason: failure.reason,
             attempts: tunnel.pointee.attempts)
-        guard let log else { return }
+        guard log != nil else { return }
         var record = RequestRecord()
         record.startUs = time.wallUs() &- totalUs
         record.totalUs = totalUs
@@ -99,7 +99,6 @@ extension Worker {
         } else {
             record.serverName = UnsafeBufferPointer(tunnel.pointee.serverName)
         }
-        log.append(record)
-        wantTick()
+        appendRecord(record)
     }
 }

@@ -344,7 +344,7 @@ extension Worker {
         listener.unrouted.cell(worker: index).requestEnded(
             status: 0, totalUs: totalUs, firstByteUs: 0, bytesIn: session.pointee.bytesIn,
             bytesOut: session.pointee.bytesOut, reason: failure.reason, attempts: session.pointee.attempts)
-        guard let log else { return }
+        guard log != nil else { return }
         var record = RequestRecord()
         record.startUs = time.wallUs() &- totalUs
         record.totalUs = totalUs
@@ -364,7 +364,6 @@ extension Worker {
         if let endpoint = session.pointee.endpoint {
             record.endpoint = endpoint._withUnsafeGuaranteedRef { $0.name.bytes }
         }
-        log.append(record)
-        wantTick()
+        appendRecord(record)
     }
 }

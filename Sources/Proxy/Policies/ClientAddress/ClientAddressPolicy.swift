@@ -14,12 +14,18 @@ public final class ClientAddressPolicy: Policy, @unchecked Sendable {
     }
 
     override func admit(_ worker: Worker, _ exchange: ExchangePointer) -> StepResult {
-        guard let view = worker.view(exchange) else { return .pass }
+        identifyClient(of: exchange, worker)
+        return .pass
+    }
+
+    /// Where conditions of routes ask who the client is, it is known before there is a route, and found the same again
+    /// in *admit*: nothing it is made of changes between.
+    func identifyClient(of exchange: ExchangePointer, _ worker: Worker) {
+        guard let view = worker.view(exchange) else { return }
         let peer = exchange.pointee.client.pointee.peer
         let found = ClientAddress(peer: peer, request: view, trusted: trusted)
         exchange.pointee.clientAddress = found.address
         exchange.pointee.peerIsTrusted = found.end != .peerNotTrusted
         exchange.pointee.origin = found.origin(of: view, isSecure: exchange.pointee.origin.isSecure)
-        return .pass
     }
 }
