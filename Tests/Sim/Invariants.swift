@@ -13,6 +13,7 @@ extension Simulation {
                 let found = byNumber.removeValue(forKey: ask.number) ?? []
                 if found.count > 1 { violated("\(ask.number) has \(found.count) records") }
                 let record = found.first
+                let hasLeft = client.hasLeft || client.withdrawn.contains(ask.number)
                 switch outcome {
                 case .open: violated("\(ask.number) has no outcome")
                 case .answered(let status):
@@ -32,11 +33,11 @@ extension Simulation {
                         continue
                     }
                     // Who leaves may have missed the rest of a response that was complete.
-                    if !client.hasLeft, record.reason.isEmpty {
+                    if !hasLeft, record.reason.isEmpty {
                         violated("\(ask.number) got a part of its \(status), its record says nothing of it")
                     }
                 case .nothing:
-                    if !client.hasLeft, let record, record.status != 0, record.reason.isEmpty {
+                    if !hasLeft, let record, record.status != 0, record.reason.isEmpty {
                         violated("\(ask.number) got nothing, its record says \(record.status)")
                     }
                 }

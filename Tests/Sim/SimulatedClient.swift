@@ -3,71 +3,17 @@
 import Glibc
 import Reactor
 
-/// One request.
-struct Ask {
-    var number: Int
-    var method = "GET"
-    var size = 0
-    var framing = Framing.length
-    /// Bytes of the request after which nothing more is sent.
-    var stallsAt: Int?
-    /// Before it is sent.
-    var thinksMs = 0
-
-    var isIdempotent: Bool { method != "POST" }
-}
-
-final class SimulatedClient {
-    enum Outcome: Equatable {
-        /// Nothing is known yet.
-        case open
-        /// The response, from its first byte to its last.
-        case answered(Int)
-        /// The connection ended within the response.
-        case cut(Int)
-        /// The connection ended before a response began.
-        case nothing
-    }
-
-    let asks: [Ask]
-    private(set) var outcomes: [Outcome]
-    /// When each was sent in full, and its outcome known.
-    private(set) var sentNs: [UInt64?]
-    private(set) var knownNs: [UInt64?]
-    /// Left before it had its answers.
-    private(set) var hasLeft = false
-    private(set) var isDone = false
+final class SimulatedClient: Asking {
     /// Sends a request before the one before is answered.
     var pipelines = false
-    /// Does not go when it has all its answers.
-    var staysOpen = false
-    private unowned let world: Simulation
-    private let path: String
     private var wire: Wire?
     private var reader = MessageReader(isRequest: false)
     /// The next to be sent, and the next to be answered.
     private var sending = 0
     private var awaited = 0
-    private(set) var connectedNs: UInt64 = 0
-    /// When the connection ended.
-    private(set) var endedNs: UInt64?
-    var writes = Wire.Pace.atOnce
-    var reads = Wire.Pace.atOnce
     var isDeaf = false { didSet { wire?.isDeaf = isDeaf } }
 
-    init(_ world: Simulation, at path: String, _ asks: [Ask]) {
-        self.world = world
-        self.path = path
-        self.asks = asks
-        outcomes = asks.map { _ in .open }
-        sentNs = asks.map { _ in nil }
-        knownNs = asks.map { _ in nil }
-        world.clients.append(self)
-    }
-
-    func start(afterMs: Int = 0) { world.after(ms: afterMs) { [self] in connect() } }
-
-    private func connect() {
+    override func connect() {
         if hasLeft { return }
         let (socket, error) = Socket.connect(to: .unix(path: path))
         connectedNs = world.nowNs
@@ -81,13 +27,6 @@ final class SimulatedClient {
         wire.ended = { [self] in ended($0) }
         wire.drained = { [self] in drained() }
         sendNext()
-    }
-
-    /// Goes, whatever it waits for.
-    func leave() {
-        if isDone { return }
-        hasLeft = true
-        finish()
     }
 
     private func sendNext() {
@@ -170,8 +109,7 @@ final class SimulatedClient {
     }
 
     private func settle(_ outcome: Outcome) {
-        outcomes[awaited] = outcome
-        knownNs[awaited] = world.nowNs
+        settle(awaited, outcome)
         awaited += 1
     }
 
@@ -182,7 +120,7 @@ final class SimulatedClient {
         finish()
     }
 
-    private func finish() {
+    override func finish() {
         if awaited < asks.count {
             settle(reader.hasHead ? .cut(reader.head.status) : .nothing)
             while awaited < asks.count { settle(.nothing) }

@@ -58,6 +58,8 @@ final class SimulatedEndpoint {
     /// What to do with each.
     var behaves: (Arrival) -> Behaviour = { _ in Behaviour() }
     var reads = Wire.Pace.atOnce
+    /// Takes connections that are not for HTTP.
+    var accepts: ((Wire) -> Void)?
 
     init(_ world: Simulation, _ path: String) {
         self.world = world
@@ -92,7 +94,12 @@ final class SimulatedEndpoint {
         while let listener {
             let (socket, _, _) = listener.accept()
             if socket.fd < 0 { return }
-            connections.append(EndpointConnection(world, world.wire(socket), self))
+            let wire = world.wire(socket)
+            if let accepts {
+                accepts(wire)
+            } else {
+                connections.append(EndpointConnection(world, wire, self))
+            }
         }
     }
 }

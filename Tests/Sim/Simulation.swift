@@ -29,7 +29,7 @@ final class Simulation {
     private(set) var violations: [String] = []
     /// Requests as they came to endpoints, in order.
     var arrivals: [Arrival] = []
-    var clients: [SimulatedClient] = []
+    var clients: [Asking] = []
     var endpoints: [SimulatedEndpoint] = []
     /// Whether the worker hears of events in another order, and later, than the kernel tells.
     var disturbs = true
@@ -281,6 +281,7 @@ final class Simulation {
         for endpoint in endpoints {
             endpoint.down()
             endpoint.behaves = { _ in Behaviour() }
+            endpoint.accepts = nil
         }
         // What peers were about to do holds them, and they hold this.
         agenda = []

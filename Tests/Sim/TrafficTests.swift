@@ -46,7 +46,14 @@ import Testing
             }
             // Who connects has something to say.
             asks[0].thinksMs = 0
-            let client = SimulatedClient(world, at: configuration.path("web"), asks)
+            let client: Asking
+            if world.chance.one(in: 3) {
+                let streams = StreamsClient(world, at: configuration.path("web"), asks)
+                streams.withdrawsOneIn = faultsOneIn
+                client = streams
+            } else {
+                client = SimulatedClient(world, at: configuration.path("web"), asks)
+            }
             client.writes = pace(world)
             client.reads = pace(world)
             client.start(afterMs: world.chance.below(200))
