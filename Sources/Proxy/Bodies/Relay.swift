@@ -23,21 +23,35 @@ extension Worker {
         _ count: Int
     ) -> Relayed {
         let exchange = attempt.exchange
-        if exchange.pointee.isDecoding { return relayDecoded(attempt, upstream, bytes, count) }
-        if exchange.pointee.web != nil { return relayCall(exchange, upstream, bytes, count) }
+        if exchange.pointee.isStaged { return relayStaged(attempt, upstream, bytes, count) }
         return relay(
             &exchange.pointee.requestBody, bytes, count, chunked: attempt.pointee.upstreamChunked,
-            prefixCount: 0, to: &upstream.pointee.transport)
+            behind: ByteWriter(output, capacity: outputBytes), to: &upstream.pointee.transport)
     }
 
-    /// Decodes `count` raw bytes with `reader` and sends the payload, behind `prefixCount` bytes that
-    /// already stand at the start of `output`. chunked: frame it in chunks, and end them when it ends.
+    /// One block of the response body towards the client, in the form its exchange has it sent.
+    func relayResponse(
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ bytes: UnsafeMutablePointer<UInt8>,
+        _ count: Int, behind front: ByteWriter
+    ) -> Relayed {
+        if let stages = exchange.pointee.responseStages {
+            return relayStaged(
+                exchange, stages, bytes, count, flush: !upstream.pointee.canRead, behind: front)
+        }
+        return relay(
+            &exchange.pointee.responseBody, bytes, count, chunked: exchange.pointee.clientChunked,
+            behind: front, to: &exchange.pointee.client.pointee.transport)
+    }
+
+    /// Decodes `count` raw bytes with `reader` and sends the payload, behind what stands in `front`, in whose room
+    /// framing is written. chunked: frame it in chunks, and end them when it ends.
     func relay(
         _ reader: inout BodyReader, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, chunked: Bool,
-        prefixCount: Int, to transport: inout Transport
+        behind front: ByteWriter, to transport: inout Transport
     ) -> Relayed {
         var result = Relayed()
-        var prefix = prefixCount
+        let output = front.base
+        var prefix = front.count
         repeat {
             // Collect runs of payload; framing of our own is written behind the prefix.
             var partCount = 1
@@ -55,7 +69,7 @@ extension Worker {
             // Nothing of a body that is refused goes on, least of all its end.
             if result.violation != nil || reader.isTooLong { return result }
 
-            var writer = ByteWriter(output, capacity: outputBytes)
+            var writer = ByteWriter(output, capacity: front.capacity)
             writer.skip(prefix)
             var total = payload
             var trailing = 0
@@ -102,18 +116,19 @@ extension Worker {
         } while true
     }
 
-    /// Sends a head that stands in `output` with the first bytes of its body. False: stop.
+    /// Sends a head that stands in `writer` with the first bytes of its body. False: stop.
     func sendResponse(
         _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ writer: inout ByteWriter,
         _ body: UnsafeMutablePointer<UInt8>, _ count: Int
     ) -> Bool {
-        var prefixCount = writer.count
+        var front = writer
         if let stream = exchange.pointee.client.pointee.transport.stream {
-            prefixCount = 0
+            front = ByteWriter(writer.base, capacity: writer.capacity)
             let ends = exchange.pointee.responseBody.isDone
             guard
                 stream.sendHead(
-                    status: exchange.pointee.status == 101 ? 200 : exchange.pointee.status, lines: output,
+                    status: exchange.pointee.status == 101 ? 200 : exchange.pointee.status,
+                    lines: writer.base,
                     writer.count, ends: ends)
             else {
                 exchange.clientEnded(errno: ECONNRESET)
@@ -121,14 +136,14 @@ extension Worker {
             }
             exchange.pointee.bytesOut += UInt64(writer.count)
         }
-        let relayed = relayResponse(exchange, upstream, body, count, prefixCount: prefixCount)
+        let relayed = relayResponse(exchange, upstream, body, count, behind: front)
         if let buffer = upstream.pointee.input {
             buffers.give(buffer)
             upstream.pointee.input = nil
         }
         // Wrong from the first bytes of the body: the head is not out yet, so this can still be a 502.
         // A stream has one head, and has it by now.
-        if relayed.violation != nil && relayed.sent == 0 && prefixCount > 0 {
+        if relayed.violation != nil && relayed.sent == 0 && front.count > 0 {
             exchange.pointee.responseStarted = false
         }
         return checkRelayed(exchange, upstream, relayed, extra: count - relayed.consumed)
@@ -150,8 +165,8 @@ extension Worker {
                     detail: Detail(violation)))
             return false
         }
-        if relayed.encoderFailed {
-            exchange.fail(.limit(.memory, phase: .respond))
+        if let failure = relayed.failure {
+            exchange.fail(Failure(failure.reason, phase: .respond, detail: failure.detail))
             return false
         }
         // Bytes behind the response belong to nobody: the connection is not used again.

@@ -16,10 +16,10 @@ struct Relayed {
     /// The receiving side's errno.
     var errno: Int32 = 0
     var violation: (Violation, Int)?
-    /// No memory to code the body with.
-    var encoderFailed = false
-    /// Why the body cannot be decoded.
-    var decodeError: DecodeError?
+    /// All of the body has come out of its stages.
+    var isLast = false
+    /// Why a stage could not go on.
+    var failure: StageFailure?
 }
 
 extension Worker {

@@ -58,7 +58,7 @@ extension Worker {
         let isStream = upstream.pointee.transport.isStream
         attempt.pointee.upstreamChunked = false
         // What is decoded has another length than it came with.
-        let framing = exchange.pointee.decoding == .none ? request.framing : .chunked
+        let framing = exchange.pointee.isDecoded ? .chunked : request.framing
         switch framing {
         case .none, .untilClose:
             break
@@ -137,7 +137,7 @@ extension Worker {
 
     /// What goes with the head: the held part of the body, unless it has to be decoded first.
     private func heldToSend(_ exchange: ExchangePointer) -> BufferPointer? {
-        guard let held = exchange.pointee.held, held.count > 0, !exchange.pointee.isDecoding else {
+        guard let held = exchange.pointee.held, held.count > 0, !exchange.sendsStaged else {
             return nil
         }
         return held

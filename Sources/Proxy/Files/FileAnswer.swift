@@ -167,7 +167,7 @@ extension Worker {
                 response, found.file.size, found.coding ?? compression.coding, isRanged: false, status,
                 &writer)
             if compression.coding != nil {
-                beginCodedFile(exchange, response, &writer)
+                beginStagedFile(exchange, response, &writer)
             } else {
                 beginFileBody(exchange, response, &writer)
             }
@@ -256,7 +256,7 @@ extension Worker {
                     writer.append("\r\n")
                 }
                 if compression.coding != nil && status == 200 {
-                    beginCodedFile(exchange, response, &writer)
+                    beginStagedFile(exchange, response, &writer)
                 } else if status == 200 || status == 206 {
                     beginFileBody(exchange, response, &writer)
                 } else {
@@ -341,8 +341,7 @@ extension Worker {
         guard let encoder = encoders.take(coding, level: rule.level(of: coding), size: found.file.size) else {
             return decision.asItIs
         }
-        exchange.pointee.encoder = encoder
-        exchange.pointee.flushesWhenIdle = false
+        add(EncodeStage(encoder, flushesWhenIdle: false), toResponseOf: exchange)
         return decision
     }
 

@@ -23,33 +23,29 @@ struct FileResponse {
     var boundary: UInt64
 }
 
-/// What is left to send of a file. Lives in a pooled buffer, the spans behind it.
-struct FileBody {
+/// A file as the source of a body: what is left to send of it.
+final class FileSource {
     let file: OpenFile
     let type: UnsafeBufferPointer<UInt8>
     let boundary: UInt64
-    let spanCount: Int
-    /// The span under way, `spanCount` when all are sent.
+    let spans: [ByteSpan]
+    /// The span under way; as many as there are when all are sent.
     var span = 0
     /// Of a part, the lines before its bytes have been sent.
     var isPartOpen: Bool
     /// Bytes of the span that have been sent.
-    var sent: UInt64 = 0
+    var sent: UInt64
     /// The client's socket is corked until the file is given back.
     let isCorked: Bool
 
-    static var byteCount: Int {
-        MemoryLayout<FileBody>.stride + ByteRanges.partsMax * MemoryLayout<ByteSpan>.stride
-    }
-}
-
-extension UnsafeMutablePointer where Pointee == Buffer {
-    var body: UnsafeMutablePointer<FileBody> {
-        UnsafeMutableRawPointer(base).assumingMemoryBound(to: FileBody.self)
-    }
-    fileprivate var spans: UnsafeMutablePointer<ByteSpan> {
-        UnsafeMutableRawPointer(base).advanced(by: MemoryLayout<FileBody>.stride)
-            .assumingMemoryBound(to: ByteSpan.self)
+    init(_ response: FileResponse, sent: UInt64, isCorked: Bool) {
+        file = response.file
+        type = response.type
+        boundary = response.boundary
+        spans = Array(UnsafeBufferPointer(start: response.spans, count: response.spanCount))
+        isPartOpen = response.boundary == 0
+        self.sent = sent
+        self.isCorked = isCorked
     }
 }
 
@@ -111,30 +107,22 @@ extension Worker {
         _ exchange: ExchangePointer, _ response: FileResponse, sent: UInt64, isCorked: Bool = false
     ) {
         if isCorked { exchange.pointee.client.pointee.transport.socket.cork(true) }
-        let buffer = buffers.take(FileBody.byteCount)
-        buffer.body.initialize(
-            to: FileBody(
-                file: response.file, type: response.type, boundary: response.boundary,
-                spanCount: response.spanCount, isPartOpen: response.boundary == 0, sent: sent,
-                isCorked: isCorked))
-        buffer.spans.update(from: response.spans, count: response.spanCount)
-        exchange.pointee.fileBody = buffer
+        exchange.pointee.file = FileSource(response, sent: sent, isCorked: isCorked)
     }
 
     /// Moves the body on, as far as the client takes it.
     func pumpFile(_ exchange: ExchangePointer) {
-        guard let buffer = exchange.pointee.fileBody, !exchange.pointee.isOver,
+        guard let source = exchange.pointee.file, !exchange.pointee.isOver,
             !exchange.pointee.responseDone, !exchange.pointee.awaitsTurn
         else { return }
-        if exchange.pointee.encoder != nil {
-            pumpCodedFile(exchange, prefixCount: 0)
+        if let stages = exchange.pointee.responseStages {
+            pumpStagedFile(exchange, source, stages, behind: ByteWriter(output, capacity: outputBytes))
             return
         }
         let client = exchange.pointee.client
-        let body = buffer.body
         exchange.pointee.fileIsBlocked = false
         var moved = 0
-        while body.pointee.span < body.pointee.spanCount {
+        while source.span < source.spans.count {
             if client.pointee.transport.isBlocked {
                 armDeadlines(exchange)
                 return
@@ -143,28 +131,28 @@ extension Worker {
                 goOnNextTurn(exchange)
                 return
             }
-            let span = buffer.spans[body.pointee.span]
-            if !body.pointee.isPartOpen {
-                body.pointee.isPartOpen = true
+            let span = source.spans[source.span]
+            if !source.isPartOpen {
+                source.isPartOpen = true
                 var writer = ByteWriter(output, capacity: outputBytes)
-                writePartHead(span, body.pointee.file.size, body.pointee.type, body.pointee.boundary, &writer)
+                writePartHead(span, source.file.size, source.type, source.boundary, &writer)
                 guard send(exchange, writer.count) else { return }
                 continue
             }
-            let rest = span.count - body.pointee.sent
-            let count = sendBlock(exchange, body.pointee.file, at: span.first + body.pointee.sent, rest)
+            let rest = span.count - source.sent
+            let count = sendBlock(exchange, source.file, at: span.first + source.sent, rest)
             guard count > 0 else { return }
             moved += count
-            body.pointee.sent += UInt64(count)
-            if body.pointee.sent == span.count {
-                body.pointee.span += 1
-                body.pointee.sent = 0
-                body.pointee.isPartOpen = body.pointee.boundary == 0
+            source.sent += UInt64(count)
+            if source.sent == span.count {
+                source.span += 1
+                source.sent = 0
+                source.isPartOpen = source.boundary == 0
             }
         }
-        if body.pointee.boundary != 0 {
+        if source.boundary != 0 {
             var writer = ByteWriter(output, capacity: outputBytes)
-            writeLastBoundary(body.pointee.boundary, &writer)
+            writeLastBoundary(source.boundary, &writer)
             exchange.pointee.responseDone = true
             guard send(exchange, writer.count) else { return }
         }
@@ -235,11 +223,10 @@ extension Worker {
 
     /// Gives the file back. For whoever ends the exchange.
     func closeFile(_ exchange: ExchangePointer) {
-        guard let buffer = exchange.pointee.fileBody else { return }
-        if buffer.body.pointee.isCorked { exchange.pointee.client.pointee.transport.socket.cork(false) }
-        buffer.body.pointee.file.close()
-        buffers.give(buffer)
-        exchange.pointee.fileBody = nil
+        guard let source = exchange.pointee.file else { return }
+        if source.isCorked { exchange.pointee.client.pointee.transport.socket.cork(false) }
+        source.file.close()
+        exchange.pointee.file = nil
         exchange.pointee.fileIsBlocked = false
     }
 

@@ -10,9 +10,9 @@ extension Worker {
         if exchange.pointee.isOver { return }
         if exchange.pointee.waitsFor == .body {
             resume(exchange, .time)
-        } else if exchange.pointee.fileBody != nil {
+        } else if exchange.pointee.file != nil {
             pumpFile(exchange)
-        } else if exchange.pointee.isDecoding {
+        } else if exchange.pointee.isStaged {
             pumpRequestBody(exchange.attempt)
         }
         conclude(exchange)

@@ -143,10 +143,8 @@ extension Worker {
         exchange.pointee.requestBody = none
         if exchange.attempt.pointee.requestPipe.exists { pipes.give(exchange.attempt.pointee.requestPipe) }
         exchange.attempt.pointee.requestPipe = .none
-        dropDecoder(exchange)
-        exchange.pointee.decoding = .none
-        exchange.pointee.isDecoding = false
-        exchange.pointee.codedWaits = false
+        dropRequestStages(exchange)
+        exchange.pointee.isDecoded = false
         exchange.pointee.streams = false
 
         if exchange.pointee.request.method != .head { exchange.pointee.request.method = .get }
@@ -155,7 +153,7 @@ extension Worker {
         exchange.pointee.request.acceptsTrailers = false
         exchange.pointee.callDeadlineNs = 0
 
-        dropEncoder(exchange)
+        dropResponseStages(exchange)
         if let trailers = exchange.pointee.responseBody.trailers { buffers.give(trailers) }
         exchange.pointee.responseBody = BodyReader()
         exchange.pointee.attempts = 0

@@ -108,8 +108,8 @@ extension Worker {
             openConnectTunnel(attempt, upstream, writer.count)
             return
         }
-        if exchange.pointee.decoding == .asSent && !beginDecoding(exchange) {
-            refuseCoding(exchange, .noMemory)
+        if exchange.pointee.requestStages != nil && !restartStages(exchange) {
+            exchange.fail(noMemory(exchange))
             return
         }
         guard let view = view(exchange),
@@ -225,7 +225,7 @@ extension Worker {
             attempt.pointee.requestStarted, !exchange.pointee.awaitsTurn
         else { return }
         let client = exchange.pointee.client
-        var decoded = 0
+        var moved = 0
         while !exchange.requestIsComplete || attempt.pointee.requestPipe.count > 0 {
             if attempt.pointee.discardsRequestBody {
                 // The endpoint takes no more; its response says why. The client is drained after it.
@@ -236,20 +236,18 @@ extension Worker {
                 waitForUpstreamToTake(attempt)
                 return
             }
-            if exchange.pointee.isDecoding && decoded >= Self.codedTurnBytesMax {
+            if exchange.pointee.isStaged && moved >= Self.stagedTurnBytesMax {
                 goOnNextTurn(exchange)
                 return
             }
             let relayed: Relayed
-            if exchange.pointee.isDecoding
-                && (exchange.pointee.codedWaits || exchange.pointee.requestBody.isDone)
-            {
+            if exchange.pointee.isStaged, exchange.stagesHaveWork {
                 relayed = relayRequest(attempt, upstream, input, 0)
             } else if let waiting = client.pointee.input {
                 giveUpReplay(exchange)
                 relayed = relayRequest(attempt, upstream, waiting.readable, waiting.count)
                 consumeInput(client, relayed.consumed)
-            } else if !exchange.pointee.isDecoding,
+            } else if !exchange.pointee.isStaged,
                 hasPipe(&attempt.pointee.requestPipe, exchange.pointee.requestBody, exchange)
             {
                 switch spliceRequest(attempt, upstream) {
@@ -288,12 +286,11 @@ extension Worker {
                 return
             }
             if refuseTooLong(exchange) { return }
-            if exchange.pointee.web != nil && refuseBridged(exchange) { return }
-            if let error = relayed.decodeError {
-                refuseCoding(exchange, error)
+            if let failure = relayed.failure {
+                stageFailed(exchange, failure)
                 return
             }
-            decoded += relayed.sent + relayed.consumed
+            moved += relayed.sent + relayed.consumed
             if relayed.sent > 0 { touch(upstream, exchange) }
             if relayed.errno != 0 {
                 upstreamWriteBroke(attempt, upstream, relayed.errno)

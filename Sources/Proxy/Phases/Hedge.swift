@@ -27,6 +27,6 @@ extension Worker {
             && exchange.attempt.pointee.account.isOpen && !exchange.pointee.responseStarted
             && exchange.pointee.upgrade == .none && exchange.pointee.request.method.isIdempotent
             && exchange.requestIsComplete && exchange.pointee.isReplayable
-            && exchange.pointee.decoding != .asSent
+            && exchange.pointee.requestStages?.holdsAll ?? true
     }
 }

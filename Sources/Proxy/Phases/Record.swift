@@ -64,11 +64,10 @@ extension Worker {
         clearDeadline(client)
         if let head = exchange.pointee.head { buffers.give(head) }
         if let held = exchange.pointee.held { buffers.give(held) }
-        if let web = exchange.pointee.web { buffers.give(web) }
         if let trailers = exchange.pointee.requestBody.trailers { buffers.give(trailers) }
         if let trailers = exchange.pointee.responseBody.trailers { buffers.give(trailers) }
-        dropEncoder(exchange)
-        dropDecoder(exchange)
+        dropResponseStages(exchange)
+        dropRequestStages(exchange)
         if exchange.pointee.responsePipe.exists { pipes.give(exchange.pointee.responsePipe) }
         if exchange.attempt.pointee.requestPipe.exists { pipes.give(exchange.attempt.pointee.requestPipe) }
         closeFile(exchange)

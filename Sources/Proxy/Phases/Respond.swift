@@ -282,26 +282,33 @@ extension Worker {
         else { return }
         let client = exchange.pointee.client
         var moved = 0
-        while !exchange.pointee.responseBody.isDone || exchange.pointee.responsePipe.count > 0 {
+        while !exchange.pointee.responseBody.isDone || exchange.pointee.responsePipe.count > 0
+            || exchange.pointee.responseStages != nil
+        {
             if client.pointee.transport.isBlocked {
                 armDeadlines(exchange)
                 return
             }
-            if moved >= (exchange.pointee.encoder == nil ? Self.turnBytesMax : Self.codedTurnBytesMax) {
+            if moved >= (exchange.pointee.responseStages == nil ? Self.turnBytesMax : Self.stagedTurnBytesMax)
+            {
                 goOnNextTurn(Token(kind: TokenKind.upstream, handle: upstream.pointee.handle))
                 armDeadlines(exchange)
                 return
             }
-            if exchange.pointee.encoder == nil,
-                hasPipe(&exchange.pointee.responsePipe, exchange.pointee.responseBody, exchange)
-            {
+            if exchange.pointee.responseStages != nil {
+                if stagesAreBusy(exchange) {
+                    moved += Self.inputBytes
+                    guard goOnStaged(exchange, upstream, flush: false) else { return }
+                    continue
+                }
+            } else if hasPipe(&exchange.pointee.responsePipe, exchange.pointee.responseBody, exchange) {
                 switch spliceResponse(exchange, upstream) {
                 case .next: continue
                 case .wait, .finish: return
                 }
             }
             guard upstream.pointee.canRead else {
-                if flushEncoder(exchange, upstream) { armDeadlines(exchange) }
+                if goOnStaged(exchange, upstream, flush: true) { armDeadlines(exchange) }
                 return
             }
             moved += Self.inputBytes
@@ -324,7 +331,9 @@ extension Worker {
             guard let passed = sendPing(exchange, upstream, pings, within: received) else { return false }
             start = passed
         }
-        let relayed = relayResponse(exchange, upstream, input + start, received - start, prefixCount: 0)
+        let relayed = relayResponse(
+            exchange, upstream, input + start, received - start,
+            behind: ByteWriter(output, capacity: outputBytes))
         return checkRelayed(exchange, upstream, relayed, extra: received - start - relayed.consumed)
     }
 
@@ -377,7 +386,7 @@ extension Worker {
         armDeadlines(exchange)
         if exchange.pointee.responseDone {
             exchange.finish()
-        } else if exchange.pointee.fileBody != nil {
+        } else if exchange.pointee.file != nil {
             pumpFile(exchange)
         } else if exchange.pointee.responseStarted {
             pumpResponseBody(exchange)
@@ -394,8 +403,9 @@ extension Worker {
         exchange.pointee.responseBody.isDone = true
         exchange.pointee.responseBody.trailers = upstream.pointee.transport.takeTrailers()
         // What ends the body in the client's framing.
-        let relayed = relayResponse(exchange, upstream, input, 0, prefixCount: 0)
-        if checkRelayed(exchange, upstream, relayed, extra: 0) { responseComplete(exchange) }
+        let relayed = relayResponse(
+            exchange, upstream, input, 0, behind: ByteWriter(output, capacity: outputBytes))
+        if checkRelayed(exchange, upstream, relayed, extra: 0) { pumpResponseBody(exchange) }
     }
 
     /// A response was read although it breaks the standard: counted, and told now and then.

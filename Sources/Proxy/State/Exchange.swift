@@ -79,8 +79,8 @@ struct Exchange {
     var holdIsOver = false
     /// The client adds to its body when it has something to say (gRPC, `hold: 0B`).
     var streams = false
-    /// Set while a gRPC-Web request is served (WebBridge).
-    var web: BufferPointer?
+    /// Set while a gRPC-Web request is served.
+    var web: WebBridge?
     /// When a gRPC client stops waiting, as `nowNs` counts; 0 when it did not say.
     var callDeadlineNs: UInt64 = 0
     var peerIsTrusted = false
@@ -93,19 +93,14 @@ struct Exchange {
     var attempts: UInt8 = 0
     var excluded = Excluded()
 
-    // A request body that is decoded (Bodies/Decompress.swift)
-    var requestCoding: DecodedCoding?
-    var decoding = RequestDecoding.none
-    /// Not all of the decoded body is held or sent.
-    var isDecoding = false
-    /// The decoder has more to say, or there is something in `held` for it.
-    var codedWaits = false
+    // A request body that goes through stages (Bodies/Composition.swift)
+    var requestStages: BodyStages?
+    /// Not all of it is through them.
+    var isStaged = false
+    /// The endpoint gets it without the coding it came in.
+    var isDecoded = false
     /// Goes on in the next turn of the loop.
     var awaitsTurn = false
-    var decoder: Decoder?
-    /// Bytes of `held` the decoder has taken.
-    var codedTaken: UInt32 = 0
-    var decodedBytes: UInt64 = 0
 
     // The response
     var response = ResponseHead()
@@ -126,13 +121,12 @@ struct Exchange {
     var endpointKnowsWeGo = false
     var responseBody = BodyReader()
     var responsePipe = Pipe.none
-    /// What is left of a file being sent (FileBody).
-    var fileBody: BufferPointer?
+    /// What is left of a file being sent.
+    var file: FileSource?
     /// The client takes nothing more of the file now.
     var fileIsBlocked = false
-    /// Set while the response body is being coded.
-    var encoder: Encoder?
-    var flushesWhenIdle = false
+    /// Set while the response body goes through stages.
+    var responseStages: BodyStages?
 
     // The record
     var startNs: UInt64 = 0
@@ -151,10 +145,18 @@ extension ExchangePointer {
     @inline(__always) var service: ServicePlan? { pointee.lentService?.object }
     /// Who is asked, or was last.
     @inline(__always) var endpoint: Endpoint? { attempt.pointee.lentEndpoint?.object }
+    /// What is held of the request's body has been through stages.
+    @inline(__always) var holdsStaged: Bool { (pointee.requestStages?.heldAt ?? 0) > 0 }
+    /// What is held of the request's body goes through stages before it is sent.
+    @inline(__always) var sendsStaged: Bool {
+        pointee.isStaged && pointee.requestStages.map { !$0.holdsAll } ?? false
+    }
+    /// The request's stages go on without another byte of it.
+    var stagesHaveWork: Bool { pointee.requestBody.isDone || pointee.requestStages?.isBusy ?? false }
     /// All of the request's body is held or sent.
-    @inline(__always) var requestIsComplete: Bool { pointee.requestBody.isDone && !pointee.isDecoding }
+    @inline(__always) var requestIsComplete: Bool { pointee.requestBody.isDone && !pointee.isStaged }
     /// Bytes of the body as the endpoint gets them.
     @inline(__always) var requestBytes: UInt64 {
-        pointee.decoding == .none ? pointee.requestBody.count : pointee.decodedBytes
+        pointee.isDecoded ? pointee.requestStages?.bytesOut ?? 0 : pointee.requestBody.count
     }
 }

@@ -110,7 +110,8 @@ extension Worker {
             let before = exchange.pointee.responseBody.frames?.bytesBeforeFrame(input, count)
         else { return 0 }
         if before > 0 {
-            let relayed = relayResponse(exchange, upstream, input, before, prefixCount: 0)
+            let relayed = relayResponse(
+                exchange, upstream, input, before, behind: ByteWriter(output, capacity: outputBytes))
             guard checkRelayed(exchange, upstream, relayed, extra: 0) else { return nil }
         }
         return sendPing(exchange, pings) ? before : nil

@@ -49,7 +49,7 @@ extension Worker {
         _ count: Int, _ head: ResponseHead
     ) -> Bool {
         let exchange = attempt.exchange
-        guard exchange.pointee.upgrade == .asked, !exchange.pointee.isDecoding, agrees(exchange, base, head)
+        guard exchange.pointee.upgrade == .asked, !exchange.pointee.isStaged, agrees(exchange, base, head)
         else {
             attempt.fail(Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
             return false

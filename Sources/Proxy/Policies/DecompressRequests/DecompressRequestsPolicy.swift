@@ -18,7 +18,7 @@ public final class DecompressRequestsPolicy: Policy, @unchecked Sendable {
     override func requestHead(
         _ worker: Worker, _ exchange: ExchangePointer, _ draft: RequestDraft, _ writer: inout ByteWriter
     ) {
-        guard exchange.pointee.decoding != .none else { return }
+        guard exchange.pointee.isDecoded else { return }
         FieldLines.takeOut(from: draft.start, &writer) { name, count in
             equals(name, count, lowercase: "content-encoding")
                 || RequestCoding.describesCodedBytes(name, count)
@@ -37,6 +37,6 @@ public final class DecodeHeldPolicy: Policy, @unchecked Sendable {
     }
 
     override func admit(_ worker: Worker, _ exchange: ExchangePointer) -> StepResult {
-        exchange.pointee.isDecoding ? worker.decodeHeld(exchange, bytesMax: bytesMax) : .pass
+        exchange.sendsStaged ? worker.stageHeld(exchange, bytesMax: bytesMax) : .pass
     }
 }

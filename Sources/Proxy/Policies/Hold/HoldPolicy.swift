@@ -101,7 +101,7 @@ public final class HoldPolicy: Policy, @unchecked Sendable {
     private func hold(_ worker: Worker, _ exchange: ExchangePointer) -> StepResult {
         let client = exchange.pointee.client
         while !exchange.pointee.requestBody.isDone {
-            if exchange.pointee.web != nil && worker.refuseBridged(exchange) { return .answered }
+            if exchange.isDecided { return .answered }
             guard var held = exchange.pointee.held else { return .pass }
             if let waiting = client.pointee.input {
                 let (consumed, error) = holdBytes(worker, exchange, waiting.readable, waiting.count)
@@ -120,7 +120,7 @@ public final class HoldPolicy: Policy, @unchecked Sendable {
                 return .wait
             }
             let received: Int
-            if exchange.pointee.requestBody.framing == .length && exchange.pointee.web == nil {
+            if exchange.pointee.requestBody.framing == .length && !exchange.holdsStaged {
                 // Straight to where it stays.
                 received = worker.receive(
                     client, into: held.writable, min(held.room, Int(exchange.pointee.requestBody.remaining)))
@@ -153,8 +153,8 @@ public final class HoldPolicy: Policy, @unchecked Sendable {
             }
             held = exchange.pointee.held ?? held
         }
-        if exchange.pointee.web != nil && worker.refuseBridged(exchange) { return .answered }
-        return .pass
+        if exchange.isDecided { return .answered }
+        return worker.finishHeld(exchange) ? .pass : .answered
     }
 
     /// Takes payload out of raw body bytes into the held buffer, as far as it has room.
@@ -162,7 +162,9 @@ public final class HoldPolicy: Policy, @unchecked Sendable {
         _ worker: Worker, _ exchange: ExchangePointer, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
     ) -> (consumed: Int, error: (Violation, Int)?) {
         guard var held = exchange.pointee.held else { return (0, nil) }
-        if exchange.pointee.web != nil { return worker.holdBridged(exchange, held, bytes, count, bytesMax) }
+        if exchange.holdsStaged, let stages = exchange.pointee.requestStages {
+            return worker.holdStaged(exchange, stages, held, bytes, count, bytesMax)
+        }
         if exchange.pointee.requestBody.framing == .length {
             let fits = min(count, held.room, Int(exchange.pointee.requestBody.remaining))
             held.append(bytes, fits)

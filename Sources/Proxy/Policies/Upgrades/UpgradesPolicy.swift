@@ -30,7 +30,7 @@ public final class UpgradesPolicy: Policy, @unchecked Sendable {
         guard let view = worker.view(exchange) else { return .pass }
         // An offer to go on in HTTP/2 may be ignored, and is not for the endpoint to hear. So may any that
         // comes with a body to be decoded first (RFC 9110 §7.8).
-        if view.asksForH2C || exchange.pointee.decoding != .none { return .pass }
+        if view.asksForH2C || exchange.pointee.isDecoded { return .pass }
         if let token = view.field(named: "upgrade"), allows(token) {
             exchange.pointee.upgrade = .asked
             return .pass
