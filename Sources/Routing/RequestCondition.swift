@@ -15,8 +15,6 @@ public final class RequestCondition: Sendable {
     public let usesCertificate: Bool
     /// Whether it asks for the time: only then has its text to be made.
     public let usesTime: Bool
-    /// Whether it asks for the request's id.
-    public let usesRequestID: Bool
 
     /// Compiles a condition.
     ///
@@ -35,7 +33,6 @@ public final class RequestCondition: Sendable {
         let properties = expression.properties
         usesCertificate = properties.contains { $0.certificatePart != nil }
         usesTime = properties.contains(.timeISO)
-        usesRequestID = properties.contains(.requestID)
     }
 
     /// Whether it holds. Allocates nothing, except that `scratch` grows to the longest value it has seen that had

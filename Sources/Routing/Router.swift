@@ -17,6 +17,8 @@ public final class Router: @unchecked Sendable {
     public let asksForContext: Bool
     /// Whether any rule has a condition on the client's certificate: only then has the context to have it.
     public let asksForCertificates: Bool
+    /// Whether any rule asks for the time: only then has the context to have it.
+    public let asksForTime: Bool
     /// Routes that can never win: an error of the configuration.
     public let unreachable: [UnreachableRoute]
     let tables: RouteTables
@@ -28,6 +30,7 @@ public final class Router: @unchecked Sendable {
             rule.when?.usesCertificate ?? false
                 || rule.conditions.contains { if case .certificate = $0.source { true } else { false } }
         }
+        asksForTime = rules.contains { $0.when?.usesTime ?? false }
         asksForContext = asksForCertificates || rules.contains { $0.when != nil }
         var builder = RouteTablesBuilder(rules)
         tables = builder.build()

@@ -477,8 +477,9 @@ def test_conditions_on_routes(weir, backend):
         to("admin", when='request.path startsWith "/admin/" || request.host matches "^admin[.]"'),
         to("beta", path="/*", when='(request.cookie["group"] ?? request.query["group"]) == "a b"'),
         to("late", path="/*", when='request.scheme == "https" && has(request.header["x-late"])'),
+        to("now", path="/now", when='time.iso > "2026-01-01" && request.id matches "^[0-9a-f]{32}$"'),
         to("rest", path="/*"),
-    ], ["office", "blue", "admin", "beta", "late", "rest"])
+    ], ["office", "blue", "admin", "beta", "late", "now", "rest"])
     w.reload({**w.config, "client-address": {"trusted": ["127.0.0.1"]}})
     for target, fields, expected in [
         ("/", [], "rest"),
@@ -490,7 +491,7 @@ def test_conditions_on_routes(weir, backend):
         ("/", [("Cookie", "x=1; group=a b")], "beta"), ("/?group=a+b", [], "beta"), ("/?group=a%20c", [], "rest"),
         ("/?group=a+b", [("Cookie", "group=c")], "rest"),
         ("/", [("X-Late", "1"), ("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https")], "late"),
-        ("/", [("X-Late", "1")], "rest"),
+        ("/", [("X-Late", "1")], "rest"), ("/now", [], "now"),
     ]:
         assert w.get(target, fields).body.decode() == expected, (target, fields)
     assert w.get("/", host="ADMIN.example").body == b"admin"

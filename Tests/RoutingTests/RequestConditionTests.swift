@@ -161,6 +161,8 @@ import WeirHTTPModel
         #expect(winner(router, Request("/p/x", [("x-tenant", "blue")])).name == "path")
         #expect(try !Router([rule("all", nil)]).asksForContext)
         #expect(try Router([rule("a", "client.certificate.verified")]).asksForCertificates)
+        #expect(try Router([rule("a", "time.iso > \"2026\"")]).asksForTime)
+        #expect(!router.asksForTime)
     }
 
     /// What decides is decoded, and another reading of the path is asked as well.

@@ -18,7 +18,9 @@ extension Worker {
     private func matchInContext(_ exchange: ExchangePointer, _ view: RequestView, _ router: Router) -> Bool {
         exchange.pointee.listener.clientAddress?.identifyClient(of: exchange, self)
         var match = RouteMatch()
-        let isFound = withContext(exchange, view, time: true, certificate: router.asksForCertificates) {
+        let isFound = withContext(
+            exchange, view, time: router.asksForTime, certificate: router.asksForCertificates
+        ) {
             context in
             // There is no route yet.
             context.match = nil
