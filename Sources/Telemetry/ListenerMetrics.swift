@@ -8,7 +8,8 @@ public final class ListenerMetrics: Sendable {
     private let block: CounterBlock<ListenerCell>
     private let name: NameBytes
 
-    init(listener: String, workers: Int) {
+    /// Counters no page shows; `MetricsRegistry` makes those that are shown.
+    public init(listener: String, workers: Int) {
         self.listener = listener
         block = CounterBlock(workers: workers)
         name = NameBytes(listener)

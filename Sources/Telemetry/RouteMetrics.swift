@@ -11,7 +11,8 @@ public final class RouteMetrics: Sendable {
     private let block: CounterBlock<RouteCell>
     private let names: (route: NameBytes, service: NameBytes)
 
-    init(route: String, service: String, workers: Int) {
+    /// Counters no page shows; `MetricsRegistry` makes those that are shown.
+    public init(route: String, service: String, workers: Int) {
         self.route = route
         self.service = service
         block = CounterBlock(workers: workers)

@@ -116,6 +116,17 @@ struct FloorsTests {
         }
     }
 
+    @Test("a bound inside Weir is told by its one maker (law 3)")
+    func boundsHaveOneMaker() {
+        var makers: [String] = []
+        for source in Repository.sources where ["Proxy", "Resilience"].contains(source.module) {
+            for line in source.code where line.contains("internalLimit") && !line.contains("case ") {
+                makers.append(source.path)
+            }
+        }
+        #expect(makers == ["Sources/Resilience/Failure.swift"])
+    }
+
     @Test("no room knows a version of HTTP that carries streams but by the seam")
     func roomsKnowNoVersion() {
         // What a version brings of its own, and how it puts heads and bodies.

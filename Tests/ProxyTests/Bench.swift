@@ -123,17 +123,23 @@ final class Bench {
     let time = VirtualTime(nowNs: 5_000_000_000, epochUs: 1_700_000_000_000_000)
     let metrics = MetricsRegistry(workers: 1, build: BuildInfo(version: "test"))
     let endpoints: [ListeningPeer]
+    /// Of a second service.
+    let callees: [ListeningPeer]
     let worker: Worker
     private let ids = EndpointIDs()
 
     init(
         endpoints count: Int = 2, retry: RetryPolicy = RetryPolicy(), budget: RetryBudget = RetryBudget(),
-        headTimeoutMs: UInt64 = 10_000, requestRules: FieldRules? = nil
+        headTimeoutMs: UInt64 = 10_000, requestRules: FieldRules? = nil, callees calleeCount: Int = 0,
+        policies: [Policy] = []
     ) {
         let peers = (0..<count).map { _ in ListeningPeer() }
         endpoints = peers
+        let callees = (0..<calleeCount).map { _ in ListeningPeer() }
+        self.callees = callees
         let snapshot = Self.snapshot(
-            peers, ids, metrics, retry: retry, budget: budget, headTimeoutMs: headTimeoutMs,
+            peers, callees, ids, metrics, policies, retry: retry, budget: budget,
+            headTimeoutMs: headTimeoutMs,
             requestRules: requestRules)
         var surroundings = Surroundings()
         surroundings.time = time.source
@@ -147,19 +153,23 @@ final class Bench {
     deinit { worker.endTurns() }
 
     private static func snapshot(
-        _ peers: [ListeningPeer], _ ids: EndpointIDs, _ metrics: MetricsRegistry, retry: RetryPolicy,
+        _ peers: [ListeningPeer], _ callees: [ListeningPeer], _ ids: EndpointIDs, _ metrics: MetricsRegistry,
+        _ policies: [Policy], retry: RetryPolicy,
         budget: RetryBudget, headTimeoutMs: UInt64, requestRules: FieldRules?
     ) -> Snapshot {
-        let service = ServicePlan(
-            id: 0, name: "app", balance: .roundRobin,
-            endpoints: peers.enumerated().map { i, peer in
-                Endpoint(
-                    ids: ids, address: peer.address, weight: 1, name: "endpoint-\(i)", host: "127.0.0.1",
-                    metrics: metrics.endpoint("endpoint-\(i)", service: "app"))
-            },
-            connectTimeoutMs: 1_000, idleConnectionsMax: 8, idleTimeoutMs: 60_000, connectionsMax: 0,
-            proxyProtocol: nil, retryBudget: budget)
-        var policies: [Policy] = [HoldPolicy(bytesMax: 65_536, mayRetry: true)]
+        func service(_ id: Int, _ name: String, _ prefix: String, _ peers: [ListeningPeer]) -> ServicePlan {
+            ServicePlan(
+                id: id, name: name, balance: .roundRobin,
+                endpoints: peers.enumerated().map { i, peer in
+                    Endpoint(
+                        ids: ids, address: peer.address, weight: 1, name: "\(prefix)-\(i)", host: "127.0.0.1",
+                        metrics: metrics.endpoint("\(prefix)-\(i)", service: name))
+                },
+                connectTimeoutMs: 1_000, idleConnectionsMax: 8, idleTimeoutMs: 60_000, connectionsMax: 0,
+                proxyProtocol: nil, retryBudget: budget)
+        }
+        let services = [service(0, "app", "endpoint", peers), service(1, "auth", "callee", callees)]
+        var policies = policies + [HoldPolicy(bytesMax: 65_536, mayRetry: true)]
         if let requestRules {
             policies.append(HeadersPolicy(request: requestRules, response: nil, text: "for a test"))
         }
@@ -175,7 +185,7 @@ final class Bench {
             connectionsMax: 0, requestsPerConnectionMax: 1_000, metrics: metrics.listener("web"),
             unrouted: metrics.route("-", service: "-"))
         return Snapshot(
-            generation: 1, listeners: [listener], routes: [route], services: [service],
+            generation: 1, listeners: [listener], routes: [route], services: services,
             forwarding: ForwardingPlan(xForwarded: false, forwarded: false, via: false))
     }
 
@@ -190,6 +200,16 @@ final class Bench {
         guard let plan = worker.snapshot.listeners.first ?? nil else { preconditionFailure() }
         worker.openClient(Socket(fd: fds.0), peer: IPAddress(v4: 0x0a00_0001), port: 1234, plan: plan)
         return Peer(Socket(fd: fds.1))
+    }
+
+    /// Another configuration, without the second service.
+    func publishWithoutCallees() {
+        let now = worker.snapshot
+        worker.mailbox.send(
+            .publish(
+                Snapshot(
+                    generation: now.generation + 1, listeners: now.listeners, routes: now.routes,
+                    services: [now.services[0], nil], forwarding: now.forwarding)))
     }
 
     // MARK: time
@@ -236,10 +256,15 @@ final class Bench {
 
     func failures(_ endpoint: Int) -> [Reason] { values(endpoint)?.failures.map(\.reason) ?? [] }
 
+    /// Answers to tickets nobody waited for.
+    var lateAnswers: UInt64 { metrics.snapshot().workers.reduce(0) { $0 + $1.lateAnswers } }
+
     /// Nothing is under way, nothing is counted as if it were, and nothing was kept that is used by nobody.
     var isAtRest: Bool {
-        let loads = (worker.snapshot.services[0]?.endpoints ?? []).map { $0.load.load(ordering: .relaxed) }
+        let loads = worker.snapshot.services.flatMap { $0?.endpoints ?? [] }
+            .map { $0.load.load(ordering: .relaxed) }
         return loads.allSatisfy { $0 == 0 } && worker.exchanges.count == 0 && worker.attempts.count == 0
+            && worker.streams.count == 0 && worker.sessions.count == 0 && worker.asked.isEmpty
             && endpoints.indices.allSatisfy { values($0)?.active == 0 }
     }
 }

@@ -114,6 +114,7 @@ extension Worker {
 
     /// How a body of unknown length will reach this client.
     func frameResponse(_ exchange: ExchangePointer) {
+        if exchange.pointee.client.pointee.transport.isStream { return }
         switch exchange.pointee.request.version {
         case .http10:
             // It knows the end only by our closing.

@@ -10,6 +10,7 @@ final class HTTPRoom: Room {
         [
             TokenKind.client, TokenKind.upstream, TokenKind.exchange, TokenKind.exchangeTotal,
             TokenKind.session, TokenKind.stream, TokenKind.attempt,
+            TokenKind.call,
         ]
     }
 
@@ -21,6 +22,7 @@ final class HTTPRoom: Room {
             if let upstream = worker.upstreams.pointer(token.handle) {
                 worker.upstreamReady(upstream, readiness)
             }
+        case TokenKind.call: worker.beginCalls()
         default:
             if let exchange = worker.exchanges.pointer(token.handle) { worker.goOn(exchange) }
         }
@@ -103,7 +105,9 @@ final class HTTPRoom: Room {
             worker.exchanges.release(token.handle)
         case TokenKind.upstream: worker.upstreams.release(token.handle)
         case TokenKind.attempt: worker.attempts.release(token.handle)
-        case TokenKind.stream: worker.streams.release(token.handle)
+        case TokenKind.stream:
+            if let stream = worker.streams.pointer(token.handle) { worker.freeCall(stream) }
+            worker.streams.release(token.handle)
         default: worker.sessions.release(token.handle)
         }
     }

@@ -17,12 +17,13 @@ extension Worker {
     // MARK: to the endpoint
 
     /// Writes request line, host and fields; what belongs to the body's framing and to the connection
-    /// follows in `endRequestHead`. Nil: there is neither a route nor a page to ask for.
+    /// follows in `endRequestHead`. Nil: there is none to be written.
     func writeRequestHead(
         _ exchange: ExchangePointer, _ view: RequestView, _ writer: inout ByteWriter
     ) -> WrittenRequest? {
         guard let route = exchange.pointee.lentRoute else {
             return exchange.pointee.pageFetch.map { writeRequestHead(exchange, for: $0, view, &writer) }
+                ?? writeCall(view, &writer)
         }
         return route { writeRequestHead(exchange, $0, view, &writer) }
     }
@@ -82,6 +83,33 @@ extension Worker {
         if exchange.pointee.hooks.contains(.requestHead) {
             let draft = RequestDraft(view: view, start: written.fieldsStart)
             eachStep(exchange, at: .requestHead) { $0.requestHead(self, exchange, draft, &writer) }
+        }
+        return written
+    }
+
+    /// A call's head goes as it was given. Framing, and the body's, is ours.
+    private func writeCall(_ view: RequestView, _ writer: inout ByteWriter) -> WrittenRequest {
+        let request = view.head.pointee
+        var written = WrittenRequest()
+        written.start = writer.count
+        written.methodCount = Int(request.methodName.count)
+        writer.append(request.methodName.bytes(in: view.bytes))
+        writer.append(0x20)
+        written.targetStart = writer.count
+        writer.append(request.target.bytes(in: view.bytes))
+        written.targetCount = writer.count - written.targetStart
+        writer.append(" HTTP/1.1\r\nhost: ")
+        written.hostStart = writer.count
+        writer.append(request.authority.bytes(in: view.bytes))
+        written.hostCount = writer.count - written.hostStart
+        writer.append("\r\n")
+        written.fieldsStart = writer.count
+        for i in 0..<Int(request.fieldCount) {
+            let field = view.fields[i]
+            switch field.id {
+            case .host, .contentLength, .expect: continue
+            default: if !field.isHopByHop { writer.appendField(field, view.bytes) }
+            }
         }
         return written
     }

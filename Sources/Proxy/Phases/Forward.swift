@@ -385,8 +385,10 @@ extension Worker {
         endAttempt(attempt, failure.reason)
         dropUpstream(attempt)
         if goesOn(without: attempt) { return }
-        // A page is asked for without a route.
-        let retry = exchange.route?.retry ?? (exchange.pointee.pageFetch == nil ? nil : PageFetch.retry)
+        // Pages and calls have no route.
+        let retry =
+            exchange.route?.retry ?? exchange.call?.retry
+            ?? (exchange.pointee.pageFetch == nil ? nil : PageFetch.retry)
         guard let retry, let service = exchange.service else {
             exchange.fail(failure)
             return

@@ -95,26 +95,8 @@ extension Worker {
         head: RequestHead, fields parsed: UnsafePointer<Field>
     ) {
         guard let exchange = openExchange(client, plan) else { return }
+        let head = keepHead(exchange, base, head, parsed)
         let headBytes = Int(head.byteCount)
-        let fieldCount = Int(head.fieldCount)
-        let pathRoom = head.pathTraits.needWriting ? Int(head.path.count) : 0
-        let fieldOffset = (headBytes + pathRoom + 7) & ~7
-        let kept = buffers.take(fieldOffset + fieldCount * MemoryLayout<Field>.stride)
-        kept.append(base, headBytes)
-        var head = head
-        if pathRoom > 0 {
-            // The normal form stands behind the head, where ranges reach it.
-            let count = PathForm.write(base + Int(head.path.offset), pathRoom, into: kept.base + headBytes)
-            head.path = ByteRange(headBytes, count)
-        }
-        let fields = UnsafeMutableRawPointer(kept.base + fieldOffset).bindMemory(
-            to: Field.self, capacity: fieldCount)
-        fields.update(from: parsed, count: fieldCount)
-        exchange.pointee.head = kept
-        exchange.pointee.fields = fields
-        exchange.pointee.request = head
-        exchange.pointee.origin = RequestOrigin(head, isSecure: client.pointee.transport.isEncrypted)
-        exchange.pointee.bytesIn = UInt64(headBytes)
         beginBody(exchange, head, client)
 
         // What follows the head: the body, or the next request.
@@ -133,6 +115,37 @@ extension Worker {
             client.pointee.closeAfterResponse = true
         }
         run(exchange, from: .route)
+    }
+
+    /// Keeps a head with its fields in memory of the exchange's. Returns it as it stands there.
+    @discardableResult
+    @inline(__always)
+    func keepHead(
+        _ exchange: ExchangePointer, _ base: UnsafeMutablePointer<UInt8>, _ head: RequestHead,
+        _ parsed: UnsafePointer<Field>
+    ) -> RequestHead {
+        let headBytes = Int(head.byteCount)
+        let fieldCount = Int(head.fieldCount)
+        let pathRoom = head.pathTraits.needWriting ? Int(head.path.count) : 0
+        let fieldOffset = (headBytes + pathRoom + 7) & ~7
+        let kept = buffers.take(fieldOffset + fieldCount * MemoryLayout<Field>.stride)
+        kept.append(base, headBytes)
+        var head = head
+        if pathRoom > 0 {
+            // The normal form stands behind the head, where ranges reach it.
+            let count = PathForm.write(base + Int(head.path.offset), pathRoom, into: kept.base + headBytes)
+            head.path = ByteRange(headBytes, count)
+        }
+        let fields = UnsafeMutableRawPointer(kept.base + fieldOffset).bindMemory(
+            to: Field.self, capacity: fieldCount)
+        fields.update(from: parsed, count: fieldCount)
+        exchange.pointee.head = kept
+        exchange.pointee.fields = fields
+        exchange.pointee.request = head
+        exchange.pointee.origin = RequestOrigin(
+            head, isSecure: exchange.pointee.client.pointee.transport.isEncrypted)
+        exchange.pointee.bytesIn = UInt64(headBytes)
+        return head
     }
 
     /// A slot for a new exchange on this connection; nil (and the connection closed) at the bound.

@@ -15,7 +15,9 @@ extension Worker {
         endAttempts(exchange, failure.reason)
         clearTimer(exchange)
         exchange.pointee.waitsFor = .nothing
-        if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.status == 0 {
+        if exchange.pointee.responseStarted || exchange.pointee.isLocal || failure.status == 0
+            || exchange.call != nil
+        {
             if !endBridged(exchange, failure) { exchange.end(failure) }
             return
         }
@@ -57,6 +59,7 @@ extension Worker {
             eachStep(exchange, at: .record) { $0.record(self, exchange) }
         }
         record(exchange)
+        if let call = exchange.call { call.end(exchange.pointee.failure.reason) }
         endPolicyStates(exchange)
         exchange.pointee.isOver = true
         let client = exchange.pointee.client
@@ -94,7 +97,9 @@ extension Worker {
             status: status, totalUs: totalUs, firstByteUs: UInt64(exchange.pointee.headUs),
             bytesIn: exchange.pointee.bytesIn, bytesOut: exchange.pointee.bytesOut, reason: failure.reason,
             attempts: exchange.pointee.attempts)
-        if log != nil { appendRecord(logRecord(exchange, totalUs: totalUs), exchange) }
+        if log != nil && exchange.call == nil {
+            appendRecord(logRecord(exchange, totalUs: totalUs), exchange)
+        }
     }
 
     /// The record of a failure on a client's connection for which there is no exchange.

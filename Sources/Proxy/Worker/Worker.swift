@@ -91,6 +91,11 @@ public final class Worker: @unchecked Sendable {
     var sessions: Slab<SessionRecord>
     var streams: Slab<StreamEnd>
     var datagrams: DatagramState
+    /// Calls to begin in the next turn.
+    var asked: [(request: CallRequest, ticket: Ticket)] = []
+    let callPlan: ListenerPlan
+    /// Of sessions without a connection.
+    let noTransport: UnsafeMutablePointer<Transport>
     var graveyard: [Token] = []
     var pools = Table<EndpointPool>()
     var serviceStates = Table<ServiceState>()
@@ -208,6 +213,9 @@ public final class Worker: @unchecked Sendable {
         sessionInput = .allocate(capacity: Self.inputBytes)
         sessionShared = .allocate(capacity: 1)
         sessionShared.initialize(to: SessionShared())
+        callPlan = .ofCalls(worker: index)
+        noTransport = .allocate(capacity: 1)
+        noTransport.initialize(to: .none)
         lease = .allocate(capacity: 1)
         lease.initialize(to: SnapshotLease(snapshot: .passRetained(snapshot), users: 0, isCurrent: true))
     }
@@ -219,6 +227,8 @@ public final class Worker: @unchecked Sendable {
         parts.deallocate()
         sessionInput.deallocate()
         sessionShared.deallocate()
+        noTransport.deinitialize(count: 1)
+        noTransport.deallocate()
         lease.pointee.snapshot.release()
         lease.deallocate()
     }
