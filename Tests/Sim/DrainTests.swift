@@ -25,7 +25,19 @@ import Testing
         overSeeds(configuration) { world in
             TrafficTests.playHealthy(world, configuration, endpoints: 2)
             var drainNs = UInt64.max
+            var last: [SimulatedClient] = []
+            if world.chance.one(in: 2) {
+                world.slowOneIn = 4
+                world.holdsOneIn = 2
+            }
             world.after(ms: world.chance.below(1_500)) {
+                // Who comes at the last moment still waits to be accepted.
+                for i in 0..<world.chance.below(4) {
+                    let client = SimulatedClient(
+                        world, at: configuration.path("web"), [Ask(number: 90_000_000 + i)])
+                    client.connect()
+                    last.append(client)
+                }
                 drainNs = world.nowNs
                 world.plane.drain(world.worker)
             }
@@ -33,6 +45,9 @@ import Testing
             let hasEnded = world.run(atMostMs: 20_000) { world.hasStopped }
             if !hasEnded { world.violated("the drain does not end") }
             world.run(atMostMs: 1_000) { world.clients.allSatisfy(\.isDone) }
+            for client in last where client.outcomes != [.answered(200)] {
+                world.violated("one that had come: \(client.outcomes)")
+            }
             for client in world.clients {
                 for (i, outcome) in client.outcomes.enumerated() {
                     guard let sentNs = client.sentNs[i], sentNs < drainNs else { continue }

@@ -33,6 +33,10 @@ final class Simulation {
     var endpoints: [SimulatedEndpoint] = []
     /// Whether the worker hears of events in another order, and later, than the kernel tells.
     var disturbs = true
+    /// One turn in so many takes long.
+    var slowOneIn = 64
+    /// One event in so many is kept back.
+    var holdsOneIn = 8
 
     private let poller = Poller()
     private var wires: [Wire] = []
@@ -153,7 +157,7 @@ final class Simulation {
         worker.turn(events: PolledEvents(start: events, count: delivered), now: nowNs)
         trace.note(.turn, UInt64(delivered), nowNs)
         // Mostly a turn is short, and now and then the machine was busy with something else.
-        let tookUs = chance.one(in: 64) ? chance.below(30_000) : chance.below(40)
+        let tookUs = chance.one(in: slowOneIn) ? chance.below(30_000) : chance.below(40)
         time.move(toNs: nowNs + UInt64(tookUs) * 1_000)
         if worker.isStopping { stop() }
         return true
@@ -181,7 +185,7 @@ final class Simulation {
         var kept: [(token: Token, readiness: Readiness)] = []
         var n = 0
         for event in held {
-            if n + 1 >= Self.eventsMax || chance.one(in: 8) {
+            if n + 1 >= Self.eventsMax || chance.one(in: holdsOneIn) {
                 kept.append(event)
                 continue
             }

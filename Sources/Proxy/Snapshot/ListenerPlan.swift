@@ -127,8 +127,8 @@ public final class ListeningSockets: Sendable {
     ///
     /// TCP: between the last accept and the end of a socket another connection may come to its backlog,
     /// and would be reset; so the first packets of new handshakes are dropped, and clients repeat them
-    /// after a second. Unix: the backlog of a socket that was shut down can still be accepted, and its
-    /// name is free for a successor.
+    /// after a second. Unix: the backlog of a socket that was shut down can still be accepted, and the
+    /// name of its file is free for a successor (one in the abstract namespace is not, until the socket is closed).
     public func beginEnd() {
         guard !isEnding.exchange(true, ordering: .relaxed), !isDatagram else { return }
         for fd in descriptors {
