@@ -22,7 +22,7 @@ final class ClientLoop {
     init(_ client: HTTPClient) {
         self.client = client
         let initialized = weir_curl_global_init()
-        let handle = curl_multi_init()
+        let handle = weir_curl_multi_init()
         precondition(initialized == CURLE_OK && handle != nil, "libcurl cannot start")
         multi = Multi(handle: handle!)
         weir_curl_multi_number(multi.handle, CURLMOPT_MAXCONNECTS, Self.idleMax)
@@ -30,20 +30,20 @@ final class ClientLoop {
 
     func run() {
         let multi = multi
-        client.setWake { curl_multi_wakeup(multi.handle) }
+        client.setWake { weir_curl_multi_wakeup(multi.handle) }
         while true {
             let (commands, isStopped) = client.take()
             for command in commands { follow(command) }
             if isStopped { break }
             var running: Int32 = 0
-            curl_multi_perform(multi.handle, &running)
+            weir_curl_multi_perform(multi.handle, &running)
             takeMessages()
             let waitMs = endOverdue()
-            curl_multi_poll(multi.handle, nil, 0, Int32(waitMs), nil)
+            weir_curl_multi_poll(multi.handle, Int32(waitMs))
         }
         client.setWake(nil)
         for transfer in transfers.values { end(transfer, .failure(.stopped)) }
-        curl_multi_cleanup(multi.handle)
+        weir_curl_multi_cleanup(multi.handle)
     }
 
     private func follow(_ command: HTTPClient.Command) {
@@ -79,17 +79,17 @@ final class ClientLoop {
         guard let easy = transfer.prepare(addresses, nowMs: nowMs) else {
             return end(transfer, .failure(.badRequest("libcurl does not take the request")))
         }
-        curl_multi_add_handle(multi.handle, easy)
+        weir_curl_multi_add_handle(multi.handle, easy)
     }
 
     private func takeMessages() {
         var left: Int32 = 0
-        while let message = curl_multi_info_read(multi.handle, &left) {
+        while let message = weir_curl_multi_info_read(multi.handle, &left) {
             guard message.pointee.msg == CURLMSG_DONE, let easy = message.pointee.easy_handle,
                 let transfer = transfers.values.first(where: { $0.easy == easy })
             else { continue }
             let step = transfer.outcome(weir_curl_result(message))
-            curl_multi_remove_handle(multi.handle, easy)
+            weir_curl_multi_remove_handle(multi.handle, easy)
             transfer.release()
             switch step {
             case .over(let result): end(transfer, result)
@@ -115,7 +115,7 @@ final class ClientLoop {
 
     private func end(_ transfer: Transfer, _ result: Result<HTTPClient.Response, HTTPClient.Failure>) {
         transfers[transfer.id] = nil
-        if let easy = transfer.easy { curl_multi_remove_handle(multi.handle, easy) }
+        if let easy = transfer.easy { weir_curl_multi_remove_handle(multi.handle, easy) }
         transfer.release()
         let outcome: HTTPClient.Outcome
         switch result {

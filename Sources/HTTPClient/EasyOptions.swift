@@ -33,7 +33,7 @@ struct EasyOptions {
     mutating func setList(_ option: CURLoption, _ lines: [String]) {
         var list: UnsafeMutablePointer<curl_slist>?
         for line in lines {
-            guard let longer = curl_slist_append(list, line) else {
+            guard let longer = weir_curl_slist_append(list, line) else {
                 isTaken = false
                 break
             }

@@ -10,6 +10,8 @@ extension HTTPClient {
 
         /// It cannot be sent as it is.
         case badRequest(String)
+        /// libcurl is not there.
+        case unavailable(String)
         /// The host has no address.
         case name(host: String, String)
         /// Nobody takes the connection; the code is the system's, 0 when it gave none.
@@ -36,6 +38,7 @@ extension HTTPClient {
         public var description: String {
             switch self {
             case .badRequest(let text): text
+            case .unavailable(let text): "libcurl cannot be loaded: \(text)"
             case .name(let host, let text): "\(host) is not resolved: \(text)"
             case .connect(let to, let code):
                 "cannot connect to \(to)" + (code == 0 ? "" : ": \(String(cString: strerror(code)))")
@@ -59,6 +62,7 @@ extension HTTPClient {
         var outcome: Outcome {
             switch self {
             case .badRequest: .badRequest
+            case .unavailable: .unavailable
             case .name: .name
             case .connect: .connect
             case .denied: .denied
@@ -77,7 +81,7 @@ extension HTTPClient {
     /// How requests end, for the metrics.
     public enum Outcome: Int, Sendable, CaseIterable {
         case answered, badRequest, name, connect, denied, tls, timeout, tooLarge, redirect, closed, malformed,
-            overloaded, cancelled
+            overloaded, cancelled, unavailable
 
         public var name: String {
             switch self {

@@ -65,8 +65,11 @@ public final class HTTPClient: Sendable {
     @discardableResult
     public func send(_ request: Request, completion: @escaping Completion) -> Call {
         let nowMs = Clock.monotonicNs() / 1_000_000
+        // Once in the life of a process this takes as long as loading libraries does.
+        let missing = weir_curl_load().map { Failure.unavailable(String(cString: $0)) }
         let (id, refusal): (UInt64, Failure?) = state.withLock { state in
             state.nextID += 1
+            if let missing { return (state.nextID, missing) }
             if state.isStopped { return (state.nextID, .stopped) }
             if state.underWay == requestsMax { return (state.nextID, .overloaded) }
             state.underWay += 1

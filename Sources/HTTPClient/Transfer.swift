@@ -85,7 +85,7 @@ final class Transfer {
 
     /// Makes the handle of the next request. nil: libcurl refuses a setting, or has no memory.
     func prepare(_ addresses: [IPAddress], nowMs: UInt64) -> UnsafeMutableRawPointer? {
-        guard let url, let handle = curl_easy_init() else { return nil }
+        guard let url, let handle = weir_curl_easy_init() else { return nil }
         easy = handle
         answer = IncomingAnswer(bounds: request.bounds)
         denied = nil
@@ -103,9 +103,9 @@ final class Transfer {
 
     /// Frees what `prepare` made. The handle must not be in a multi handle any more.
     func release() {
-        if let easy { curl_easy_cleanup(easy) }
+        if let easy { weir_curl_easy_cleanup(easy) }
         easy = nil
-        for list in lists { curl_slist_free_all(list) }
+        for list in lists { weir_curl_slist_free_all(list) }
         lists = []
     }
 
@@ -313,7 +313,7 @@ final class Transfer {
             return .denied(address: denied)
         }
         let said = String(cString: errorText)
-        let text = said.isEmpty ? String(cString: curl_easy_strerror(code)) : said
+        let text = said.isEmpty ? String(cString: weir_curl_easy_strerror(code)) : said
         switch code {
         case CURLE_COULDNT_RESOLVE_HOST: return .name(host: url.host, text)
         case CURLE_COULDNT_CONNECT:

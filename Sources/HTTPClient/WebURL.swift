@@ -22,16 +22,16 @@ struct WebURL: Equatable {
 
     /// Each relative to the one before.
     private init?(_ references: [String]) {
-        guard let handle = curl_url() else { return nil }
-        defer { curl_url_cleanup(handle) }
+        guard weir_curl_load() == nil, let handle = weir_curl_url() else { return nil }
+        defer { weir_curl_url_cleanup(handle) }
         for reference in references {
             // What libcurl would convert (names in other letters) or skip is not taken.
             guard !reference.isEmpty, reference.utf8.count <= Self.bytesMax,
                 reference.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }),
-                curl_url_set(handle, CURLUPART_URL, reference, UInt32(CURLU_DISALLOW_USER)) == CURLUE_OK
+                weir_curl_url_set(handle, CURLUPART_URL, reference, UInt32(CURLU_DISALLOW_USER)) == CURLUE_OK
             else { return nil }
         }
-        curl_url_set(handle, CURLUPART_FRAGMENT, nil, 0)
+        weir_curl_url_set(handle, CURLUPART_FRAGMENT, nil, 0)
         guard let text = Self.part(handle, CURLUPART_URL), let scheme = Self.part(handle, CURLUPART_SCHEME),
             scheme == "http" || scheme == "https", let host = Self.part(handle, CURLUPART_HOST),
             !host.isEmpty, Self.part(handle, CURLUPART_ZONEID) == nil,
@@ -56,10 +56,10 @@ struct WebURL: Equatable {
 
     /// The same with another host.
     func with(host: String) -> String? {
-        guard let handle = curl_url() else { return nil }
-        defer { curl_url_cleanup(handle) }
-        guard curl_url_set(handle, CURLUPART_URL, text, 0) == CURLUE_OK,
-            curl_url_set(handle, CURLUPART_HOST, host, 0) == CURLUE_OK
+        guard let handle = weir_curl_url() else { return nil }
+        defer { weir_curl_url_cleanup(handle) }
+        guard weir_curl_url_set(handle, CURLUPART_URL, text, 0) == CURLUE_OK,
+            weir_curl_url_set(handle, CURLUPART_HOST, host, 0) == CURLUE_OK
         else { return nil }
         return Self.part(handle, CURLUPART_URL)
     }
@@ -68,8 +68,8 @@ struct WebURL: Equatable {
 
     private static func part(_ handle: OpaquePointer, _ part: CURLUPart, _ flags: UInt32 = 0) -> String? {
         var found: UnsafeMutablePointer<CChar>?
-        guard curl_url_get(handle, part, &found, flags) == CURLUE_OK, let found else { return nil }
-        defer { curl_free(found) }
+        guard weir_curl_url_get(handle, part, &found, flags) == CURLUE_OK, let found else { return nil }
+        defer { weir_curl_free(found) }
         return String(cString: found)
     }
 }
