@@ -21,6 +21,7 @@ let package = Package(
         .library(name: "WeirHTTP2", targets: ["WeirHTTP2"]),
         .library(name: "WeirJSON", targets: ["WeirJSON"]),
         .library(name: "WeirWebSocket", targets: ["WeirWebSocket"]),
+        .library(name: "WeirAddresses", targets: ["WeirAddresses"]),
         .library(name: "WeirProxyProtocol", targets: ["WeirProxyProtocol"]),
     ],
     targets: [
@@ -39,7 +40,8 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
 
         // Floor 1: the machine
-        .target(name: "Reactor", dependencies: ["CLinux"]),
+        .target(name: "WeirAddresses", path: "Sources/Addresses"),
+        .target(name: "Reactor", dependencies: ["CLinux", "WeirAddresses"]),
         .target(name: "NamedFiles"),
 
         // Floor 2: codecs
@@ -50,7 +52,7 @@ let package = Package(
         ),
         .target(name: "WeirJSON", path: "Sources/JSON"),
         .target(name: "WeirWebSocket", path: "Sources/WebSocket"),
-        .target(name: "WeirProxyProtocol", dependencies: ["Reactor"], path: "Sources/ProxyProtocol"),
+        .target(name: "WeirProxyProtocol", dependencies: ["WeirAddresses"], path: "Sources/ProxyProtocol"),
         .target(name: "TLS", dependencies: ["COpenSSL", "NamedFiles"]),
         .target(name: "HTTPClient", dependencies: ["CCurl", "Reactor"]),
 
@@ -111,6 +113,7 @@ let package = Package(
             name: "weir",
             dependencies: ["Admin", "Control", "Configuration", "Proxy", "Telemetry", "Reactor"]),
 
+        .testTarget(name: "AddressesTests", dependencies: ["WeirAddresses"]),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"]),
         .testTarget(name: "NamedFilesTests", dependencies: ["NamedFiles"]),
         .testTarget(name: "HTTPModelTests", dependencies: ["WeirHTTPModel"]),
@@ -118,7 +121,7 @@ let package = Package(
         .testTarget(name: "HTTP2Tests", dependencies: ["WeirHTTP2", "WeirHTTPModel", "WeirHTTP1"]),
         .testTarget(name: "JSONTests", dependencies: ["WeirJSON"]),
         .testTarget(name: "WebSocketTests", dependencies: ["WeirWebSocket"]),
-        .testTarget(name: "ProxyProtocolTests", dependencies: ["WeirProxyProtocol", "Reactor"]),
+        .testTarget(name: "ProxyProtocolTests", dependencies: ["WeirProxyProtocol", "WeirAddresses"]),
         .testTarget(name: "TLSTests", dependencies: ["TLS", "COpenSSL"]),
         .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Reactor"], exclude: ["peer.py"]),
         .testTarget(name: "BalancingTests", dependencies: ["WeirBalancing"]),
@@ -162,6 +165,15 @@ let package = Package(
                 "Admin", "Control", "Configuration", "Telemetry", "WeirResilience", "Reactor",
                 "WeirHTTPModel",
                 "WeirJSON", "Proxy",
+            ]),
+        // What the libraries' pages show, without a look inside.
+        .testTarget(
+            name: "LibraryExamples",
+            dependencies: [
+                "WeirExpressions", "WeirAddresses", "WeirBalancing", "WeirResilience", "WeirRouting",
+                "WeirFiles",
+                "WeirCompression", "WeirGRPC", "WeirHTTPModel", "WeirHTTP1", "WeirHTTP2",
+                "WeirJSON", "WeirWebSocket", "WeirProxyProtocol",
             ]),
         // The house itself: imports against the floors, ARCHITECTURE.md, banned calls, documented keys.
         .testTarget(name: "HouseTests", dependencies: ["Configuration", "WeirHTTP2", "WeirResilience"]),

@@ -4,7 +4,7 @@
 // not depend on how the bytes were cut into reads, and what the writer writes the parser reads back.
 
 import WeirProxyProtocol
-import Reactor
+import WeirAddresses
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzProxyProtocol(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {

@@ -4,7 +4,7 @@
 // believed only on listeners that were told to expect it; this module does not decide that, it has no
 // sockets. TLVs are checked for bounds and skipped; only the checksum (§2.2.3) is interpreted.
 
-import Reactor
+import WeirAddresses
 
 /// What a PROXY header says. Plain data, no references.
 public struct ProxyHeader: Equatable, Sendable, BitwiseCopyable {

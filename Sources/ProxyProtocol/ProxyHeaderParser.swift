@@ -4,7 +4,7 @@
 // state between calls means no state to get wrong. Wrong input is refused at the first byte that
 // cannot belong to a header, so a client speaking another protocol is not kept waiting.
 
-import Reactor
+import WeirAddresses
 
 extension ProxyHeader {
     /// Parses the header at `bytes`, version 1 or 2.

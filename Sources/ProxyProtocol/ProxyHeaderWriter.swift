@@ -4,7 +4,7 @@
 // so a dual-stack listener with an IPv4 client is told truthfully to the endpoint.
 
 import Glibc
-import Reactor
+import WeirAddresses
 
 extension ProxyHeader {
     /// Writes the header in its `version` into the caller's memory.

@@ -236,3 +236,25 @@ struct DecoderTests {
         }
     }
 }
+
+@Suite("Whole bodies")
+struct WholeBodyTests {
+    @Test("what was coded is decoded, within the bound and not beyond", arguments: ContentCoding.allCases)
+    func roundTrip(coding: ContentCoding) throws {
+        let body = Sample.mixed.bytes(200_000)
+        let size = UInt64(body.count)
+        let format = try #require(DecodedCoding(rawValue: coding.rawValue))
+        let coded = try #require(EncoderPool().encode(body, coding, level: coding.defaultLevel))
+        let whole = try Decoder.decode(coded, format, limits: DecoderLimits(bytesMax: size))
+        #expect(whole == body)
+        #expect(throws: DecodeError.tooLarge) {
+            try Decoder.decode(coded, format, limits: DecoderLimits(bytesMax: size - 1))
+        }
+        #expect(throws: DecodeError.truncated) {
+            try Decoder.decode(Array(coded.dropLast()), format, limits: DecoderLimits(bytesMax: size))
+        }
+        #expect(throws: DecodeError.truncated) {
+            try Decoder.decode([], format, limits: DecoderLimits(bytesMax: 10))
+        }
+    }
+}

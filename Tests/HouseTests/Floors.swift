@@ -14,7 +14,7 @@ enum Floors {
                 "CLinux", "CYAML", "CPCRE2", "CAres", "CNGHTTP2", "COpenSSL", "CZlib", "CBrotli", "CZstd",
                 "CCurl",
             ]),
-        Floor(number: 1, modules: ["Reactor", "NamedFiles"]),
+        Floor(number: 1, modules: ["Addresses", "Reactor", "NamedFiles"]),
         Floor(
             number: 2,
             modules: [
@@ -30,6 +30,7 @@ enum Floors {
 
     /// Imports within a floor, and from it upwards in the row only.
     static let neighbours: [String: Set<String>] = [
+        "Reactor": ["Addresses"],
         "HTTP1": ["HTTPModel"],
         "HTTP2": ["HTTPModel", "HTTP1"],
         "GRPC": ["Resilience"],
@@ -42,7 +43,7 @@ enum Floors {
     /// Below its own floor, and still not for it: decisions and codecs take values, not sockets.
     static let forbidden: [String: Set<String>] = [
         "HTTPModel": ["Reactor"], "HTTP1": ["Reactor"], "HTTP2": ["Reactor"],
-        "JSON": ["Reactor"], "WebSocket": ["Reactor"],
+        "JSON": ["Reactor"], "WebSocket": ["Reactor"], "ProxyProtocol": ["Reactor"],
         "TLS": ["Reactor"],
         "Balancing": ["Reactor", "HTTPModel", "HTTP1"], "Resilience": ["Reactor", "HTTPModel", "HTTP1"],
         "Expressions": ["Reactor", "HTTP1"], "Routing": ["Reactor", "HTTP1"], "Files": ["Reactor", "HTTP1"],

@@ -1,6 +1,6 @@
 // The PROXY protocol parser at every byte boundary, on wrong input, and against the writer.
 
-import Reactor
+import WeirAddresses
 import Testing
 
 @testable import WeirProxyProtocol

@@ -4,7 +4,6 @@
 // that a client arriving over a dual-stack socket and one over an IPv4 socket compare equal and one
 // CIDR test serves both.
 
-import CLinux
 import Glibc
 
 /// An IPv4 or IPv6 address. 16 bytes, no references.
@@ -90,14 +89,16 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
         self = parsed
     }
 
-    init(_ v6: in6_addr) {
+    /// From the kernel's form.
+    public init(_ v6: in6_addr) {
         let (high, low) = withUnsafeBytes(of: v6) {
             ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
         }
         self.init(high: UInt64(bigEndian: high), low: UInt64(bigEndian: low))
     }
 
-    var in6: in6_addr {
+    /// In the kernel's form; IPv4 mapped.
+    public var in6: in6_addr {
         var result = in6_addr()
         withUnsafeMutableBytes(of: &result) {
             $0.storeBytes(of: high.bigEndian, as: UInt64.self)

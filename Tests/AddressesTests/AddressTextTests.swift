@@ -1,5 +1,5 @@
-import Reactor
 import Testing
+import WeirAddresses
 
 @Suite struct AddressTextTests {
     @Test func everyOctetValueInEveryPlace() {
