@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #define FUNCTIONS(each) \
     each(curl_global_init) each(curl_easy_init) each(curl_easy_cleanup) each(curl_easy_strerror) \
@@ -24,7 +25,10 @@ static void load(void) {
     // The version of its interface; never unloaded.
     void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
     if (!library) {
-        problem = dlerror();
+        // Its text is the thread's, and only until the next such call.
+        static char text[256];
+        snprintf(text, sizeof text, "%s", dlerror());
+        problem = text;
         return;
     }
 #define FIND(name) \

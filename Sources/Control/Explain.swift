@@ -151,6 +151,11 @@ public struct Explainer: Sendable {
         return route
     }
 
+    private func files(of route: Route) -> ServedFiles? {
+        guard case .service(let name) = route.action else { return nil }
+        return configuration.services.first { $0.name.value == name.value }?.files
+    }
+
     private var trusted: [AddressBlock] { configuration.trustedProxies.compactMap { AddressBlock($0.value) } }
     /// What conditions of routes may ask, as far as there is something to tell without a connection.
     private func withContext<Result>(
@@ -247,7 +252,8 @@ public struct Explainer: Sendable {
         result.responseChanges = exchange.changes(exchange.compiled.responseRules, route.headers.response)
         if case .service = route.action { result.settings = Settings.of(route) }
         result.policies = RoutePolicies.of(
-            PolicyInput(route: route, compiled: exchange.compiled, trusted: trusted)
+            PolicyInput(
+                route: route, compiled: exchange.compiled, trusted: trusted, files: files(of: route))
         ).map(PolicyExplanation.init)
         return result
     }
@@ -392,15 +398,6 @@ public struct Explainer: Sendable {
         case .malformed: "as far as trusted proxies tell: what stands before it cannot be read"
         case .tooManyHops: "the walk ended after \(ClientAddress.hopsMax) trusted proxies"
         }
-    }
-}
-
-extension PolicyExplanation {
-    fileprivate init(_ policy: Policy) {
-        self.init(
-            name: policy.name.description,
-            hooks: Hooks.names.filter { policy.hooks.contains($0.hook) }.map(\.name), text: policy.text,
-            concerns: Traits.names.filter { policy.traits.contains($0.trait) }.map(\.name))
     }
 }
 

@@ -237,7 +237,8 @@ struct SnapshotBuilder {
             case .status(let status): statuses.append(UInt16(status))
             }
         }
-        let input = PolicyInput(route: route, compiled: compiled, trusted: trusted)
+        let input = PolicyInput(
+            route: route, compiled: compiled, trusted: trusted, files: files[serviceName])
         return RoutePlan(
             name: route.name.value, action: action, policies: further(route) + RoutePolicies.of(input),
             rewrite: compiled.rewrite, headTimeoutMs: UInt64(route.timeout.headMs),

@@ -446,7 +446,12 @@ struct Compiler {
                             part.span, "\(before.kind.name) and \(value.kind.name) on the sides of \"??\"",
                             expected: before.kind.name)
                     }
-                    program.operands[Int(before.index)].otherwise = value.index
+                    // What stands before may be a chain itself: lower(a ?? b) ?? c.
+                    var tail = Int(before.index)
+                    while program.operands[tail].otherwise >= 0 {
+                        tail = Int(program.operands[tail].otherwise)
+                    }
+                    program.operands[tail].otherwise = value.index
                 }
                 chain.append(value)
             }

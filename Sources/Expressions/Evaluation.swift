@@ -199,16 +199,22 @@ extension Program {
         }
     }
 
+    /// Most texts of a list that a regular expression is asked for: with more nothing is said either way.
+    private static let matchedMax = 64
+
     /// For one of the texts of a list, which are separated by ", ".
     private func oneHolds<Source: PropertySource>(
         _ test: Test, _ list: UnsafeBufferPointer<UInt8>, _ right: Value, _ source: inout Source
     ) -> Bool? {
         var rest = list
+        var asked = 0
         while !rest.isEmpty {
             let end = rest.firstIndex(of: UInt8(ascii: ",")) ?? rest.count
             let element = Folded(text: UnsafeBufferPointer(rebasing: rest[..<end]), folds: false)
             rest = UnsafeBufferPointer(rebasing: rest[min(end + 2, rest.count)...])
             if test.kind == .oneMatches {
+                if asked == Self.matchedMax { return nil }
+                asked += 1
                 guard let isFound = source.matches(pattern: Int(test.right), element.text) else { return nil }
                 if isFound { return true }
                 continue

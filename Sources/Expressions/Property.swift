@@ -144,7 +144,9 @@ public enum Property: UInt8, Sendable, BitwiseCopyable, CaseIterable {
                 "?query", .text, .request, inTemplatesOnly: true,
                 "The query with its question mark; nothing without one.")
         case .uri:
-            Definition("request.uri", .text, .request, "Path and query.")
+            Definition(
+                "request.uri", .text, .request,
+                "Path and query as the client spelled them; to decide on the path ask `request.path`.")
         case .version:
             Definition(
                 "request.protocol", .text, .request,

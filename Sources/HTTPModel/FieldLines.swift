@@ -1,5 +1,7 @@
 // Fields as they stand in a head that is being written: lines ("name: value" CR LF) in a region.
 
+import Glibc
+
 /// Walking over lines, taking some out, and writing some afresh.
 public enum FieldLines {
     /// One line, by offsets into the region.
@@ -24,16 +26,20 @@ public enum FieldLines {
 
     private static func next(_ start: Int, _ end: Int, _ base: UnsafePointer<UInt8>) -> Line? {
         if start >= end { return nil }
-        var next = start
-        while next < end, base[next] != UInt8(ascii: "\n") { next &+= 1 }
-        next = min(next &+ 1, end)
-        var nameEnd = start
-        while nameEnd < next, base[nameEnd] != UInt8(ascii: ":") { nameEnd &+= 1 }
+        let next = min((find(0x0a, from: start, to: end, base) ?? end) &+ 1, end)
+        let nameEnd = find(0x3a, from: start, to: next, base) ?? next
         var valueStart = min(nameEnd &+ 1, next)
         if valueStart < next, base[valueStart] == UInt8(ascii: " ") { valueStart &+= 1 }
         return Line(
             start: start, nameCount: nameEnd &- start, valueStart: valueStart,
             valueCount: max(0, next &- 2 &- valueStart), next: next)
+    }
+
+    /// The first place of a byte.
+    private static func find(
+        _ byte: Int32, from start: Int, to end: Int, _ base: UnsafePointer<UInt8>
+    ) -> Int? {
+        memchr(base + start, byte, end &- start).map { UnsafeRawPointer($0) - UnsafeRawPointer(base) }
     }
 
     /// Takes lines out of those that stand in `writer` from `start` on.

@@ -1,7 +1,7 @@
 // Conditions on requests: expressions, with what they ask for found in a RequestContext.
 //
-// What decides cannot be dodged by spelling: the path is the one routes compare, escapes decoded, and the host is in
-// lower case, without a dot at its end.
+// What decides cannot be dodged by spelling: `request.path` is the one routes compare, escapes decoded, and the host is in
+// lower case, without a dot at its end. `request.uri` is what the client wrote.
 
 import WeirExpressions
 import WeirHTTPModel

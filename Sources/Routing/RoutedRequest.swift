@@ -12,6 +12,8 @@ public struct RoutedRequest: Sendable {
     public let captures: [String: String]
     let router: Router
     let match: RouteMatch
+    /// What was routed: the captures are parts of its path.
+    let request: OwnedRequestHead
 }
 
 /// Why a router found none.
@@ -22,16 +24,25 @@ public enum RoutingRefusal: Error, Equatable, Sendable {
     case methodNotAllowed
     /// Servers read the path differently, and the readings lead to different routes: 400.
     case ambiguousPath
-    /// A regular expression ran into its limits: 500.
+    /// A regular expression ran into its limits, or a condition asks for what is not known here: 503.
     case expressionFailed
 }
 
 extension Router {
     /// Finds the route of a request.
-    public func route(_ request: OwnedRequestHead) throws(RoutingRefusal) -> RoutedRequest {
+    ///
+    /// - Parameter isSecure: whether the request came over TLS. Conditions know no client and no certificate.
+    public func route(_ request: OwnedRequestHead, isSecure: Bool = false) throws(RoutingRefusal)
+        -> RoutedRequest
+    {
         let result = request.withView { view -> Result<RoutedRequest, RoutingRefusal> in
             var match = RouteMatch()
-            guard self.match(view, scratch: RouteScratch(), into: &match) else {
+            var context = RequestContext(request: view)
+            context.origin = RequestOrigin(request.head, isSecure: isSecure)
+            let isFound = withUnsafePointer(to: context) {
+                self.match(view, scratch: RouteScratch(), context: $0, into: &match)
+            }
+            guard isFound else {
                 return .failure(
                     match.isAmbiguous
                         ? .ambiguousPath
@@ -45,7 +56,8 @@ extension Router {
             let rule = Int(match.route)
             return .success(
                 RoutedRequest(
-                    rule: rule, name: rules[rule].name, captures: captures, router: self, match: match))
+                    rule: rule, name: rules[rule].name, captures: captures, router: self, match: match,
+                    request: request))
         }
         return try result.get()
     }
@@ -59,11 +71,18 @@ extension Template {
     /// character.
     ///
     /// - Parameters:
-    ///   - routed: the request's route, whose captures and name may be asked for.
+    ///   - routed: a request with its route, whose captures and name may be asked for.
     ///   - isSecure: whether the request came over TLS.
-    public func text(for request: OwnedRequestHead, routed: RoutedRequest? = nil, isSecure: Bool = false)
-        -> String?
-    {
+    public func text(for routed: RoutedRequest, isSecure: Bool = false) -> String? {
+        text(for: routed.request, routed: routed, isSecure: isSecure)
+    }
+
+    /// The same for a request without a route: what only a route has is not there.
+    public func text(for request: OwnedRequestHead, isSecure: Bool = false) -> String? {
+        text(for: request, routed: nil, isSecure: isSecure)
+    }
+
+    private func text(for request: OwnedRequestHead, routed: RoutedRequest?, isSecure: Bool) -> String? {
         var capacity = 1_024
         while capacity <= Self.textBytesMax {
             var isClean = true

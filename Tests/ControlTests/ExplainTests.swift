@@ -1,4 +1,5 @@
 import Configuration
+import Foundation
 import WeirHTTPModel
 import Reactor
 import Testing
@@ -64,6 +65,29 @@ import Testing
     }
 
     struct Unexpected: Error { let text: String }
+
+    /// The order of policies is that of docs/configuration.md.
+    @Test func policiesStandInTheirOrder() throws {
+        var all = route("all")
+        all.timeout.totalMs = 5_000
+        all.bodyLimit = .bytes(10)
+        all.grpcWeb = true
+        all.decompression = Route.Decompression(bytesMax: 100)
+        all.compression = Route.Compression()
+        all.rewritesLocation = true
+        all.cookies.secure = true
+        all.headers.response.remove = [Text("Server")]
+        let listener = try explain("GET", "/", routes: [all]) { $0.trustedProxies = [Text("10.0.0.0/8")] }
+        var names = try routed(listener).policies.map(\.name)
+        // It has two steps at one hook.
+        let again = try #require(names.lastIndex(of: "decompress-requests"))
+        #expect(again == names.firstIndex(of: "hold").map { $0 + 1 })
+        names.remove(at: again)
+        let manual = try String(
+            contentsOf: URL(filePath: #filePath).deletingLastPathComponent().appending(
+                path: "../../docs/configuration.md"), encoding: .utf8)
+        #expect(manual.contains(names.joined(separator: " → ")), "\(names.joined(separator: " → "))")
+    }
 
     @Test func everyRouteIsTriedInOrderAndSaysWhyItLost() throws {
         let routes = [

@@ -186,6 +186,42 @@ import Testing
         #expect(publisher.built == [0, 0, 0])
     }
 
+    /// What references stand for is text between quotes, or a number: never a part of an expression.
+    @Test func referencesInConditionsAreData() throws {
+        func parsed(_ condition: String) throws -> (Configuration, [String]) {
+            let text = """
+                listeners: { web: { address: ":8080" } }
+                routes:
+                  - name: all
+                    match: { path: /*, when: '\(condition)' }
+                    respond: { status: 200 }
+                """
+            let checked = Configuration.check(Array(text.utf8), file: "weir.yaml")
+            return (checked.configuration, checked.problems.map { "\($0)" })
+        }
+        func expression(_ condition: String, _ value: String) throws -> String {
+            setenv("WEIR_TEST_CONDITION", value, 1)
+            return try #require(try parsed(condition).0.routes.first?.match.when?.expression)
+        }
+        let reference = "${env:WEIR_TEST_CONDITION}"
+        #expect(try expression("length(request.path) > \(reference)", "12") == "length(request.path) > 12")
+        #expect(
+            try expression("request.path == \(reference)", "/a\" || \"")
+                == "request.path == \"/a\\\" || \\\"\"")
+        // A backslash before the reference takes nothing of it away.
+        #expect(
+            try expression("request.path == \"a\\\(reference)\"", "\" || \"")
+                == "request.path == \"a\\\\\\\" || \\\"\"")
+        setenv("WEIR_TEST_CONDITION", "1 || true", 1)
+        #expect(!(try parsed("length(request.path) > \(reference)").1.isEmpty))
+        // The same value, and another meaning.
+        setenv("WEIR_TEST_CONDITION", "a\\\\.b", 1)
+        let referred = try parsed("request.path matches \"\(reference)\"").0
+        let written = try parsed("request.path matches \"a\\\\.b\"").0
+        try #require(referred.routes[0].match.when?.value == written.routes[0].match.when?.value)
+        #expect(referred.routes[0] != written.routes[0])
+    }
+
     @Test func filesOfErrorPagesCount() throws {
         let folder = FileManager.default.temporaryDirectory.path + "/weir-pages-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

@@ -30,6 +30,7 @@ import WeirHTTPModel
         #"(request.header.none ?? request.header.x-tenant ?? "red") == "Blue""#,
         #"request.header.none ?? "red" == "red""#,
         #"lower(request.header.none ?? request.header.x-tenant) == "blue""#,
+        #"(lower(request.header.none ?? request.header.x-tenant) ?? "none") == "blue""#,
         "true", "!false", "true || false && false", "!(false || !true)",
         #"request.path < "/Z""#, #"error.reason == "connect-refused""#,
         "request.method == \"GET\"\n  && true",

@@ -118,10 +118,11 @@ def over_h1(address, method, body, kind, fields=(), pieces=None):
 def over_h2(address, method, body, kind, fields=(), pieces=None):
     with h2wire.connect(address) as s:
         fields = [("content-type", kind), ("x-grpc-web", "1"), *fields]
-        state = s.request(f"/t.S/{method}", method="POST", fields=fields, end_stream=False)
+        state = s.request(f"/t.S/{method}", method="POST", fields=fields, end_stream=not body)
         for at in range(0, len(body), pieces or len(body) or 1):
             s.send_body(state.number, body[at:at + (pieces or len(body))], False)
-        s.send(h2wire.data(state.number, b"", True))
+        if body:
+            s.send(h2wire.data(state.number, b"", True))
         s.until(lambda: state.over, "the answer")
         assert state.ended and not s.violations, (state, s.violations)
         return Answer(state.status, state.head, bytes(state.body), state.trailers)
@@ -333,6 +334,18 @@ def test_an_endpoint_that_says_no_status(weir, kind):
         assert call(w, "Unary", kind=kind).code == CODE.UNKNOWN
         got = call(w, "Empty", kind=kind)
         assert got.code == CODE.UNKNOWN and got.body == b""
+
+
+@both_versions
+@both_kinds
+def test_a_call_without_a_message(weir, kind, version):
+    """No body at all is a call like any other: the endpoint is asked in gRPC."""
+    def done(session, number, state):
+        session.send(h2wire.headers(number, [(":status", "200"), ("content-type", state.head.get("content-type")),
+                                             ("grpc-status", "9" if state.head.get("te") else "3")], True))
+    with Origin(answer=done) as origin:
+        got = CALL[version](weir(web_to(origin)).address, "None", b"", kind)
+        assert got.code == CODE.FAILED_PRECONDITION and got.kind.startswith(kind.partition("+")[0])
 
 
 @both_kinds

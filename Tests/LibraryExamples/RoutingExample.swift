@@ -18,7 +18,7 @@ enum RoutingExample {
         let routed = try router.route(request)
         print("\(routed.name) \(routed.captures)")
         let template = try Template.parse("https://{request.host}/profiles/{path.id}{?query}", for: .url)
-        print(template.text(for: request, routed: routed) ?? "no text")
+        print(template.text(for: routed) ?? "no text")
         // …to here.
     }
 }

@@ -294,6 +294,25 @@ private final class Sink {
         sink.pool.give(held)
     }
 
+    /// What is held may be empty, and is given back when the first byte that is not held comes; somebody else gets the
+    /// buffer then.
+    @Test func anEmptyHeldBodyIsForgotten() {
+        let stages = BodyStages()
+        stages.add(Triple())
+        let sink = Sink()
+        let held = sink.pool.take(500)
+        #expect(stages.restart(held, isWhole: false, pool: &sink.pool) { _ in true })
+        sink.pool.give(held)
+        let others = sink.pool.take(500)
+        others.append(Self.body, 300)
+        #expect(!stages.isBusy)
+        Self.body[500..<700].withUnsafeBufferPointer { body in
+            sink.take(4_096) { stages.write(body.baseAddress, body.count, .finish, into: &$0, pool: &$1) }
+        }
+        #expect(sink.all == Triple.all(Array(Self.body[500..<700])) && sink.isLast)
+        sink.pool.give(others)
+    }
+
     @Test func aStageThatCannotBeginSaysSo() {
         let stages = BodyStages()
         stages.add(Triple())

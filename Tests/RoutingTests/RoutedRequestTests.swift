@@ -31,9 +31,18 @@ import WeirRouting
         let text = try Template.parse(
             "{route}: {request.scheme}://{request.host}/{path.id} {request.header.x-long}")
         #expect(
-            text.text(for: request, routed: routed, isSecure: true)
+            text.text(for: routed, isSecure: true)
                 == "item: https://shop.example/7 \(long)")
         #expect(try Template.parse("{request.method}").text(for: request) == "GET")
+    }
+
+    @Test func conditionsAreAsked() throws {
+        var rule = RouteRule(name: "secure")
+        rule.when = try RequestCondition("request.scheme == \"https\"", known: .request)
+        let router = Router([rule])
+        let request = try head("GET /items/7")
+        #expect(try router.route(request, isSecure: true).name == "secure")
+        #expect(throws: RoutingRefusal.noRoute) { try router.route(request) }
     }
 
     @Test func refusals() throws {

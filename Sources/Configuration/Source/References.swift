@@ -57,7 +57,7 @@ final class Substitution: Sendable {
     let template: String
     /// The same for what was written.
     let shownTemplate: String
-    /// The text as an expression in which references are no more than text between quotes, whatever they hold.
+    /// The text as an expression in which references are no more than text between quotes, or numbers, whatever they hold.
     let expression: String
 
     init(
@@ -146,8 +146,21 @@ struct References {
 
     private struct Parts {
         var value = "", shown = "", template = "", shownTemplate = "", expression = ""
+        /// Of the expression so far: the quote that is open, or 0, and whether a backslash stands last in it.
+        private var quote: UInt8 = 0
+        private var isEscaping = false
 
         mutating func literal(_ text: String) {
+            for byte in text.utf8 {
+                if isEscaping {
+                    isEscaping = false
+                } else if quote != 0 {
+                    isEscaping = byte == UInt8(ascii: "\\")
+                    if byte == quote { quote = 0 }
+                } else if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "'") {
+                    quote = byte
+                }
+            }
             value += text
             shown += text
             template += text
@@ -160,8 +173,21 @@ struct References {
             shown += written
             template += text.exchanging("{", for: "{{").exchanging("}", for: "}}")
             shownTemplate += written.exchanging("{", for: "{{").exchanging("}", for: "}}")
-            expression += text.exchanging("\\", for: "\\\\").exchanging("\"", for: "\\\"")
+            let escaped = text.exchanging("\\", for: "\\\\").exchanging("\"", for: "\\\"")
                 .exchanging("'", for: "\\'")
+            if quote != 0 {
+                // A backslash before a reference is one; it must not take away what follows.
+                expression += (isEscaping ? "\\" : "") + escaped
+                isEscaping = false
+            } else {
+                // Whatever is no number is a text: never a part of the expression itself.
+                expression += Self.isNumber(text) ? text : "\"" + escaped + "\""
+            }
+        }
+
+        /// Digits, with a unit or without.
+        private static func isNumber(_ text: String) -> Bool {
+            text.wholeMatch(of: /[0-9]+(\.[0-9]+)?[A-Za-z]*/) != nil
         }
 
         /// Whether a "$" stands before, which is then gone: `$${env:A}` is the text `${env:A}`.

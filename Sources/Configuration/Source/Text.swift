@@ -70,11 +70,12 @@ public struct Text: Sendable, Hashable {
         self.origin = origin
     }
 
-    /// Texts are equal that mean the same. What references stand for is text in a template, and variables
-    /// otherwise, though the values be equal.
+    /// Texts are equal that mean the same. What references stand for is text in a template and in an expression, and
+    /// something to be read otherwise, though the values be equal.
     public static func == (a: Text, b: Text) -> Bool {
         if a.value != b.value { return false }
-        return !a.isSubstituted && !b.isSubstituted || a.template == b.template
+        return !a.isSubstituted && !b.isSubstituted
+            || a.template == b.template && a.expression == b.expression
     }
     public func hash(into hasher: inout Hasher) { hasher.combine(value) }
 

@@ -5,14 +5,14 @@ import Proxy
 
 extension DecompressRequestsPolicy {
     static func make(_ input: PolicyInput) -> Policy? {
-        guard input.route.isForwarded, let decompression = input.route.decompression else { return nil }
+        guard input.mayForward, let decompression = input.route.decompression else { return nil }
         return DecompressRequestsPolicy(text: decompression.text)
     }
 }
 
 extension DecodeHeldPolicy {
     static func make(_ input: PolicyInput) -> Policy? {
-        guard input.route.isForwarded, input.route.decompression != nil else { return nil }
+        guard input.mayForward, input.route.decompression != nil else { return nil }
         return DecodeHeldPolicy(bytesMax: input.route.holdBytes)
     }
 }

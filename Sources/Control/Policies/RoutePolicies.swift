@@ -12,6 +12,16 @@ struct PolicyInput {
     let compiled: CompiledRoutes.Compiled
     /// Clients in these blocks are believed about whom they speak for.
     let trusted: [AddressBlock]
+    /// What the service it names serves, if that is a folder.
+    let files: ServedFiles?
+
+    /// Whether requests may go to an endpoint: of the service it names, or where its files end.
+    var mayForward: Bool {
+        guard case .service = route.action else { return false }
+        guard let files else { return true }
+        if case .service = files.otherwise { return true }
+        return false
+    }
 }
 
 enum RoutePolicies {
@@ -41,7 +51,11 @@ enum RoutePolicies {
     }
 }
 
-extension Route {
-    /// Whether requests may go to an endpoint.
-    var isForwarded: Bool { if case .service = action { true } else { false } }
+extension PolicyExplanation {
+    init(_ policy: Policy) {
+        self.init(
+            name: policy.name.description,
+            hooks: Hooks.names.filter { policy.hooks.contains($0.hook) }.map(\.name), text: policy.text,
+            concerns: Traits.names.filter { policy.traits.contains($0.trait) }.map(\.name))
+    }
 }

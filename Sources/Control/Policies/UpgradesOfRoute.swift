@@ -1,4 +1,4 @@
-// upgrades, and other-upgrades: where requests may go to an endpoint.
+// upgrades, and other-upgrades: for every route; what asks for nothing but a change is refused everywhere.
 
 import Proxy
 

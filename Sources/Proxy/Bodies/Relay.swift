@@ -145,6 +145,8 @@ extension Worker {
         // A stream has one head, and has it by now.
         if relayed.violation != nil && relayed.sent == 0 && front.count > 0 {
             exchange.pointee.responseStarted = false
+            // What they have been given is none of what is said in its place.
+            dropResponseStages(exchange)
         }
         return checkRelayed(exchange, upstream, relayed, extra: count - relayed.consumed)
     }

@@ -135,6 +135,8 @@ extension Worker {
             let view = view(exchange), let kinds = view.grpcKinds, kinds.request != .grpc
         else { return }
         exchange.pointee.web = WebBridge(responseKind: kinds.response)
+        // A call without a message has no body.
+        if exchange.pointee.requestBody.isDone { return }
         add(WebRequestStage(kinds.request), toRequestOf: exchange, beforeHold: true)
     }
 

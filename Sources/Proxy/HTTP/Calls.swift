@@ -15,6 +15,9 @@ extension Worker {
         }
     }
 
+    /// Nothing lasts longer than a day.
+    private static let callMsMax: UInt64 = 86_400_000
+
     private var outOfRoom: Reason { Failure.limit(.memory, phase: .select).reason }
 
     /// Why it could not begin; nil: it has, and its session answers.
@@ -49,10 +52,11 @@ extension Worker {
         exchange.pointee.lentService = service
         exchange.pointee.serviceID = request.serviceID
         // Without a word about it, all of it is over first.
-        let idleMs = request.idleMs ?? request.totalMs &+ 1_000
+        let totalMs = min(request.totalMs, Self.callMsMax)
+        let idleMs = min(request.idleMs ?? .max, totalMs + 1_000)
         exchange.pointee.headTimeoutMs = idleMs
         exchange.pointee.idleTimeoutMs = idleMs
-        setTotalDeadline(exchange, afterMs: request.totalMs)
+        setTotalDeadline(exchange, afterMs: totalMs)
         run(exchange, from: .select)
         conclude(exchange)
         return nil

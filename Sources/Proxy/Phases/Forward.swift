@@ -385,11 +385,7 @@ extension Worker {
         endAttempt(attempt, failure.reason)
         dropUpstream(attempt)
         if goesOn(without: attempt) { return }
-        // Pages and calls have no route.
-        let retry =
-            exchange.route?.retry ?? exchange.call?.retry
-            ?? (exchange.pointee.pageFetch == nil ? nil : PageFetch.retry)
-        guard let retry, let service = exchange.service else {
+        guard let retry = retryPolicy(exchange), let service = exchange.service else {
             exchange.fail(failure)
             return
         }
@@ -411,6 +407,12 @@ extension Worker {
             let hasOther = exchange.pointee.excluded.count < min(service.endpointCount, Excluded.capacity)
             tryAgain(attempt, fresh: false, afterMs: sent == .none && hasOther ? 0 : UInt64(backoffMs))
         }
+    }
+
+    /// When a request is tried again; nil: never. Pages and calls have no route.
+    func retryPolicy(_ exchange: ExchangePointer) -> RetryPolicy? {
+        exchange.route?.retry ?? exchange.call?.retry
+            ?? (exchange.pointee.pageFetch == nil ? nil : PageFetch.retry)
     }
 
     /// Takes the exchange back to where an attempt starts, with one that has ended and has no companions.

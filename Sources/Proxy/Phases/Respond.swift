@@ -237,15 +237,15 @@ extension Worker {
     private func retryStatus(_ attempt: AttemptPointer, _ status: UInt16) -> Bool {
         let exchange = attempt.exchange
         // StatusSet has only those: a look at the route's rules is not for every response.
-        guard status >= 500, let route = exchange.route, let service = exchange.service,
-            route.retry.statuses.contains(status)
+        guard status >= 500, let retry = retryPolicy(exchange), let service = exchange.service,
+            retry.statuses.contains(status)
         else { return false }
         let facts = AttemptFacts(
             isIdempotent: exchange.pointee.request.method.isIdempotent, sent: .all,
             isReplayable: exchange.pointee.isReplayable,
             isReusedConnection: attempt.pointee.upstream?.pointee.isReused ?? false,
             attempt: Int(exchange.pointee.attempts))
-        guard case .charged(let backoffMs) = decide(route.retry, after: status, facts, service) else {
+        guard case .charged(let backoffMs) = decide(retry, after: status, facts, service) else {
             return false
         }
         endAttempt(attempt, .none)
@@ -258,7 +258,7 @@ extension Worker {
     /// tried elsewhere, and somebody else is being asked already.
     @inline(never)
     private func mayAnswer(_ attempt: AttemptPointer, _ status: UInt16) -> Bool {
-        if attempt.exchange.route?.retry.statuses.contains(status) ?? false, hasCompanion(attempt) {
+        if retryPolicy(attempt.exchange)?.statuses.contains(status) ?? false, hasCompanion(attempt) {
             endAttempt(attempt, .none)
             dropUpstream(attempt)
             if goesOn(without: attempt) { return false }
@@ -308,7 +308,13 @@ extension Worker {
                 }
             }
             guard upstream.pointee.canRead else {
-                if goOnStaged(exchange, upstream, flush: true) { armDeadlines(exchange) }
+                guard goOnStaged(exchange, upstream, flush: true) else { return }
+                // More came out than there was room for: the rest does not wait for the endpoint.
+                if stagesAreBusy(exchange) {
+                    moved += Self.inputBytes
+                    continue
+                }
+                armDeadlines(exchange)
                 return
             }
             moved += Self.inputBytes

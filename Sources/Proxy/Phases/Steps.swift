@@ -45,8 +45,16 @@ extension Worker {
         let hook = exchange.pointee.waitingHook
         let i = Int(exchange.pointee.waitingStep)
         if case .body = brought {} else { clearTimer(exchange) }
+        if case .answer = brought {
+            // The ticket is spent; whoever waits on takes another.
+            exchange.pointee.waitsFor = .nothing
+            exchange.pointee.waitSerial &+= 1
+        }
         let result = route.policies.policies[i].resume(self, exchange, brought)
-        if case .wait = result { return }
+        if case .wait = result {
+            precondition(exchange.pointee.waitsFor != .nothing, "a step that waits says for what")
+            return
+        }
         exchange.pointee.waitsFor = .nothing
         clearTimer(exchange)
         guard passes(result, exchange, hook, i) else { return }

@@ -212,8 +212,10 @@ final class BodyStages {
         }
         guard heldAt < slots.count else { return true }
         bytesOut = 0
-        slots[heldAt].waiting = held
-        slots[heldAt].isOwned = held == nil
+        // An empty one has nothing to wait for, and may be given back before anybody looks at it.
+        let waiting = held.flatMap { $0.count > 0 ? $0 : nil }
+        slots[heldAt].waiting = waiting
+        slots[heldAt].isOwned = waiting == nil
         if isWhole { slots[heldAt].due = .finish }
         return true
     }

@@ -157,6 +157,8 @@ extension UnsafeMutablePointer<StreamEnd> {
             if taken < count { break }
         }
         pointee.session.mark()
+        // It may have gone by what it was given.
+        if pointee.isGone { return -Int(EPIPE) }
         return sent > 0 ? sent : -Int(EAGAIN)
     }
 

@@ -5,7 +5,7 @@ import WeirHTTPModel
 import WeirResilience
 
 public final class GRPCWebPolicy: Policy, @unchecked Sendable {
-    public init() { super.init("grpc-web", "on", [.admit, .requestHead, .responseHead], for: .body) }
+    public init() { super.init("grpc-web", "on", [.admit, .requestHead, .responseHead]) }
 
     override func admit(_ worker: Worker, _ exchange: ExchangePointer) -> StepResult {
         worker.beginBridge(exchange)
