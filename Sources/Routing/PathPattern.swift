@@ -163,6 +163,8 @@ public struct PathPattern: Sendable, CustomStringConvertible {
     /// What decides for a path of a configuration (a whole one, or a part), which may be written in UTF-8.
     public static func deciding(_ text: some Sequence<UInt8>) -> [UInt8] {
         let path = spelled(text)
+        // An array of no room is one that all threads share, and would be written to.
+        if path.isEmpty { return [] }
         return [UInt8](unsafeUninitializedCapacity: path.count) { out, count in
             path.withUnsafeBufferPointer { path in
                 guard let from = path.baseAddress, let to = out.baseAddress else { return }

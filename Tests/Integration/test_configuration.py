@@ -207,7 +207,7 @@ services: { s: { endpoints: ["127.0.0.1:9"] } }
 """)
     said = check(path).stderr
     for place, words in [
-        ("7:15", "unknown variable 'request.paht'"), ("8:13", "written twice: '{{'"),
+        ("7:15", "unknown variable 'request.paht'"), ("8:14", "written twice: '{{'"),
         ("13:20", "written twice: '{{'"), ("21:15", "expected '}}' for a brace that is text"),
     ]:
         assert re.search(rf"weir.yaml:{place}: error: .*{re.escape(words)}", said), said

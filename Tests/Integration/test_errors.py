@@ -793,8 +793,8 @@ def test_check_and_explain(tmp_path):
         "  405: { service: a, path: \"/{error.staus}\" }\n"), "check")
     assert result.returncode == 1
     for place, words in [("6:16", "does not exist"), ("7:16", "larger than 256 KiB"), ("8:16", "what type"),
-                         ("9:30", "did you mean 'error.reason'"), ("10:27", "written twice: '{{'"),
-                         ("11:30", "did you mean 'error.status'")]:
+                         ("9:31", "did you mean 'error.reason'"), ("10:28", "written twice: '{{'"),
+                         ("11:31", "did you mean 'error.status'")]:
         assert re.search(rf":{place}: error: .*{re.escape(words)}", result.stderr + result.stdout), (place, result)
 
     text = head + routes + "errors:\n  4xx: { respond: { text: a, html: b } }\n  502: { file: %s }\n  504: { service: a, path: /e }\n" % (
