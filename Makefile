@@ -62,10 +62,12 @@ test-fuzz: ## every fuzz target for its share of FUZZ_SECONDS
 test-allocations: build ## heap allocations per request stay below ALLOCATIONS_MAX
 	@Benchmarks/allocations --max $(ALLOCATIONS_MAX)
 
+# ThreadSanitizer takes a value of no size for one that is shared, and the system's random numbers, which the examples
+# of the libraries take, are such a value; they have one thread.
 test-tsan: ## unit tests and what is marked `threads` of the integration suite under ThreadSanitizer
 	@swift build --build-tests --sanitize=thread --scratch-path .build/tsan
 	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no WEIR_SIM_SEEDS=50 \
-		swift test --skip-build --sanitize=thread --scratch-path .build/tsan
+		swift test --skip-build --sanitize=thread --scratch-path .build/tsan --skip LibraryExamples
 	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/tsan/debug/weir \
 		$(PYTEST) $(call sanitized,threads)
 
