@@ -26,7 +26,7 @@ extension Worker {
         let exchange = attempt.exchange
         guard exchange.pointee.others != nil, let other = exchange.attemptUnderWay else { return false }
         if attempt.isAnswering { exchange.pointee.answering = other }
-        free(attempt)
+        freeSlot(of: attempt)
         armDeadlines(exchange)
         return true
     }
@@ -49,7 +49,7 @@ extension Worker {
             if $0 == attempt { return }
             endAttempt($0, .none)
             dropUpstream($0)
-            free($0)
+            freeSlot(of: $0)
         }
     }
 
@@ -57,12 +57,12 @@ extension Worker {
     func freeAttempts(_ exchange: ExchangePointer) {
         while let attempt = exchange.pointee.others {
             dropUpstream(attempt)
-            free(attempt)
+            freeSlot(of: attempt)
         }
     }
 
     /// Takes an attempt out of its exchange. The primary stays, to be taken again.
-    private func free(_ attempt: AttemptPointer) {
+    private func freeSlot(of attempt: AttemptPointer) {
         attempt.pointee.hasFailed = false
         guard attempt.pointee.handle != .none else { return }
         let exchange = attempt.exchange

@@ -25,7 +25,7 @@ final class DecodeStage: BodyStage {
     override func write(
         _ input: StageInput, into room: UnsafeMutablePointer<UInt8>, _ capacity: Int
     ) -> StageStep {
-        guard let decoder else { return StageStep(failure: Self.failure(.noMemory)) }
+        guard let decoder else { return StageStep(failure: Self.stageFailure(.noMemory)) }
         let read = decoder.read(input.bytes, input.count, into: room, capacity: capacity)
         var error = read.error
         if error == nil, !read.hasMore {
@@ -37,7 +37,7 @@ final class DecodeStage: BodyStage {
         }
         return StageStep(
             consumed: read.consumed, produced: read.produced, hasMore: read.hasMore,
-            failure: error.map(Self.failure))
+            failure: error.map(Self.stageFailure))
     }
 
     override func forget() {
@@ -60,7 +60,7 @@ final class DecodeStage: BodyStage {
     }
 
     /// A body that cannot be decoded, or not within the route's bounds.
-    private static func failure(_ error: DecodeError) -> StageFailure {
+    private static func stageFailure(_ error: DecodeError) -> StageFailure {
         switch error {
         case .tooLarge, .ratioExceeded: StageFailure(reason: .requestDecodedTooLarge, detail: Detail(error))
         case .noMemory: .limit(.memory)

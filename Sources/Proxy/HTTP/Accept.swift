@@ -9,7 +9,7 @@ extension Worker {
     func openClient(_ socket: Socket, peer: IPAddress, port: UInt16, plan: ListenerPlan) {
         guard let (client, handle) = clients.allocate() else {
             plan.metrics.cell(worker: index).rejected()
-            refuse(socket)
+            turnAway(socket)
             return
         }
         let token = Token(kind: TokenKind.client, handle: handle)

@@ -227,13 +227,13 @@ extension Worker {
     /// Starts serving a connection that `status.connections` already counts.
     func admitConnection(_ socket: Socket, peer: IPAddress, port: UInt16, listenerID: Int) {
         guard let plan = listenerPlan(listenerID) else {
-            refuse(socket)
+            turnAway(socket)
             return
         }
         plan.metrics.cell(worker: index).accepted()
         if plan.connectionsMax > 0, plan.metrics.cell(worker: index).active >= Int64(plan.connectionsMax) {
             plan.metrics.cell(worker: index).rejected()
-            refuse(socket)
+            turnAway(socket)
             return
         }
         for room in rooms.all where room.serves(plan) {
@@ -241,11 +241,11 @@ extension Worker {
             return
         }
         // The name went from TCP to UDP while the connection was handed over.
-        refuse(socket)
+        turnAway(socket)
     }
 
     /// Resets a connection that `status.connections` counts.
-    func refuse(_ socket: Socket) {
+    func turnAway(_ socket: Socket) {
         status.connections.subtract(1, ordering: .relaxed)
         socket.closeWithReset()
     }

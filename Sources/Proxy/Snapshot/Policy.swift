@@ -49,7 +49,7 @@ public struct Traits: OptionSet, Sendable, BitwiseCopyable {
 
     /// As `weir explain` calls them.
     public static let names: [(trait: Traits, name: String)] = [
-        (.body, "with a body"), (.upgrade, "for another protocol"), (.call, "gRPC calls"),
+        (.body, "with a body"), (.upgrade, "for another protocol"), (.call, "that may be gRPC calls"),
     ]
 }
 
