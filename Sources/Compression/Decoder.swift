@@ -84,6 +84,33 @@ public struct Decoder: BitwiseCopyable {
         var memory: UnsafeMutablePointer<BlockCache>?
         /// zstd's memory is its own; so much of it was counted.
         var countedBytes = 0
+        var frame = ZstdFrame()
+    }
+
+    /// The frame of zstd that is being read. What its header says of its length is compared here: the library
+    /// does so only where it has the whole frame before it, or a block of it with something in it.
+    private struct ZstdFrame {
+        /// Magic number, descriptor, window, dictionary and content size: no header is longer (RFC 8878 §3.1.1).
+        private var header = InlineArray<18, UInt8>(repeating: 0)
+        private var headerCount = 0
+        private var produced: UInt64 = 0
+
+        mutating func add(_ input: UnsafePointer<UInt8>?, _ count: Int, produced more: Int) {
+            for index in 0..<min(count, header.count - headerCount) {
+                header[headerCount] = input![index]
+                headerCount += 1
+            }
+            produced += UInt64(more)
+        }
+
+        /// At its end: it holds as many bytes as it says, or does not say how many.
+        var isAsLongAsItSays: Bool {
+            let said = header.span.withUnsafeBufferPointer {
+                ZSTD_getFrameContentSize($0.baseAddress, headerCount)
+            }
+            // The library's ZSTD_CONTENTSIZE_UNKNOWN and ZSTD_CONTENTSIZE_ERROR, the two largest values.
+            return said >= UInt64.max - 1 || said == produced
+        }
     }
 
     private let state: UnsafeMutablePointer<State>
@@ -307,7 +334,16 @@ public struct Decoder: BitwiseCopyable {
                 }
                 break
             }
+            state.pointee.frame.add(
+                input.map { $0 + before.0 }, from.pos - before.0, produced: to.pos - before.1)
             state.pointee.isAtEnd = left == 0
+            if left == 0 {
+                guard state.pointee.frame.isAsLongAsItSays else {
+                    step.error = .malformed
+                    break
+                }
+                state.pointee.frame = ZstdFrame()
+            }
             if to.pos == capacity || (from.pos, to.pos) == before { break }
             if from.pos == count && !state.pointee.isAtEnd { break }
         }

@@ -222,6 +222,29 @@ struct DecoderTests {
         }
     }
 
+    @Test("a zstd frame that is not as long as it says is refused, however it comes (RFC 8878 §3.1.1.1.4)")
+    func zstdContentSize() {
+        /// A frame that says it holds so many bytes, and one raw block, the last, with these in it.
+        func frame(saying size: UInt8, _ content: [UInt8]) -> [UInt8] {
+            [0x28, 0xb5, 0x2f, 0xfd, 0x20, size, UInt8(content.count << 3 | 1), 0, 0] + content
+        }
+        for whole in [frame(saying: 0, []), frame(saying: 3, [1, 2, 3]) + frame(saying: 0, [])] {
+            for seed in 1...20 as ClosedRange<UInt64> {
+                #expect(decoded(whole, .zstd, limits: Self.limits, seed: seed, blockMax: 4).error == nil)
+            }
+        }
+        let wrong = [
+            frame(saying: 4, []), frame(saying: 3, [1]), frame(saying: 1, [1, 2, 3]),
+            frame(saying: 3, [1, 2, 3]) + frame(saying: 4, []),
+        ]
+        for body in wrong {
+            for seed in 1...20 as ClosedRange<UInt64> {
+                #expect(
+                    decoded(body, .zstd, limits: Self.limits, seed: seed, blockMax: 4).error == .malformed)
+            }
+        }
+    }
+
     @Test("the coding of a Content-Encoding value")
     func names() {
         func coding(_ text: String) -> DecodedCoding? {
