@@ -114,10 +114,10 @@ let package = Package(
             dependencies: ["Admin", "Control", "Configuration", "Proxy", "Telemetry", "Reactor"]),
 
         .testTarget(name: "AddressesTests", dependencies: ["WeirAddresses"]),
-        .testTarget(name: "ReactorTests", dependencies: ["Reactor"]),
+        .testTarget(name: "ReactorTests", dependencies: ["Reactor", "WeirBalancing"]),
         .testTarget(name: "NamedFilesTests", dependencies: ["NamedFiles"]),
-        .testTarget(name: "HTTPModelTests", dependencies: ["WeirHTTPModel"]),
-        .testTarget(name: "HTTP1Tests", dependencies: ["WeirHTTP1", "WeirHTTPModel"]),
+        .testTarget(name: "HTTPModelTests", dependencies: ["WeirHTTPModel", "WeirBalancing"]),
+        .testTarget(name: "HTTP1Tests", dependencies: ["WeirHTTP1", "WeirHTTPModel", "WeirBalancing"]),
         .testTarget(name: "HTTP2Tests", dependencies: ["WeirHTTP2", "WeirHTTPModel", "WeirHTTP1"]),
         .testTarget(name: "JSONTests", dependencies: ["WeirJSON"]),
         .testTarget(name: "WebSocketTests", dependencies: ["WeirWebSocket"]),
@@ -125,20 +125,26 @@ let package = Package(
         .testTarget(name: "TLSTests", dependencies: ["TLS", "COpenSSL"]),
         .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Reactor"], exclude: ["peer.py"]),
         .testTarget(name: "BalancingTests", dependencies: ["WeirBalancing"]),
-        .testTarget(name: "ResilienceTests", dependencies: ["WeirResilience"]),
-        .testTarget(name: "ExpressionsTests", dependencies: ["WeirExpressions", "WeirHTTPModel"]),
+        .testTarget(name: "ResilienceTests", dependencies: ["WeirResilience", "WeirBalancing"]),
+        .testTarget(
+            name: "ExpressionsTests", dependencies: ["WeirExpressions", "WeirHTTPModel", "WeirBalancing"]),
         .testTarget(
             name: "RoutingTests",
-            dependencies: ["WeirRouting", "WeirExpressions", "WeirHTTPModel", "WeirHTTP1", "WeirFiles"]),
+            dependencies: [
+                "WeirRouting", "WeirExpressions", "WeirHTTPModel", "WeirHTTP1", "WeirFiles", "WeirBalancing",
+            ]),
         .testTarget(name: "FilesTests", dependencies: ["WeirFiles", "WeirHTTPModel", "WeirHTTP1"]),
         .testTarget(
             name: "CompressionTests",
-            dependencies: ["WeirCompression", "WeirHTTPModel", "WeirHTTP1", "CZlib", "CBrotli", "CZstd"]),
+            dependencies: [
+                "WeirCompression", "WeirHTTPModel", "WeirHTTP1", "WeirBalancing", "CZlib", "CBrotli", "CZstd",
+            ]),
         .testTarget(name: "GRPCTests", dependencies: ["WeirGRPC", "WeirHTTPModel", "WeirResilience"]),
         .testTarget(
             name: "TelemetryTests",
             dependencies: ["Telemetry", "WeirResilience", "HTTPClient", "WeirHTTPModel", "Reactor"]),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "WeirExpressions"]),
+        .testTarget(
+            name: "ConfigurationTests", dependencies: ["Configuration", "WeirExpressions", "WeirBalancing"]),
         .testTarget(
             name: "ControlTests",
             dependencies: [

@@ -1,23 +1,13 @@
 // Bodies to code, the libraries' own one-shot decoders to check them with, and a generator with a seed.
 
+import WeirBalancing
 import CBrotli
 import CZlib
 import CZstd
 import WeirCompression
 import WeirHTTPModel
 
-/// Numbers that look random and are the same each time (SplitMix64).
-struct Seeded {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SeededRandom {
     mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 }
 
@@ -25,7 +15,7 @@ enum Sample: CaseIterable, Sendable {
     case empty, oneByte, text, zeros, noise, mixed
 
     func bytes(_ count: Int = 200_000) -> [UInt8] {
-        var random = Seeded(state: 42)
+        var random = SeededRandom(seed: 42)
         switch self {
         case .empty: return []
         case .oneByte: return [65]
@@ -45,7 +35,7 @@ enum Sample: CaseIterable, Sendable {
         }
     }
 
-    private static func text(_ count: Int, _ random: inout Seeded) -> [UInt8] {
+    private static func text(_ count: Int, _ random: inout SeededRandom) -> [UInt8] {
         let words = [
             "listener", "route", "service", "endpoint", "policy", "\"id\":", "true", "\n", ", ", "<p>",
         ]
@@ -98,7 +88,7 @@ func coded(
     _ body: [UInt8], _ encoder: Encoder, seed: UInt64, blockMax: Int = 70_000, roomMax: Int = 20_000,
     flushEvery: Int = 0
 ) -> [UInt8]? {
-    var random = Seeded(state: seed)
+    var random = SeededRandom(seed: seed)
     var output: [UInt8] = []
     var start = 0
     var blocks = 0
@@ -138,7 +128,7 @@ func decoded(
 ) -> (bytes: [UInt8], error: DecodeError?) {
     guard let decoder = Decoder.make(coding, limits: limits) else { return ([], .noMemory) }
     defer { decoder.destroy() }
-    var random = Seeded(state: seed)
+    var random = SeededRandom(seed: seed)
     var output: [UInt8] = []
     var start = 0
     while start < body.count {

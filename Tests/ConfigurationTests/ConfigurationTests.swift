@@ -3,6 +3,7 @@
 // half is written by `WEIR_UPDATE_GOLDEN=1 swift test --filter ConfigurationTests`, and then read.
 
 import Foundation
+import WeirBalancing
 import Testing
 
 @testable import Configuration
@@ -119,19 +120,8 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
 
 /// Random damage to good files never crashes, and refusals always say where.
 @Suite struct Damage {
-    struct Generator: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-            return z ^ (z >> 31)
-        }
-    }
-
     @Test(arguments: 1...20) func mutationsAreAcceptedOrRefused(seed: UInt64) {
-        var random = Generator(state: seed)
+        var random = SeededRandom(seed: seed)
         let interesting = Array("{}[]:,-&*!|>'\"%@`#?~\n\t \u{0}".utf8) + [0xff, 0xc3, 0x80]
         for golden in GoldenCase.all("good") {
             for _ in 0..<5 {

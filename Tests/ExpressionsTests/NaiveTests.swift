@@ -1,20 +1,10 @@
 // Random expressions, compiled and judged, against an evaluator that walks the tree and knows nothing of
 // compilation: three-valued only where something is missing, in the plainest way.
 
+import WeirBalancing
 import Testing
 
 @testable import WeirExpressions
-
-private struct Generator: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
 
 /// A value as the naive evaluator has it: nil is missing.
 private enum Plain: Equatable {
@@ -105,7 +95,7 @@ private indirect enum Sketch {
 }
 
 private struct Maker {
-    var random: Generator
+    var random: SeededRandom
     static let texts = ["request.header.a", "request.header.b", "request.query.c", "request.path", "service"]
     static let numbers = ["client.port", "response.status", "attempts"]
     // Few, so that comparisons hold now and then.
@@ -186,7 +176,7 @@ private struct Maker {
 
 @Suite struct NaiveTests {
     @Test(arguments: 1...40) func theCompiledMeansTheSame(seed: UInt64) throws {
-        var maker = Maker(random: Generator(state: seed))
+        var maker = Maker(random: SeededRandom(seed: seed))
         var held = 0
         for _ in 0..<100 {
             let sketch = maker.condition(3)

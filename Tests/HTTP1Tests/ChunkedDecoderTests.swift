@@ -1,4 +1,5 @@
 import WeirHTTPModel
+import WeirBalancing
 import Testing
 
 @testable import WeirHTTP1
@@ -96,7 +97,7 @@ import Testing
     }
 
     @Test func writtenChunksAreReadBack() {
-        var random = SeededGenerator(state: 7)
+        var random = SeededRandom(seed: 7)
         for _ in 0..<200 {
             var wire: [UInt8] = []
             var payload: [UInt8] = []

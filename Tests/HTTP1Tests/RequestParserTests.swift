@@ -1,4 +1,5 @@
 import WeirHTTPModel
+import WeirBalancing
 import Testing
 
 @testable import WeirHTTP1
@@ -313,7 +314,7 @@ import Testing
     /// Random bytes around valid requests: no answer may point outside the bytes, and a prefix never
     /// contradicts the whole.
     @Test func mutatedRequestsAreJudgedConsistently() {
-        var random = SeededGenerator(state: 20_240_601)
+        var random = SeededRandom(seed: 20_240_601)
         let seed = latin1(
             "POST /a/b?c=%41 HTTP/1.1\r\nHost: example.com:80\r\nConnection: keep-alive, x\r\nX: y z\r\nContent-Length: 3\r\n\r\nabc"
         )

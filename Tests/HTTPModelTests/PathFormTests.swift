@@ -1,3 +1,4 @@
+import WeirBalancing
 import Testing
 
 @testable import WeirHTTPModel
@@ -70,7 +71,7 @@ func deciding(_ path: String) -> String { written(path) { PathForm.writeDeciding
     /// One text decides for every spelling of the same octets, and it is UTF-8; writing it again, or writing
     /// the path itself again, changes nothing.
     @Test func everySpellingDecidesAlike() {
-        var random = SystemRandomNumberGenerator()
+        var random = SeededRandom(seed: 1)
         let octets: [UInt8] =
             Array("ab.~@+;%/\\ \n".utf8) + [0xc3, 0xa9, 0xe2, 0x82, 0xac, 0xff, 0xed, 0xa0, 0x80]
         for _ in 0..<4_000 {

@@ -2,23 +2,11 @@
 // order, once, and none is asked for more than there is room for.
 
 import Reactor
+import WeirBalancing
 import Testing
 import WeirResilience
 
 @testable import Proxy
-
-/// SplitMix64, so that a failure can be repeated.
-private struct Generator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
 
 /// Looks at what passes and leaves it as it is.
 private final class Inspect: BodyStage {
@@ -121,7 +109,7 @@ private final class Sink {
 
     /// Sends a body through, in blocks and rooms of random sizes, as the pumps do.
     private func pass(
-        _ stages: BodyStages, _ body: [UInt8], _ random: inout Generator, flushes: Bool = false
+        _ stages: BodyStages, _ body: [UInt8], _ random: inout SeededRandom, flushes: Bool = false
     ) -> Sink {
         let sink = Sink()
         var at = 0
@@ -167,7 +155,7 @@ private final class Sink {
 
     @Test(arguments: 0..<60)
     func anyStagesInAnyOrder(seed: Int) {
-        var random = Generator(state: UInt64(seed))
+        var random = SeededRandom(seed: UInt64(seed))
         let stages = BodyStages()
         var expected = Self.body
         var inspects: [(Inspect, [UInt8])] = []
@@ -224,7 +212,7 @@ private final class Sink {
         stages.add(Triple())
         stages.add(Refuse())
         stages.add(behind)
-        var random = Generator(state: 1)
+        var random = SeededRandom(seed: 1)
         let sink = pass(stages, Self.body, &random)
         #expect(sink.failure?.reason == .requestMalformed && sink.all.isEmpty && behind.seen.isEmpty)
     }

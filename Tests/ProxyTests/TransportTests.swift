@@ -2,22 +2,10 @@
 
 import Glibc
 import Reactor
+import WeirBalancing
 import Testing
 
 @testable import Proxy
-
-/// SplitMix64, so that a failure can be repeated.
-private struct Generator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
 
 /// A connected pair whose near end takes little at a time.
 private final class NarrowPair {
@@ -92,7 +80,7 @@ private func send(
     /// always what was accepted and has not arrived at the kernel.
     @Test(arguments: 1...UInt64(25))
     func shortWritesKeepOrderAndBytes(seed: UInt64) throws {
-        var random = Generator(state: seed)
+        var random = SeededRandom(seed: seed)
         let pair = NarrowPair()
         var pool = BufferPool()
         var transport = Transport(pair.near)

@@ -1,5 +1,6 @@
 // BufferPool: size classes, reuse, the account of bytes in use, buffers beyond the classes.
 
+import WeirBalancing
 import Testing
 
 @testable import Reactor
@@ -71,7 +72,7 @@ import Testing
 
     @Test(arguments: 1...UInt64(10))
     func contentsAreOnesOwn(seed: UInt64) {
-        var random = Generator(state: seed)
+        var random = SeededRandom(seed: seed)
         var pool = BufferPool()
         var held: [(buffer: BufferPointer, mark: UInt8)] = []
         var expectedBytes = 0

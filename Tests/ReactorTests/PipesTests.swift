@@ -1,6 +1,7 @@
 // Pipe and PipePool: bytes spliced unchanged, the bound, and that nobody meets another's bytes.
 
 import Glibc
+import WeirBalancing
 import Testing
 
 @testable import Reactor
@@ -50,7 +51,7 @@ private func took(_ pipe: Pipe?) throws -> Pipe { try #require(pipe) }
     /// A sink that takes little at a time, a source that gives in bursts: a megabyte arrives as it was.
     @Test(arguments: 1...UInt64(3))
     func bulkWithBackPressure(seed: UInt64) throws {
-        var random = Generator(state: seed)
+        var random = SeededRandom(seed: seed)
         var pool = PipePool(inUseMax: 1)
         var pipe = try took(pool.take())
         let source = SocketPair()

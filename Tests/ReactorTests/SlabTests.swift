@@ -1,5 +1,6 @@
 // Slab: bound, generations, stale handles; memory that does not move.
 
+import WeirBalancing
 import Testing
 
 @testable import Reactor
@@ -84,7 +85,7 @@ private func took<Value>(_ value: Value?) throws -> Value { try #require(value) 
     /// Random allocation and release against a dictionary; addresses must stay while the slab grows.
     @Test(arguments: 1...UInt64(10))
     func againstModel(seed: UInt64) {
-        var random = Generator(state: seed)
+        var random = SeededRandom(seed: seed)
         var slab = Slab<UInt64>(countMax: 500)
         var live: [(handle: Handle, pointer: UnsafeMutablePointer<UInt64>, value: UInt64)] = []
         var dead: [Handle] = []

@@ -1,11 +1,12 @@
 import WeirResilience
+import WeirBalancing
 import Testing
 
 @Suite struct RetryBudgetTests {
     /// Never more than 20 % of completed requests plus the floor, whatever happens.
     @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func neverExceeded(seed: UInt64) {
-        var random = Generator(state: seed)
+        var random = SeededRandom(seed: seed)
         var budget = RetryBudget()
         var nowMs: UInt64 = 1_000_000 + seed * 777
         var completed: [UInt64] = []

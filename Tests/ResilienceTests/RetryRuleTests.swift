@@ -1,4 +1,5 @@
 import WeirResilience
+import WeirBalancing
 import Testing
 
 @Suite struct RetryRuleTests {
@@ -8,7 +9,7 @@ import Testing
         budget: RetryBudget = RetryBudget()
     ) -> RetryDecision {
         var budget = budget
-        var random = Generator(state: 1)
+        var random = SeededRandom(seed: 1)
         let facts = AttemptFacts(
             isIdempotent: idempotent, sent: sent, isReplayable: replayable, isReusedConnection: reused,
             attempt: attempt)
@@ -68,7 +69,7 @@ import Testing
 
     @Test func aRefusalIsNotCharged() {
         var budget = RetryBudget()
-        var random = Generator(state: 1)
+        var random = SeededRandom(seed: 1)
         let facts = AttemptFacts(
             isIdempotent: false, sent: .all, isReplayable: true, isReusedConnection: false, attempt: 1)
         let before = budget.remaining(at: 0)
@@ -113,7 +114,7 @@ import Testing
 
     @Test func statuses() {
         var budget = RetryBudget()
-        var random = Generator(state: 1)
+        var random = SeededRandom(seed: 1)
         let policy = RetryPolicy(statuses: StatusSet([503, 599, 404]))
         var facts = AttemptFacts(
             isIdempotent: true, sent: .all, isReplayable: true, isReusedConnection: true, attempt: 1)
@@ -133,7 +134,7 @@ import Testing
         #expect((1...6).map { backoff.ceilingMs(retry: $0) } == [25, 50, 100, 200, 250, 250])
         #expect(backoff.ceilingMs(retry: 1_000) == 250)
         #expect(Backoff(baseMs: .max, capMs: .max).ceilingMs(retry: 40) == .max)
-        var random = Generator(state: 7)
+        var random = SeededRandom(seed: 7)
         let delays = (0..<2_000).map { _ in backoff.delayMs(retry: 3, using: &random) }
         #expect(delays.max() == 100)
         #expect(delays.min() == 0)

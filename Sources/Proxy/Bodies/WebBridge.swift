@@ -145,18 +145,17 @@ extension Worker {
     /// Decides on a response, whose body has begun, whether a gRPC server made it, and puts its fields in the client's
     /// form, which stand as lines in `writer` from `start` on.
     func bridgeResponse(
-        _ exchange: ExchangePointer, _ head: ResponseHead, _ fields: UnsafePointer<Field>,
-        _ base: UnsafePointer<UInt8>, from start: Int, _ writer: inout ByteWriter
+        _ exchange: ExchangePointer, _ response: ResponseView, from start: Int, _ writer: inout ByteWriter
     ) {
         guard let bridge = exchange.pointee.web else { return }
         var isCall = false
         var hasStatus = false
-        for i in 0..<Int(head.fieldCount) {
-            let field = fields[i]
+        for i in 0..<Int(response.head.fieldCount) {
+            let field = response.fields[i]
             if field.id == .contentType {
-                isCall = GRPCContentType(field.value.bytes(in: base))?.kind == .grpc
+                isCall = GRPCContentType(field.value.bytes(in: response.bytes))?.kind == .grpc
             } else if equals(
-                base + Int(field.nameOffset), Int(field.nameCount), lowercase: "grpc-status")
+                response.bytes + Int(field.nameOffset), Int(field.nameCount), lowercase: "grpc-status")
             {
                 hasStatus = true
             }

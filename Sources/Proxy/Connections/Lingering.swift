@@ -10,7 +10,7 @@ extension Worker {
     /// What a client may go on sending behind its answer. Clients look at an answer between two writes, and some
     /// only when all of their body is out: enough for what the buffers of a socket hold, and for a large form.
     private static let lingerMs: UInt64 = 2_000
-    private static let lingerBytesMax = 16 << 20
+    private static let lingerBytesMax: UInt32 = 16 << 20
 
     /// Whether the client may be sending, or has not been given all that was said to it.
     func isAwaited(_ client: ClientPointer) -> Bool {
@@ -72,7 +72,7 @@ extension Worker {
                 return
             }
             taken += received
-            client.pointee.lingerBytes += received
+            client.pointee.lingerBytes += UInt32(received)
             if client.pointee.lingerBytes > Self.lingerBytesMax { close(client) }
         }
     }

@@ -17,8 +17,8 @@ extension Worker {
             to: ClientConnection(
                 transport: Transport(socket), handle: handle, timer: timers.create(token),
                 listenerID: plan.id,
-                metrics: .passRetained(plan.metrics), state: plan.requiresProxyHeader ? .proxyHeader : .idle,
-                peer: peer, peerPort: port))
+                metrics: .passRetained(plan.metrics), peer: peer, peerPort: port,
+                state: plan.requiresProxyHeader ? .proxyHeader : .idle))
         plan.metrics.cell(worker: index).connectionBegan()
         // A fresh connection owes us a head: the head deadline runs from here.
         setDeadline(client, .head, afterMs: plan.headTimeoutMs)

@@ -89,8 +89,8 @@ extension Worker {
             to: ClientConnection(
                 transport: Transport(stream), handle: handle,
                 timer: timers.create(Token(kind: TokenKind.client, handle: handle)),
-                listenerID: callPlan.id, metrics: .passRetained(callPlan.metrics), state: .idle,
-                peer: .unspecified, peerPort: 0))
+                listenerID: callPlan.id, metrics: .passRetained(callPlan.metrics),
+                peer: .unspecified, peerPort: 0, state: .idle))
         client.pointee.closeAfterResponse = true
         return client
     }

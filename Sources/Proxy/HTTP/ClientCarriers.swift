@@ -187,8 +187,7 @@ extension Worker {
                 transport: Transport(stream), handle: handle,
                 timer: timers.create(Token(kind: TokenKind.client, handle: handle)),
                 listenerID: carrier.pointee.listenerID, metrics: carrier.pointee.metrics.retain(),
-                state: .idle,
-                peer: carrier.pointee.peer, peerPort: carrier.pointee.peerPort))
+                peer: carrier.pointee.peer, peerPort: carrier.pointee.peerPort, state: .idle))
         // A stream carries one exchange.
         client.pointee.closeAfterResponse = true
         record.session { $0.setUserData(id, UInt(bitPattern: stream)) }

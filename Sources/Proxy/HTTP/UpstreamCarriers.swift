@@ -273,21 +273,19 @@ extension Worker {
     }
 
     private func takeHead(
-        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ response: ResponseHead,
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ head: ResponseHead,
         _ bytes: UnsafePointer<UInt8>, _ fields: UnsafePointer<Field>
     ) {
         let exchange = attempt.exchange
-        let count = min(Int(response.fieldCount), Self.fieldsMax)
-        fieldScratch.update(from: fields, count: count)
-        let base = UnsafeMutablePointer(mutating: bytes)
-        var head = response
-        head.fieldCount = Int32(count)
+        let response = ResponseView(
+            head: head, fields: UnsafeMutablePointer(mutating: fields),
+            bytes: UnsafeMutablePointer(mutating: bytes))
         if head.isInterim {
-            _ = passInterim(attempt, base, head)
+            _ = passInterim(attempt, response)
         } else if exchange.pointee.upgrade == .asked && head.status >= 200 && head.status < 300 {
-            if acceptExtendedConnect(exchange, upstream, base, head) { beginTalk(exchange) }
+            if acceptExtendedConnect(exchange, upstream, response) { beginTalk(exchange) }
         } else {
-            beginResponse(attempt, upstream, base, Int(head.byteCount), head)
+            beginResponse(attempt, upstream, response, Int(head.byteCount))
         }
     }
 

@@ -28,28 +28,42 @@ extension Worker {
         return route { writeRequestHead(exchange, $0, view, &writer) }
     }
 
+    /// The request line and Host, which comes first of the fields (RFC 9110 §7.2).
+    @inline(__always)
+    private func beginRequest(
+        _ method: UnsafeBufferPointer<UInt8>, _ writer: inout ByteWriter,
+        target: (inout ByteWriter) -> UpstreamTarget.Outcome, host: (inout ByteWriter) -> Void
+    ) -> WrittenRequest {
+        var written = WrittenRequest()
+        written.start = writer.count
+        written.methodCount = method.count
+        writer.append(method)
+        writer.append(0x20)
+        written.targetStart = writer.count
+        written.target = target(&writer)
+        written.targetCount = writer.count - written.targetStart
+        writer.append(" HTTP/1.1\r\nhost: ")
+        written.hostStart = writer.count
+        host(&writer)
+        written.hostCount = writer.count - written.hostStart
+        writer.append("\r\n")
+        written.fieldsStart = writer.count
+        return written
+    }
+
     private func writeRequestHead(
         _ exchange: ExchangePointer, _ route: RoutePlan, _ view: RequestView, _ writer: inout ByteWriter
     ) -> WrittenRequest {
         let request = view.head.pointee
-        var written = WrittenRequest()
-        written.start = writer.count
-        written.methodCount = Int(request.methodName.count)
-        writer.append(request.methodName.bytes(in: view.bytes))
-        writer.append(0x20)
-        written.targetStart = writer.count
-        written.target = UpstreamTarget.write(
-            request, view.bytes, route.rewrite, scratch: routeScratch, into: &writer
-        ) { template, groups, writer in
-            render(template, exchange, view, &writer, groups: groups)
+        let written = beginRequest(request.methodName.bytes(in: view.bytes), &writer) { writer in
+            UpstreamTarget.write(
+                request, view.bytes, route.rewrite, scratch: routeScratch, into: &writer
+            ) { template, groups, writer in
+                render(template, exchange, view, &writer, groups: groups)
+            }
+        } host: { writer in
+            writeHost(exchange, route, view, &writer)
         }
-        written.targetCount = writer.count - written.targetStart
-        writer.append(" HTTP/1.1\r\nhost: ")
-        written.hostStart = writer.count
-        writeHost(exchange, route, view, &writer)
-        written.hostCount = writer.count - written.hostStart
-        writer.append("\r\n")
-        written.fieldsStart = writer.count
 
         let forwarding = exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { $0.forwarding }
         // What somebody says about the client who is not trusted to.
@@ -90,20 +104,12 @@ extension Worker {
     /// A call's head goes as it was given. Framing, and the body's, is ours.
     private func writeCall(_ view: RequestView, _ writer: inout ByteWriter) -> WrittenRequest {
         let request = view.head.pointee
-        var written = WrittenRequest()
-        written.start = writer.count
-        written.methodCount = Int(request.methodName.count)
-        writer.append(request.methodName.bytes(in: view.bytes))
-        writer.append(0x20)
-        written.targetStart = writer.count
-        writer.append(request.target.bytes(in: view.bytes))
-        written.targetCount = writer.count - written.targetStart
-        writer.append(" HTTP/1.1\r\nhost: ")
-        written.hostStart = writer.count
-        writer.append(request.authority.bytes(in: view.bytes))
-        written.hostCount = writer.count - written.hostStart
-        writer.append("\r\n")
-        written.fieldsStart = writer.count
+        let written = beginRequest(request.methodName.bytes(in: view.bytes), &writer) { writer in
+            writer.append(request.target.bytes(in: view.bytes))
+            return .written
+        } host: { writer in
+            writer.append(request.authority.bytes(in: view.bytes))
+        }
         for i in 0..<Int(request.fieldCount) {
             let field = view.fields[i]
             switch field.id {
@@ -132,20 +138,14 @@ extension Worker {
     ) -> WrittenRequest {
         let request = view.head.pointee
         let method = request.method.name
-        var written = WrittenRequest()
-        written.start = writer.count
-        written.methodCount = method.utf8CodeUnitCount
-        writer.append(method)
-        writer.append(0x20)
-        written.targetStart = writer.count
-        writer.append(fetch.target)
-        written.targetCount = writer.count - written.targetStart
-        writer.append(" HTTP/1.1\r\nhost: ")
-        written.hostStart = writer.count
-        writer.append(request.authority.bytes(in: view.bytes))
-        written.hostCount = writer.count - written.hostStart
-        writer.append("\r\n")
-        written.fieldsStart = writer.count
+        let written = beginRequest(
+            UnsafeBufferPointer(start: method.utf8Start, count: method.utf8CodeUnitCount), &writer
+        ) { writer in
+            writer.append(fetch.target)
+            return .written
+        } host: { writer in
+            writer.append(request.authority.bytes(in: view.bytes))
+        }
         for i in 0..<Int(request.fieldCount)
         where !view.fields[i].isHopByHop && PageFields.isAskedWith(view.fields[i], view.bytes) {
             writer.appendField(view.fields[i], view.bytes)
@@ -246,19 +246,19 @@ extension Worker {
     // MARK: to the client
 
     /// The fields of an endpoint's head that pass, as they are.
-    func writeFields(of head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>, _ writer: inout ByteWriter) {
-        for i in 0..<Int(head.fieldCount) where !fieldScratch[i].isHopByHop {
-            writer.appendField(fieldScratch[i], base)
+    func writeFields(of response: ResponseView, _ writer: inout ByteWriter) {
+        for i in 0..<Int(response.head.fieldCount) where !response.fields[i].isHopByHop {
+            writer.appendField(response.fields[i], response.bytes)
         }
     }
 
     func writeResponseHead(
-        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>,
-        _ writer: inout ByteWriter
+        _ exchange: ExchangePointer, _ response: ResponseView, _ writer: inout ByteWriter
     ) {
-        beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
-        writeFields(of: head, base, &writer)
-        if !head.hasDate { writeDate(&writer) }
+        beginResponseHead(
+            exchange, response.head.status, reason: response.head.reason.bytes(in: response.bytes), &writer)
+        writeFields(of: response, &writer)
+        if !response.head.hasDate { writeDate(&writer) }
     }
 
     func writeDate(_ writer: inout ByteWriter) {

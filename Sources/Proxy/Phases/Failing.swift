@@ -56,12 +56,12 @@ extension Worker {
 
     /// Puts a page in the place of an endpoint's answer, where the configuration wants that for its status.
     ///
-    /// - Parameter behind: bytes that have come behind the head.
+    /// - Parameter count: bytes that have come, from the head's first on.
     /// - Returns: false: the answer goes to the client as it is.
     func replaceAnswer(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ head: ResponseHead,
-        _ base: UnsafeMutablePointer<UInt8>, _ behind: Int
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ response: ResponseView, _ count: Int
     ) -> Bool {
+        let head = response.head
         guard exchange.pointee.lentRoute?({ $0.mayReplaceAnswers }) ?? false,
             let page = page(exchange, head.status), page.replacesAnswers, grpcKind(exchange) == nil
         else { return false }
@@ -73,11 +73,12 @@ extension Worker {
         writer.append(decimal: UInt64(head.status))
         writer.append("\r\n")
         writeRequestID(exchange, &writer)
-        for i in 0..<Int(head.fieldCount) where Self.belongs(fieldScratch[i], to: head.status, base) {
-            writer.appendField(fieldScratch[i], base)
+        for i in 0..<Int(head.fieldCount)
+        where Self.belongs(response.fields[i], to: head.status, response.bytes) {
+            writer.appendField(response.fields[i], response.bytes)
         }
-        if head.status == 426 { writeUpgradeOffer(exchange, head, base, &writer) }
-        discardAnswer(exchange, upstream, head, base, behind)
+        if head.status == 426 { writeUpgradeOffer(exchange, response, &writer) }
+        discardAnswer(exchange, upstream, response, count)
         if !endAnswer(exchange, head.status, page, .none, from: fields, &writer) {
             endAnswer(exchange, head.status, inWordsOf: .none, &writer)
         }
@@ -98,16 +99,16 @@ extension Worker {
 
     /// The attempt is over, and what is left of its answer is not read: a connection that has more to say ends.
     func discardAnswer(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ head: ResponseHead,
-        _ base: UnsafeMutablePointer<UInt8>, _ behind: Int
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ response: ResponseView, _ count: Int
     ) {
-        let isWhole = Self.isWhole(head, base + Int(head.byteCount), behind)
+        let body = response.body(of: count)
+        let isWhole = Self.isWhole(response.head, body.bytes, body.count)
         endAttempt(exchange.attempt, .none)
         if let buffer = upstream.pointee.input {
             buffers.give(buffer)
             upstream.pointee.input = nil
         }
-        letGo(exchange.attempt, upstream, reusable: isWhole && head.allowsKeepAlive)
+        letGo(exchange.attempt, upstream, reusable: isWhole && response.head.allowsKeepAlive)
     }
 
     /// Whether the body of a response is what came with its head, all of it and nothing else.

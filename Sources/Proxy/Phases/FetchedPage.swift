@@ -171,39 +171,43 @@ extension Worker {
     /// The service has answered: its 200 becomes the error's page and goes on as every response does; anything
     /// else is none.
     func takePage(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ head: ResponseHead,
-        _ base: UnsafeMutablePointer<UInt8>, _ count: Int, _ fetch: BufferPointer
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ response: ResponseView, _ count: Int,
+        _ fetch: BufferPointer
     ) {
-        let behind = count - Int(head.byteCount)
+        let head = response.head
+        let behind = response.body(of: count)
         guard head.status == 200 else {
-            discardAnswer(exchange, upstream, head, base, behind)
+            discardAnswer(exchange, upstream, response, count)
             giveUpPage(exchange, fetch)
             return
         }
         // A field is written with a space and CR LF, which it need not have come with.
         let room =
             Int(head.byteCount) + 2 * Int(head.fieldCount) + fetch.lines.count + Self.statusLineBytesMax
-        let buffer = buffers.take(room + behind)
+        let buffer = buffers.take(room + behind.count)
         var writer = ByteWriter(buffer.base, capacity: room)
-        let page = writePageHead(exchange, head, base, fetch, &writer)
+        let page = writePageHead(exchange, response, fetch, &writer)
         buffer.pointee.end = UInt32(writer.count)
-        buffer.append(base + Int(head.byteCount), behind)
+        buffer.append(behind.bytes, behind.count)
         exchange.pointee.lentRoute = fetch.fetch.pointee.route
         timers.disarm(exchange.pointee.totalTimer)
         exchange.pointee.judgedStatusMin = .max
-        beginResponse(exchange.attempt, upstream, buffer.base, buffer.count, page)
+        beginResponse(
+            exchange.attempt, upstream, ResponseView(head: page, fields: fieldScratch, bytes: buffer.base),
+            buffer.count)
         buffers.give(buffer)
     }
 
     /// Of "HTTP/1.1 431 Request Header Fields Too Large", with room for a writer that asks for more than it uses.
     private static let statusLineBytesMax = 80
 
-    /// Writes the head of a page, and describes it as the parser would have: in the result and the field table.
+    /// Writes the head of a page, and describes it as the parser would have: in the result and `fieldScratch`, which
+    /// may be where the answer's own fields stand.
     private func writePageHead(
-        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>,
-        _ fetch: BufferPointer, _ writer: inout ByteWriter
+        _ exchange: ExchangePointer, _ response: ResponseView, _ fetch: BufferPointer,
+        _ writer: inout ByteWriter
     ) -> ResponseHead {
-        var page = head
+        var page = response.head
         page.status = fetch.fetch.pointee.status
         writer.append("HTTP/1.1 ")
         writer.append(decimal: UInt64(page.status))
@@ -213,14 +217,16 @@ extension Worker {
         writer.append(phrase)
         writer.append("\r\n")
         page.fieldCount = 0
-        for i in 0..<Int(head.fieldCount) {
-            var field = fieldScratch[i]
-            if field.id == .cacheControl, CompressionRule.isLeftAlone(by: field.value.bytes(in: base)) {
+        for i in 0..<min(Int(response.head.fieldCount), Self.fieldsMax) {
+            var field = response.fields[i]
+            if field.id == .cacheControl,
+                CompressionRule.isLeftAlone(by: field.value.bytes(in: response.bytes))
+            {
                 exchange.pointee.mayTransform = false
             }
-            guard PageFields.isSent(field, base) else { continue }
+            guard PageFields.isSent(field, response.bytes) else { continue }
             let start = writer.count
-            writer.appendField(field, base)
+            writer.appendField(field, response.bytes)
             field.nameOffset = UInt32(start)
             field.valueOffset = UInt32(start) + UInt32(field.nameCount) + 2
             fieldScratch[Int(page.fieldCount)] = field

@@ -92,18 +92,19 @@ extension Worker {
             case .complete:
                 if !head.quirks.isEmpty { overlooked(exchange, head.quirks) }
                 quirks = []
+                let response = ResponseView(head: head, fields: fieldScratch, bytes: base + offset)
                 if head.isInterim {
-                    guard passInterim(attempt, base + offset, head) else { return }
+                    guard passInterim(attempt, response) else { return }
                     offset += Int(head.byteCount)
                     continue
                 }
                 if head.status == 101 {
-                    if acceptUpgrade(attempt, upstream, base + offset, count - offset, head) {
+                    if acceptUpgrade(attempt, upstream, response, count - offset) {
                         beginTalk(exchange)
                     }
                     return
                 }
-                beginResponse(attempt, upstream, base + offset, count - offset, head)
+                beginResponse(attempt, upstream, response, count - offset)
                 return
             case .incomplete:
                 keepPartialHead(exchange, upstream, base + offset, count - offset)
@@ -144,9 +145,7 @@ extension Worker {
     }
 
     /// 1xx heads go through to clients that know them (RFC 9110 §15.2). False: the exchange is over.
-    func passInterim(
-        _ attempt: AttemptPointer, _ base: UnsafeMutablePointer<UInt8>, _ head: ResponseHead
-    ) -> Bool {
+    func passInterim(_ attempt: AttemptPointer, _ response: ResponseView) -> Bool {
         let exchange = attempt.exchange
         attempt.pointee.interimCount += 1
         if attempt.pointee.interimCount > Self.interimMax {
@@ -162,23 +161,26 @@ extension Worker {
             return true
         }
         var writer = ByteWriter(output, capacity: outputBytes)
-        beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: base), &writer)
-        writeFields(of: head, base, &writer)
+        let head = response.head
+        beginResponseHead(exchange, head.status, reason: head.reason.bytes(in: response.bytes), &writer)
+        writeFields(of: response, &writer)
         if exchange.pointee.hooks.contains(.responseHead) { draftResponse(exchange, .interim, &writer) }
         return sendInterim(exchange, head.status, &writer)
     }
 
+    /// The final head of a response.
+    ///
+    /// - Parameter count: bytes that have come, from the head's first on.
     func beginResponse(
-        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
-        _ count: Int,
-        _ head: ResponseHead
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ response: ResponseView, _ count: Int
     ) {
         let exchange = attempt.exchange
+        let head = response.head
         attempt.pointee.account.status = head.status
         attempt.pointee.account.headNs = nowNs
         if exchange.pointee.others != nil && !mayAnswer(attempt, head.status) { return }
         exchange.pointee.phase = .respond
-        if head.status >= exchange.pointee.judgedStatusMin, judge(attempt, upstream, base, count, head) {
+        if head.status >= exchange.pointee.judgedStatusMin, judge(attempt, upstream, response, count) {
             return
         }
         let client = exchange.pointee.client
@@ -204,33 +206,32 @@ extension Worker {
         if !exchange.pointee.requestBody.isDone || isDraining { client.pointee.closeAfterResponse = true }
         if head.framing == .chunked || head.framing == .untilClose { frameResponse(exchange) }
         var writer = ByteWriter(output, capacity: outputBytes)
-        writeResponseHead(exchange, head, base, &writer)
-        if head.status == 426 { writeUpgradeOffer(exchange, head, base, &writer) }
-        endResponseHead(exchange, .endpoint(head, fieldScratch, base), &writer)
+        writeResponseHead(exchange, response, &writer)
+        if head.status == 426 { writeUpgradeOffer(exchange, response, &writer) }
+        endResponseHead(exchange, .endpoint(response), &writer)
         if writer.overflowed {
             exchange.fail(.limit(.head, phase: .respond))
             return
         }
         exchange.pointee.responseStarted = true
         touch(upstream, exchange)
-        let headBytes = Int(head.byteCount)
-        if sendResponse(exchange, upstream, &writer, base + headBytes, count - headBytes) {
+        let early = response.body(of: count)
+        if sendResponse(exchange, upstream, &writer, early.bytes, early.count) {
             pumpResponseBody(exchange)
         }
     }
 
     /// Whether something else than this answer goes to the client.
     private func judge(
-        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
-        _ count: Int, _ head: ResponseHead
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ response: ResponseView, _ count: Int
     ) -> Bool {
         let exchange = attempt.exchange
         if let fetch = exchange.pointee.pageFetch {
-            takePage(exchange, upstream, head, base, count, fetch)
+            takePage(exchange, upstream, response, count, fetch)
             return true
         }
-        return retryStatus(attempt, head.status)
-            || replaceAnswer(exchange, upstream, head, base, count - Int(head.byteCount))
+        return retryStatus(attempt, response.head.status)
+            || replaceAnswer(exchange, upstream, response, count)
     }
 
     /// Whether the route wants this status tried elsewhere, and that is under way.

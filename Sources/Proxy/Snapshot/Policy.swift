@@ -82,11 +82,24 @@ struct RequestDraft {
     let start: Int
 }
 
+/// The head an endpoint sent, with its fields and its bytes, behind which part of the body may stand: all of them
+/// valid only as long as the block they came in.
+struct ResponseView {
+    var head: ResponseHead
+    let fields: UnsafeMutablePointer<Field>
+    let bytes: UnsafeMutablePointer<UInt8>
+
+    /// What has come behind a head, when there are `count` bytes from its first on.
+    func body(of count: Int) -> (bytes: UnsafeMutablePointer<UInt8>, count: Int) {
+        (bytes + Int(head.byteCount), count - Int(head.byteCount))
+    }
+}
+
 /// The head of a response as its lines stand in a writer, without framing.
 struct ResponseDraft {
     enum Source {
-        /// An endpoint's final head, with the field table it was written from.
-        case endpoint(ResponseHead, UnsafePointer<Field>, UnsafePointer<UInt8>)
+        /// An endpoint's final head.
+        case endpoint(ResponseView)
         /// An interim head of an endpoint's.
         case interim
         /// Made here.

@@ -61,39 +61,41 @@ struct ClientConnection {
         case closed
     }
 
+    // In an order that leaves no gaps: each byte is held ten thousand times by ten thousand idle clients.
     var transport: Transport
     let handle: Handle
     let timer: TimerID
+    /// How reading ended: 0 for an orderly end.
+    var readErrno: Int32 = 0
     let listenerID: Int
     /// The listener's counters, held while the connection exists: a reload may remove the listener.
     let metrics: Unmanaged<ListenerMetrics>
-    var state: State
-    var deadline = ClientDeadline.none
-    /// Whether it takes what waits for it: judged while `.write` runs.
-    var taking = TakingClock()
-    /// Edge-triggered readiness: true until a call says otherwise.
-    var canRead = false
-    /// The client has closed its direction, or the connection is broken.
-    var peerEnded = false
-    var closeAfterResponse = false
-    var parting = Parting.none
-    /// How reading ended: 0 for an orderly end.
-    var readErrno: Int32 = 0
-    /// `serve` is on the stack: do not enter it again, the loop there goes on.
-    var isServing = false
-    /// What `input` holds was parsed and found incomplete.
-    var inputIsPartial = false
-    /// Address and port the connection is accounted to: the peer, or what its PROXY header says.
-    var peer: IPAddress
-    var peerPort: UInt16
-    var requests: UInt32 = 0
     /// Bytes received but not yet consumed.
     var input: BufferPointer?
     var exchange: ExchangePointer?
     /// Set when the connection carries a session.
     var session: SessionPointer?
+    /// Whether it takes what waits for it: judged while `.write` runs.
+    var taking = TakingClock()
+    /// Address the connection is accounted to: the peer's, or what its PROXY header says.
+    var peer: IPAddress
+    var requests: UInt32 = 0
+    /// Bytes thrown away while lingering.
+    var lingerBytes: UInt32 = 0
+    /// The port of `peer`.
+    var peerPort: UInt16
+    var state: State
+    var deadline = ClientDeadline.none
+    var parting = Parting.none
+    /// Edge-triggered readiness: true until a call says otherwise.
+    var canRead = false
+    /// The client has closed its direction, or the connection is broken.
+    var peerEnded = false
+    var closeAfterResponse = false
+    /// `serve` is on the stack: do not enter it again, the loop there goes on.
+    var isServing = false
+    /// What `input` holds was parsed and found incomplete.
+    var inputIsPartial = false
     /// The client may still be sending when we close: take it off its hands for a while.
     var mustLinger = false
-    /// Bytes thrown away while lingering.
-    var lingerBytes = 0
 }

@@ -50,8 +50,8 @@ extension Worker {
             to: ClientConnection(
                 transport: tunnel.pointee.client.transport, handle: handle, timer: timers.create(token),
                 listenerID: tunnel.pointee.listenerID,
-                metrics: .passRetained(tunnel.pointee.listener.metrics), state: .idle,
-                peer: tunnel.pointee.peer, peerPort: tunnel.pointee.peerPort))
+                metrics: .passRetained(tunnel.pointee.listener.metrics),
+                peer: tunnel.pointee.peer, peerPort: tunnel.pointee.peerPort, state: .idle))
         tunnel.pointee.client.transport = .none
         poller.reregister(client.pointee.transport.socket.fd, token)
         closeTold(client)

@@ -31,60 +31,55 @@ extension Worker {
     /// Which protocols an endpoint wants instead of the request's: a 426 says it (RFC 9110 §15.5.22), and
     /// the client hears it where its version has such a change.
     func writeUpgradeOffer(
-        _ exchange: ExchangePointer, _ head: ResponseHead, _ base: UnsafeMutablePointer<UInt8>,
-        _ writer: inout ByteWriter
+        _ exchange: ExchangePointer, _ response: ResponseView, _ writer: inout ByteWriter
     ) {
         if exchange.pointee.client.pointee.transport.isStream { return }
         var isFirst = true
-        for i in 0..<Int(head.fieldCount) where fieldScratch[i].id == .upgrade {
+        for i in 0..<Int(response.head.fieldCount) where response.fields[i].id == .upgrade {
             if isFirst { writer.append("connection: upgrade\r\n") }
             isFirst = false
-            writer.appendField(fieldScratch[i], base)
+            writer.appendField(response.fields[i], response.bytes)
         }
     }
 
     /// The endpoint answered 101: right when it was asked, and names what it was asked for.
     func acceptUpgrade(
-        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
-        _ count: Int, _ head: ResponseHead
+        _ attempt: AttemptPointer, _ upstream: UpstreamPointer, _ response: ResponseView, _ count: Int
     ) -> Bool {
         let exchange = attempt.exchange
-        guard exchange.pointee.upgrade == .asked, !exchange.pointee.isStaged, agrees(exchange, base, head)
+        guard exchange.pointee.upgrade == .asked, !exchange.pointee.isStaged, agrees(exchange, response)
         else {
             attempt.fail(Failure(.upstreamUnsolicitedUpgrade, phase: .respond))
             return false
         }
         if exchange.pointee.client.pointee.transport.isStream {
             // What answers the key we made is not for a client that sent none (RFC 8441 §5).
-            for i in 0..<Int(head.fieldCount)
+            for i in 0..<Int(response.head.fieldCount)
             where equals(
-                base + Int(fieldScratch[i].nameOffset), Int(fieldScratch[i].nameCount),
+                response.bytes + Int(response.fields[i].nameOffset), Int(response.fields[i].nameCount),
                 lowercase: "sec-websocket-accept")
             {
-                fieldScratch[i].isHopByHop = true
+                response.fields[i].isHopByHop = true
             }
         }
-        exchange.pointee.response = head
+        exchange.pointee.response = response.head
         openBothWays(exchange, status: 101)
         var writer = ByteWriter(output, capacity: outputBytes)
-        writeResponseHead(exchange, head, base, &writer)
-        return carry(
-            exchange, upstream, .endpoint(head, fieldScratch, base), &writer, base + Int(head.byteCount),
-            count - Int(head.byteCount))
+        writeResponseHead(exchange, response, &writer)
+        let early = response.body(of: count)
+        return carry(exchange, upstream, .endpoint(response), &writer, early.bytes, early.count)
     }
 
     /// Whether a 101 says that the connection changes, and to what was asked for (RFC 9110 §7.8).
-    private func agrees(
-        _ exchange: ExchangePointer, _ base: UnsafeMutablePointer<UInt8>, _ head: ResponseHead
-    ) -> Bool {
+    private func agrees(_ exchange: ExchangePointer, _ response: ResponseView) -> Bool {
         guard let view = view(exchange), let asked = view.field(named: "upgrade"),
             let wanted = asked.baseAddress
         else { return false }
         var namesProtocol = false
         var changesConnection = false
-        for i in 0..<Int(head.fieldCount) {
-            let field = fieldScratch[i]
-            let value = base + Int(field.valueOffset)
+        for i in 0..<Int(response.head.fieldCount) {
+            let field = response.fields[i]
+            let value = response.bytes + Int(field.valueOffset)
             let count = Int(field.valueCount)
             if field.id == .upgrade {
                 namesProtocol = namesProtocol || equalIgnoringASCIICase(value, count, wanted, asked.count)
@@ -111,16 +106,15 @@ extension Worker {
 
     /// The endpoint agreed in the words of HTTP/2: a success to an extended CONNECT (RFC 8441 §5).
     func acceptExtendedConnect(
-        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ base: UnsafeMutablePointer<UInt8>,
-        _ head: ResponseHead
+        _ exchange: ExchangePointer, _ upstream: UpstreamPointer, _ success: ResponseView
     ) -> Bool {
         guard let view = view(exchange) else { return false }
-        var head = head
-        head.status = 101
-        exchange.pointee.response = head
+        var response = success
+        response.head.status = 101
+        exchange.pointee.response = response.head
         openBothWays(exchange, status: 101)
         var writer = ByteWriter(output, capacity: outputBytes)
-        writeResponseHead(exchange, head, base, &writer)
+        writeResponseHead(exchange, response, &writer)
         if !exchange.pointee.client.pointee.transport.isStream,
             let key = view.field(named: "sec-websocket-key")
         {
@@ -128,7 +122,7 @@ extension Worker {
             writer.append(HandshakeKey.acceptance(digest: sha1(HandshakeKey.proof(of: key)) ?? []))
             writer.append("\r\n")
         }
-        return carry(exchange, upstream, .endpoint(head, fieldScratch, base), &writer, input, 0)
+        return carry(exchange, upstream, .endpoint(response), &writer, input, 0)
     }
 
     /// The endpoint of a CONNECT is connected: the client may begin.

@@ -17,11 +17,12 @@ public final class CompressionPolicy: Policy, @unchecked Sendable {
     override func responseHead(
         _ worker: Worker, _ exchange: ExchangePointer, _ draft: ResponseDraft, _ writer: inout ByteWriter
     ) {
-        guard case .endpoint(let head, let fields, let base) = draft.source, exchange.pointee.mayTransform,
+        guard case .endpoint(let response) = draft.source, exchange.pointee.mayTransform,
             exchange.pointee.upgrade != .open, let view = worker.view(exchange)
         else { return }
-        var decision = rule.decide(request: view, head: head, fields: fields, base: base)
-        if decision.coding != nil, !worker.beginCoding(exchange, decision, rule, head) {
+        var decision = rule.decide(
+            request: view, head: response.head, fields: response.fields, base: response.bytes)
+        if decision.coding != nil, !worker.beginCoding(exchange, decision, rule, response.head) {
             // A loaded worker stops compressing before it stops answering.
             decision = decision.asItIs
         }

@@ -25,10 +25,7 @@ public final class GRPCWebPolicy: Policy, @unchecked Sendable {
     override func responseHead(
         _ worker: Worker, _ exchange: ExchangePointer, _ draft: ResponseDraft, _ writer: inout ByteWriter
     ) {
-        guard exchange.pointee.web != nil, case .endpoint(let head, let fields, let base) = draft.source
-        else {
-            return
-        }
-        worker.bridgeResponse(exchange, head, fields, base, from: draft.start, &writer)
+        guard exchange.pointee.web != nil, case .endpoint(let response) = draft.source else { return }
+        worker.bridgeResponse(exchange, response, from: draft.start, &writer)
     }
 }
