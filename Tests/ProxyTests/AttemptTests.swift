@@ -125,6 +125,47 @@ import WeirRouting
         #expect(bench.isAtRest)
     }
 
+    /// Nobody has looked between two failures: each is counted for its own reason, and one attempt more is made for both.
+    @Test(arguments: [0, 200] as [UInt32]) func bothFailAtOnce(backoffMs: UInt32) throws {
+        let bench = Bench(
+            endpoints: 3, retry: RetryPolicy(attemptsMax: 3, backoff: Backoff(baseMs: backoffMs)))
+        let (client, first) = begin(bench)
+        let exchange = try #require(bench.exchange)
+        #expect(bench.worker.hedge(exchange))
+        #expect(bench.turns { bench.endpoints.filter { $0.requests == 1 }.count == 2 })
+        let second = try #require(
+            bench.endpoints.indices.first { $0 != first && bench.endpoints[$0].requests == 1 })
+        let hedge = try #require(exchange.pointee.others)
+        func budget() -> Int { bench.worker.serviceStates[0].budget.remaining(at: bench.worker.nowMs) }
+        let before = budget()
+        exchange.primary.fail(Failure(.upstreamReset, phase: .forward))
+        hedge.fail(Failure(.upstreamClosed, phase: .forward))
+        bench.worker.conclude(exchange)
+        #expect(bench.failures(first) == [.upstreamReset] && bench.failures(second) == [.upstreamClosed])
+        #expect(budget() == before - 1)
+        bench.pass(ms: 300)
+        let third = 3 - first - second
+        #expect(bench.turns { bench.endpoints[third].requests == 1 })
+        bench.endpoints[third].answer("third")
+        #expect(bench.turns { client.text.hasSuffix("third") })
+        #expect(bench.endpoints.allSatisfy { $0.requests == 1 } && bench.failures(third).isEmpty)
+        #expect(bench.isAtRest)
+    }
+
+    /// The exchange fails for a reason of its own, which is nobody's fault, and an attempt for its own.
+    @Test func anAttemptKeepsItsFailure() throws {
+        let bench = Bench()
+        let (client, first) = begin(bench)
+        let second = hedge(bench, beside: first)
+        let exchange = try #require(bench.exchange)
+        exchange.fail(Failure(.totalTimeout, phase: .forward))
+        exchange.pointee.others?.fail(Failure(.upstreamReset, phase: .forward))
+        bench.worker.conclude(exchange)
+        #expect(bench.turns { client.text.hasPrefix("HTTP/1.1 504 ") })
+        #expect(bench.failures(first).isEmpty && bench.failures(second) == [.upstreamReset])
+        #expect(bench.turns { bench.isAtRest })
+    }
+
     @Test func theClientLeavesMeanwhile() {
         let bench = Bench()
         do {

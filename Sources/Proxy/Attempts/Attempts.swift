@@ -88,10 +88,16 @@ extension Worker {
         }
     }
 
+    /// Ends an attempt and closes its connection: for what it has failed for, or else for this reason.
+    func abandon(_ attempt: AttemptPointer, _ reason: Reason) {
+        endAttempt(attempt, attempt.pointee.failure?.reason ?? reason)
+        attempt.pointee.failure = nil
+        dropUpstream(attempt)
+    }
+
     /// Ends whatever is under way: for this reason the one whose answer the client would have got, the others for none.
     func endAttempts(_ exchange: ExchangePointer, _ reason: Reason) {
-        endAttempt(exchange.attempt, reason)
-        dropUpstream(exchange.attempt)
+        abandon(exchange.attempt, reason)
         if exchange.pointee.others != nil { leaveOnly(exchange.attempt) }
     }
 

@@ -21,10 +21,13 @@ extension Worker {
         return attempt
     }
 
-    /// An attempt has ended without an answer. True: another one is under way, and the exchange goes on with that.
+    /// An attempt has ended without an answer. True: another one is under way, or has failed and is dealt with next, and
+    /// the exchange goes on with that.
     func goesOn(without attempt: AttemptPointer) -> Bool {
         let exchange = attempt.exchange
-        guard exchange.pointee.others != nil, let other = exchange.attemptUnderWay else { return false }
+        guard exchange.pointee.others != nil,
+            let other = exchange.attemptUnderWay ?? exchange.failedAttempt
+        else { return false }
         if attempt.isAnswering { exchange.pointee.answering = other }
         freeSlot(of: attempt)
         armDeadlines(exchange)
@@ -36,7 +39,7 @@ extension Worker {
         guard attempt.exchange.pointee.others != nil else { return false }
         var found = false
         attempt.exchange.eachAttempt {
-            if $0 != attempt && $0.pointee.account.isOpen && !$0.pointee.hasFailed { found = true }
+            if $0 != attempt && $0.pointee.account.isOpen && $0.pointee.failure == nil { found = true }
         }
         return found
     }
@@ -47,8 +50,7 @@ extension Worker {
         exchange.pointee.answering = attempt
         exchange.eachAttempt {
             if $0 == attempt { return }
-            endAttempt($0, .none)
-            dropUpstream($0)
+            abandon($0, .none)
             freeSlot(of: $0)
         }
     }
@@ -63,7 +65,6 @@ extension Worker {
 
     /// Takes an attempt out of its exchange. The primary stays, to be taken again.
     private func freeSlot(of attempt: AttemptPointer) {
-        attempt.pointee.hasFailed = false
         guard attempt.pointee.handle != .none else { return }
         let exchange = attempt.exchange
         if exchange.pointee.others == attempt {

@@ -69,7 +69,7 @@ extension Worker {
             exchange.pointee.verdict = .none
             switch verdict {
             case .none: return
-            case .attemptFailed: tryElsewhere(exchange, failure)
+            case .attemptFailed: tryElsewhere(exchange)
             case .failed: answerFailure(exchange, failure)
             case .finished: complete(exchange)
             case .ended: cut(exchange, failure)

@@ -361,19 +361,20 @@ extension Worker {
 
     // MARK: another attempt?
 
-    /// Attempts have failed before any of a response reached the client.
+    /// Attempts have failed before any of a response reached the client. Each ends for what it has failed for; whether
+    /// another one is made is decided once, for the last of them. What is decided then comes first (`settle`): the
+    /// one that is made may have failed at once.
     @inline(never)
-    func tryElsewhere(_ exchange: ExchangePointer, _ failure: Failure) {
-        if exchange.pointee.others == nil {
-            tryElsewhere(exchange.attempt, failure)
-        } else {
-            while let failed = exchange.failedAttempt { tryElsewhere(failed, failure) }
+    func tryElsewhere(_ exchange: ExchangePointer) {
+        while exchange.pointee.verdict == .none, let attempt = exchange.failedAttempt,
+            let failure = attempt.pointee.failure
+        {
+            tryElsewhere(attempt, failure)
         }
     }
 
     private func tryElsewhere(_ attempt: AttemptPointer, _ failure: Failure) {
         let exchange = attempt.exchange
-        attempt.pointee.hasFailed = false
         if exchange.pointee.responseStarted {
             exchange.fail(failure)
             return
@@ -382,8 +383,7 @@ extension Worker {
         let isReused =
             attempt.pointee.interimCount == 0
             && attempt.pointee.upstream.map { $0.pointee.isReused && $0.pointee.input == nil } ?? false
-        endAttempt(attempt, failure.reason)
-        dropUpstream(attempt)
+        abandon(attempt, failure.reason)
         if goesOn(without: attempt) { return }
         guard let retry = retryPolicy(exchange), let service = exchange.service else {
             exchange.fail(failure)

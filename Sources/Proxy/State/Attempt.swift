@@ -63,8 +63,8 @@ struct Attempt {
     var isReused = false
     /// It must not use a pooled connection: one had been closed under it.
     var needsFreshConnection = false
-    /// To be dealt with (`tryElsewhere`).
-    var hasFailed = false
+    /// What it has failed for, until that is dealt with (`tryElsewhere`).
+    var failure: Failure?
 
     // What was sent
     /// The head (and what is held of the body) was handed to the kernel or the outbox.
@@ -90,10 +90,10 @@ extension AttemptPointer {
     /// It is the one whose answer the client gets, or would.
     @inline(__always) var isAnswering: Bool { pointee.exchange.attempt == self }
 
-    /// The attempt has failed.
+    /// The attempt has failed. What was seen first stands.
     func fail(_ failure: Failure) {
-        pointee.hasFailed = true
-        pointee.exchange.attemptFailed(failure)
+        if pointee.failure == nil { pointee.failure = failure }
+        pointee.exchange.attemptFailed()
     }
 }
 
@@ -119,14 +119,14 @@ extension ExchangePointer {
     /// An attempt that is under way; nil: none is.
     var attemptUnderWay: AttemptPointer? {
         var found: AttemptPointer?
-        eachAttempt { if $0.pointee.account.isOpen && !$0.pointee.hasFailed { found = $0 } }
+        eachAttempt { if $0.pointee.account.isOpen && $0.pointee.failure == nil { found = $0 } }
         return found
     }
 
-    /// An attempt whose failure has to be dealt with.
+    /// An attempt whose failure has to be dealt with; the primary after all others.
     var failedAttempt: AttemptPointer? {
         var found: AttemptPointer?
-        eachAttempt { if $0.pointee.hasFailed { found = $0 } }
+        eachAttempt { if $0.pointee.failure != nil { found = $0 } }
         return found
     }
 }

@@ -6,11 +6,11 @@
 
 import WeirResilience
 
-/// Plain data; the failure that goes with it is `Exchange.noted`.
+/// Plain data; the failure that goes with it is `Exchange.noted`, and of attempts their own.
 enum Verdict: UInt8 {
     /// It goes on.
     case none
-    /// The attempt failed before any of a response reached the client: another one, or `failed`.
+    /// An attempt failed before any of a response reached the client: another one, or `failed`.
     case attemptFailed
     /// A response that says so when none has begun, else a cut.
     case failed
@@ -24,8 +24,8 @@ extension ExchangePointer {
     /// Something has been decided, or it is over: nothing more is done for it but to settle.
     @inline(__always) var isDecided: Bool { pointee.verdict != .none || pointee.isOver }
 
-    /// The attempt has failed.
-    func attemptFailed(_ failure: Failure) { note(.attemptFailed, failure) }
+    /// An attempt has failed, and says for what.
+    func attemptFailed() { note(.attemptFailed, .none) }
 
     /// The exchange fails.
     func fail(_ failure: Failure) { note(.failed, failure) }
