@@ -45,9 +45,11 @@ extension Worker {
         conclude(exchange)
     }
 
+    /// Goes on with what has come, or with what the stages of a response had no more time for in the last turn.
     @inline(__always)
     private func readIfBusy(_ upstream: UpstreamPointer, _ attempt: AttemptPointer) {
-        if upstream.pointee.state == .busy && upstream.pointee.canRead
+        if upstream.pointee.state == .busy
+            && (upstream.pointee.canRead || stagesAreBusy(attempt.exchange))
             && upstream.pointee.attempt == attempt && !attempt.exchange.isDecided
         {
             upstreamReadable(attempt, upstream)
