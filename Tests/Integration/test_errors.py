@@ -740,6 +740,23 @@ def test_pages_of_a_folder(weir, tmp_path, client):
     assert (record["reason"], record["service"]) == ("connect-refused", "origin")
 
 
+@pytest.mark.parametrize("size", [1, 1000], ids=["plain", "coded"])
+def test_a_file_in_place_of_an_answer_that_is_given_up(weir, backend, tmp_path, size):
+    """What was made of the body before its fault was seen is no part of the page."""
+    page = b"<h1>down</h1>" * size
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "502.html").write_bytes(page)
+    head = wire.head_bytes("HTTP/1.1 200 OK", [("Content-Type", "text/html"), ("Transfer-Encoding", "chunked")], None)
+    w = weir(proxy_to(backend(once(head + b"5\r\nhello\r\nno chunk\r\n")), route={"compression": "on"},
+                      errors={"502": asks("site")}, services={"site": {"files": str(tmp_path / "www")}}))
+    response = ask(w, "/", None, ("Accept-Encoding", "gzip"))
+    assert (response.status, response.complete) == (502, True)
+    coding = response.get("Content-Encoding")
+    assert coding == ("gzip" if size > 1 else None)
+    assert (gzip.decompress(response.body) if coding else response.body) == page
+    assert w.wait_record(lambda r: r["status"] == 502)["reason"] == "upstream-malformed-body"
+
+
 def test_no_pages_where_there_is_no_request_for_one(weir, backend):
     """Heads that cannot be read, tunnels, upgrades and gRPC calls."""
     pages = backend(serve(shown))

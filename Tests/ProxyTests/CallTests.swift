@@ -112,6 +112,24 @@ private final class AskingPolicy: Policy, @unchecked Sendable {
         #expect(bench.turns { bench.callees[0].hasLost(0) })
     }
 
+    /// Nothing more has to come for that.
+    @Test func aCallAboveItsBoundEndsAtOnce() {
+        let (bench, policy, client) = begin(Self.call(bodyBytesMax: 4))
+        bench.callees[0].connections[0].send("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n123456")
+        expectToPass(bench, client)
+        #expect(policy.answers.map(\.isCut) == [true])
+        #expect(bench.turns { bench.callees[0].hasLost(0) })
+    }
+
+    /// However long it may take, it is no shorter for that.
+    @Test func aCallWithoutABoundInTimeWaits() {
+        let (bench, _, client) = begin(Self.call(totalMs: .max))
+        bench.pass(ms: 4_000)
+        bench.settle()
+        bench.callees[0].answer("")
+        expectToPass(bench, client)
+    }
+
     @Test func aCallHasItsDeadline() {
         let (bench, policy, client) = begin(Self.call(bodyBytesMax: 4, totalMs: 1_000))
         bench.pass(ms: 1_100)
