@@ -32,11 +32,12 @@ extension PolicySetting {
 extension Key where Model == Route {
     /// The key of a policy.
     init<F: Form>(
-        _ name: String, policy form: F, for uses: Uses = .all, since: String = KeyShape.firstVersion,
+        _ name: String, policy form: @escaping @autoclosure @Sendable () -> F, for uses: Uses = .all,
+        since: String = KeyShape.firstVersion,
         _ doc: String, example: String
     ) where F.Value: PolicySetting {
         self.init(
-            name, form, get: { $0.settings[F.Value.self] }, set: { $0.settings[F.Value.self] = $1 },
+            name, form(), get: { $0.settings[F.Value.self] }, set: { $0.settings[F.Value.self] = $1 },
             for: uses, since: since, doc, example: example)
     }
 }

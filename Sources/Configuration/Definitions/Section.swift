@@ -2,6 +2,8 @@
 // the model and beside it the list of its keys; everything that walks them (the checks, the builder, the normal form,
 // the JSON Schema, the manual) is generic.
 
+import Synchronization
+
 /// What a place is for: some keys make sense on some listeners, routes and services only.
 struct Uses: OptionSet, Sendable {
     let rawValue: UInt16
@@ -49,11 +51,22 @@ enum Presence: Sendable {
 }
 
 /// One key of a section, with the field of the model it fills.
+///
+/// Its form and its key path are made when the key is first met. There are hundreds of keys, most with types of their own
+/// that the runtime has to put together, and a file has few of them: all at once took two thirds of the program's start.
 struct Key<Model: Sendable>: Sendable {
     fileprivate let shape: KeyShape
+    private let parts: Later<KeyParts<Model>>
+
+    private init(shape: KeyShape, parts: Later<KeyParts<Model>>) {
+        self.shape = shape
+        self.parts = parts
+    }
+
     /// Reads the value into the model; false when it cannot be read.
-    fileprivate let fill: @Sendable (Node, inout Model) -> Bool
-    fileprivate let write: @Sendable (Model, Uses) -> Node?
+    fileprivate func fill(_ node: Node, _ model: inout Model) -> Bool { parts.value.fill(node, &model) }
+
+    fileprivate func write(_ model: Model, _ uses: Uses) -> Node? { parts.value.write(model, uses) }
 
     /// A key that fills one field.
     ///
@@ -62,104 +75,162 @@ struct Key<Model: Sendable>: Sendable {
     ///   - words: the default in words, where no value says it.
     ///   - uses: the places where the key says something.
     init<F: Form>(
-        _ name: String, _ form: F, _ field: any WritableKeyPath<Model, F.Value> & Sendable,
+        _ name: String, _ form: @escaping @autoclosure @Sendable () -> F,
+        _ field: @escaping @autoclosure @Sendable () -> any WritableKeyPath<Model, F.Value> & Sendable,
         origin: (any WritableKeyPath<Model, Origin> & Sendable)? = nil, default words: String? = nil,
         required: Bool = false, for uses: Uses = .all, since: String = KeyShape.firstVersion,
         shown presence: Presence = .always, _ doc: String, example: String
     ) {
-        shape = KeyShape(
-            name: name, kind: form.kind, words: words, isRequired: required, doc: doc, example: example,
-            uses: uses, since: since, presence: presence)
-        fill = { node, model in
-            guard let value = form.read(node) else { return false }
-            model[keyPath: field] = value
-            if let origin { model[keyPath: origin] = node.origin }
-            return true
+        let parts = Later {
+            let form = form()
+            let field = field()
+            return KeyParts<Model>(
+                form.kind,
+                fill: { node, model in
+                    guard let value = form.read(node) else { return false }
+                    model[keyPath: field] = value
+                    if let origin { model[keyPath: origin] = node.origin }
+                    return true
+                },
+                write: { model, uses in
+                    var node = form.write(model[keyPath: field], uses)
+                    // A value made from references is written as it was.
+                    if let origin, case .scalar? = node?.content { node?.origin = model[keyPath: origin] }
+                    return node
+                })
         }
-        write = { model, uses in
-            var node = form.write(model[keyPath: field], uses)
-            // A value made from references is written as it was.
-            if let origin, case .scalar? = node?.content { node?.origin = model[keyPath: origin] }
-            return node
-        }
+        self.init(
+            shape: KeyShape(
+                name: name, kind: { parts.value.kind }, words: words, isRequired: required, doc: doc,
+                example: example, uses: uses, since: since, presence: presence), parts: parts)
     }
 
     /// A key that fills a field which is nil without it.
     init<F: Form>(
-        _ name: String, _ form: F, _ field: any WritableKeyPath<Model, F.Value?> & Sendable,
+        _ name: String, _ form: @escaping @autoclosure @Sendable () -> F,
+        _ field: @escaping @autoclosure @Sendable () -> any WritableKeyPath<Model, F.Value?> & Sendable,
         default words: String? = nil, required: Bool = false, for uses: Uses = .all,
         since: String = KeyShape.firstVersion, _ doc: String, example: String
     ) {
+        let parts = Later {
+            let field = field()
+            return KeyParts<Model>(form(), get: { $0[keyPath: field] }, set: { $0[keyPath: field] = $1 })
+        }
         self.init(
-            name, form, get: { $0[keyPath: field] }, set: { $0[keyPath: field] = $1 }, default: words,
-            required: required, for: uses, since: since, doc, example: example)
+            shape: KeyShape(
+                name: name, kind: { parts.value.kind }, words: words, isRequired: required, doc: doc,
+                example: example, uses: uses, since: since, presence: .always), parts: parts)
     }
 
     /// A key whose value is no field of its own.
     init<F: Form>(
-        _ name: String, _ form: F, get: @escaping @Sendable (Model) -> F.Value?,
+        _ name: String, _ form: @escaping @autoclosure @Sendable () -> F,
+        get: @escaping @Sendable (Model) -> F.Value?,
         set: @escaping @Sendable (inout Model, F.Value) -> Void, default words: String? = nil,
         required: Bool = false, for uses: Uses = .all, since: String = KeyShape.firstVersion,
         shown presence: Presence = .always, _ doc: String, example: String
     ) {
-        shape = KeyShape(
-            name: name, kind: form.kind, words: words, isRequired: required, doc: doc, example: example,
-            uses: uses, since: since, presence: presence)
-        fill = { node, model in
-            guard let value = form.read(node) else { return false }
-            set(&model, value)
-            return true
-        }
-        write = { model, uses in get(model).flatMap { form.write($0, uses) } }
+        let parts = Later { KeyParts<Model>(form(), get: get, set: set) }
+        self.init(
+            shape: KeyShape(
+                name: name, kind: { parts.value.kind }, words: words, isRequired: required, doc: doc,
+                example: example, uses: uses, since: since, presence: presence), parts: parts)
     }
 
     /// A key that groups others: what stands under it fills fields of the same model.
     init(
-        _ name: String, group: Section<Model>, for uses: Uses = .all, since: String = KeyShape.firstVersion,
-        _ doc: String, example: String
+        _ name: String, group: @escaping @autoclosure @Sendable () -> Section<Model>, for uses: Uses = .all,
+        since: String = KeyShape.firstVersion, _ doc: String, example: String
     ) {
-        shape = KeyShape(
-            name: name, kind: group.kind, words: nil, isRequired: false, doc: doc, example: example,
-            uses: uses,
-            since: since, presence: .unlessEmpty, isGroup: true)
-        fill = { node, model in group.fill(&model, from: node) }
-        write = { model, uses in group.write(model, uses) }
+        let parts = Later {
+            let group = group()
+            return KeyParts<Model>(
+                group.kind, fill: { node, model in group.fill(&model, from: node) },
+                write: { model, uses in group.write(model, uses) })
+        }
+        self.init(
+            shape: KeyShape(
+                name: name, kind: { parts.value.kind }, words: nil, isRequired: false, doc: doc,
+                example: example, uses: uses, since: since, presence: .unlessEmpty, isGroup: true),
+            parts: parts)
     }
 
     /// A key that says what other places have, and is gone when they have it (Inheritance.swift).
     init(
-        _ name: String, passedOn kind: Kind, for uses: Uses = .all, since: String = KeyShape.firstVersion,
-        _ doc: String, example: String
+        _ name: String, passedOn kind: @escaping @autoclosure @Sendable () -> Kind, for uses: Uses = .all,
+        since: String = KeyShape.firstVersion, _ doc: String, example: String
     ) {
-        shape = KeyShape(
-            name: name, kind: kind, words: nil, isRequired: false, doc: doc, example: example, uses: uses,
-            since: since, presence: .always, isPassedOn: true)
-        fill = { _, _ in true }
-        write = { _, _ in nil }
-    }
-
-    private init(
-        _ shape: KeyShape, _ fill: @escaping @Sendable (Node, inout Model) -> Bool,
-        _ write: @escaping @Sendable (Model, Uses) -> Node?
-    ) {
-        self.shape = shape
-        self.fill = fill
-        self.write = write
+        let parts = Later {
+            KeyParts<Model>(kind(), fill: { _, _ in true }, write: { _, _ in nil })
+        }
+        self.init(
+            shape: KeyShape(
+                name: name, kind: { parts.value.kind }, words: nil, isRequired: false, doc: doc,
+                example: example, uses: uses, since: since, presence: .always, isPassedOn: true),
+            parts: parts)
     }
 
     /// The key in other places as well, from which routes inherit it.
     func inherited(in places: Places = [.defaults, .policies]) -> Key {
         var shape = shape
         shape.places = places
-        return Key(shape, fill, write)
+        return Key(shape: shape, parts: parts)
     }
 
     /// The key as one of whatever holds the model.
-    func of<Root: Sendable>(_ field: any WritableKeyPath<Root, Model> & Sendable) -> Key<Root> {
+    func of<Root: Sendable>(
+        _ field: @escaping @autoclosure @Sendable () -> any WritableKeyPath<Root, Model> & Sendable
+    ) -> Key<Root> {
         Key<Root>(
-            shape, { [fill] node, root in fill(node, &root[keyPath: field]) },
-            { [write] root, uses in write(root[keyPath: field], uses) })
+            shape: shape,
+            parts: Later { [parts] in
+                let field = field()
+                let parts = parts.value
+                return KeyParts<Root>(
+                    parts.kind, fill: { node, root in parts.fill(node, &root[keyPath: field]) },
+                    write: { root, uses in parts.write(root[keyPath: field], uses) })
+            })
     }
+}
+
+/// What a key is made of.
+private final class KeyParts<Model: Sendable>: Sendable {
+    let kind: Kind
+    let fill: @Sendable (Node, inout Model) -> Bool
+    let write: @Sendable (Model, Uses) -> Node?
+
+    init(
+        _ kind: Kind, fill: @escaping @Sendable (Node, inout Model) -> Bool,
+        write: @escaping @Sendable (Model, Uses) -> Node?
+    ) {
+        self.kind = kind
+        self.fill = fill
+        self.write = write
+    }
+
+    convenience init<F: Form>(
+        _ form: F, get: @escaping @Sendable (Model) -> F.Value?,
+        set: @escaping @Sendable (inout Model, F.Value) -> Void
+    ) {
+        self.init(
+            form.kind,
+            fill: { node, model in
+                guard let value = form.read(node) else { return false }
+                set(&model, value)
+                return true
+            },
+            write: { model, uses in get(model).flatMap { form.write($0, uses) } })
+    }
+}
+
+/// A value that is made when it is first asked for; twice, when two threads are the first.
+private final class Later<Value: AnyObject & Sendable>: Sendable {
+    private let made = AtomicLazyReference<Value>()
+    private let make: @Sendable () -> Value
+
+    init(_ make: @escaping @Sendable () -> Value) { self.make = make }
+
+    var value: Value { made.load() ?? made.storeIfNil(make()) }
 }
 
 /// The keys of a section, one after the other.
@@ -209,7 +280,7 @@ struct Section<Model: Sendable>: Form {
                 var shape = key.shape
                 // Of keys that exclude each other none is the default.
                 if !exactlyOne.contains(where: { $0.contains(shape.name) }) {
-                    shape.setDefault(key.write(fresh, freshUses))
+                    shape.setDefault { key.write(fresh, freshUses) }
                 }
                 return shape
             }, exactlyOne: exactlyOne, later: later, hasExtensions: hasExtensions,
@@ -329,7 +400,7 @@ struct KeyShape: Sendable {
     static let firstVersion = "0.1.0"
 
     let name: String
-    let kind: Kind
+    private let kindOfValue: @Sendable () -> Kind
     /// The default in words, where no value says it.
     fileprivate let words: String?
     let isRequired: Bool
@@ -346,10 +417,35 @@ struct KeyShape: Sendable {
     var isPassedOn = false
     /// What stands under it fills fields of the model the key is of.
     var isGroup = false
-    /// The default as it would be written.
-    private(set) var defaultNode: Node?
+    private var writtenDefault: @Sendable () -> Node? = { nil }
 
-    fileprivate mutating func setDefault(_ node: Node?) { defaultNode = isRequired ? nil : node }
+    fileprivate init(
+        name: String, kind: @escaping @Sendable () -> Kind, words: String?, isRequired: Bool, doc: String,
+        example: String, uses: Uses, since: String, presence: Presence, isPassedOn: Bool = false,
+        isGroup: Bool = false
+    ) {
+        self.name = name
+        kindOfValue = kind
+        self.words = words
+        self.isRequired = isRequired
+        self.doc = doc
+        self.example = example
+        self.uses = uses
+        self.since = since
+        self.presence = presence
+        self.isPassedOn = isPassedOn
+        self.isGroup = isGroup
+    }
+
+    /// What may stand there.
+    var kind: Kind { kindOfValue() }
+
+    /// The default as it would be written.
+    var defaultNode: Node? { writtenDefault() }
+
+    fileprivate mutating func setDefault(_ written: @escaping @Sendable () -> Node?) {
+        if !isRequired { writtenDefault = written }
+    }
 
     /// As it would be written; nil when there is none.
     var defaultText: String? {
