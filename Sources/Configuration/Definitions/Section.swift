@@ -223,14 +223,37 @@ private final class KeyParts<Model: Sendable>: Sendable {
     }
 }
 
-/// A value that is made when it is first asked for; twice, when two threads are the first.
+/// A value that is made when it is first asked for; twice, when two threads are the first, and one of the two is kept.
 private final class Later<Value: AnyObject & Sendable>: Sendable {
-    private let made = AtomicLazyReference<Value>()
+    // AtomicLazyReference has this, and takes five hundred instructions for a look: its code is not inlined here.
+    /// Where the value is, which is held; 0 before there is one.
+    private let made = Atomic<UInt>(0)
     private let make: @Sendable () -> Value
 
     init(_ make: @escaping @Sendable () -> Value) { self.make = make }
 
-    var value: Value { made.load() ?? made.storeIfNil(make()) }
+    deinit {
+        if let found = UnsafeRawPointer(bitPattern: made.load(ordering: .acquiring)) {
+            Unmanaged<Value>.fromOpaque(found).release()
+        }
+    }
+
+    @inline(__always)
+    var value: Value {
+        guard let found = UnsafeRawPointer(bitPattern: made.load(ordering: .acquiring)) else {
+            return first()
+        }
+        return Unmanaged<Value>.fromOpaque(found).takeUnretainedValue()
+    }
+
+    @inline(never)
+    private func first() -> Value {
+        let new = Unmanaged.passRetained(make())
+        let (isKept, _) = made.compareExchange(
+            expected: 0, desired: UInt(bitPattern: new.toOpaque()), ordering: .acquiringAndReleasing)
+        if !isKept { new.release() }
+        return value
+    }
 }
 
 /// The keys of a section, one after the other.
