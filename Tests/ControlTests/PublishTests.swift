@@ -145,6 +145,27 @@ import Testing
         #expect(publisher.built == [0, 0, 0])
     }
 
+    /// A listener finds its routes by their places, which others' routes move.
+    @Test func aListenerFollowsItsRoutes() throws {
+        var publisher = Publisher(Self.configuration())
+        publisher.configuration.listeners.append(Listener(name: Text("other")))
+        for index in publisher.configuration.routes.indices {
+            publisher.configuration.routes[index].listeners = [Text("web")]
+        }
+        let first = try publisher.reload()
+        var elsewhere = Route(name: Text("elsewhere"), action: Self.response("other"))
+        elsewhere.match.paths = [Text("/*")]
+        elsewhere.listeners = [Text("other")]
+        publisher.configuration.routes.insert(elsewhere, at: 0)
+        let second = try publisher.reload()
+
+        let before = try #require(first.listeners[0])
+        let after = try #require(second.listeners[0])
+        #expect(after.router === before.router, "it has the same routes")
+        #expect(after.routeIndexes == before.routeIndexes.map { $0 + 1 })
+        #expect(publisher.built == [2, 1, 0])
+    }
+
     /// Where a line stands, and what it is called in the file, is no input.
     @Test func whatOnlyMovedIsTheSame() throws {
         var publisher = Publisher(Self.configuration())
@@ -158,7 +179,7 @@ import Testing
     }
 
     /// `${env:NAME}` may stand for what would be a variable: then it is text.
-    @Test func theTextOfATemplateCounts() throws {
+    @Test(arguments: ["", "\""]) func theTextOfATemplateCounts(quote: String) throws {
         func parsed(_ value: String) throws -> Configuration {
             let text = """
                 listeners: { web: { address: ":8080" } }
@@ -166,7 +187,7 @@ import Testing
                   - name: all
                     match: { path: /* }
                     respond: { status: 200 }
-                    headers: { response: { set: { X-Path: "\(value)" } } }
+                    headers: { response: { set: { X-Path: '\(quote)\(value)\(quote)' } } }
                 """
             return Configuration.check(Array(text.utf8), file: "weir.yaml").configuration
         }

@@ -108,6 +108,20 @@ def test_interim_responses_are_forwarded(weir, backend):
     assert stream.response().body == b"done"
 
 
+@pytest.mark.parametrize("count, status", [(32, 200), (33, 502)])
+def test_interim_responses_are_bounded(weir, backend, count, status):
+    """An endpoint that never comes to an answer is not waited for."""
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    w = weir(proxy_to(backend(once(interim * count + answer(b"done")))))
+    stream = w.connect()
+    stream.send(head_bytes("GET / HTTP/1.1"))
+    response = stream.response()
+    assert response.status == status
+    assert [m.status for m in response.interim] == [103] * 32
+    if status == 502:
+        assert w.wait_records(1)[0]["reason"] == "upstream-malformed-head"
+
+
 def test_interim_responses_never_reach_http10(weir, backend):
     w = weir(proxy_to(backend(once(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + answer(b"done")))))
     stream = w.connect()

@@ -142,14 +142,15 @@ def test_get_is_repeated_on_reset(weir, backend):
     assert w.wait_records(1)[0]["attempts"] == 2
 
 
-def test_retry_on_status(weir, backend):
+@pytest.mark.parametrize("status", [500, 503, 599])
+def test_retry_on_status(weir, backend, status):
     """`on: [503]` repeats an idempotent request elsewhere; attempts bounds it."""
-    good, bad = backend(fixed(answer(b"good"))), backend(fixed(answer(b"bad", "503 Service Unavailable")))
-    w = weir(proxy_to(bad, good, service={"balance": "round-robin"}, route={"retry": {"attempts": 2, "on": [503]}}))
+    good, bad = backend(fixed(answer(b"good"))), backend(fixed(answer(b"bad", f"{status} No")))
+    w = weir(proxy_to(bad, good, service={"balance": "round-robin"}, route={"retry": {"attempts": 2, "on": [status]}}))
     assert {w.get("/").body for _ in range(6)} == {b"good"}
-    only = weir(proxy_to(bad, route={"retry": {"attempts": 2, "on": [503]}}))
+    only = weir(proxy_to(bad, route={"retry": {"attempts": 2, "on": [status]}}))
     response = only.get("/")
-    assert response.status == 503 and response.body == b"bad", "the endpoint's own answer, when tries are spent"
+    assert response.status == status and response.body == b"bad", "the endpoint's own answer, when tries are spent"
 
 
 def test_retry_budget_bounds_amplification(weir, backend):

@@ -106,6 +106,41 @@ import Testing
         }
     }
 
+    /// Of an endpoint that says how long it keeps a connection Weir's end is a second earlier: no request meets its own.
+    @Test func anEndpointsConnectionEndsBeforeItsOwnEnd() throws {
+        let configuration = try PlaneConfiguration(
+            "keeping",
+            """
+            listeners: { web: { address: "unix:@web" } }
+            routes: [{ name: all, match: { path: /* }, service: app }]
+            services:
+              app:
+                endpoints: ["unix:@0"]
+                connections: { idle-timeout: 60s }
+            admin: off
+            """)
+        overSeeds(configuration) { world in
+            let seconds = 2 + world.chance.below(9)
+            let pauseMs = world.chance.below(seconds * 1_000 + 1_000)
+            let endpoint = SimulatedEndpoint(world, configuration.path("0"))
+            endpoint.up()
+            endpoint.behaves = { _ in Behaviour(size: 100, keepsSeconds: seconds) }
+            let client = SimulatedClient(
+                world, at: configuration.path("web"), [Ask(number: 1), Ask(number: 2, thinksMs: pauseMs)])
+            client.start()
+            world.run(atMostMs: 30_000) { client.isDone }
+            world.expectRest()
+            guard world.arrivals.count == 2 else { return world.violated("not both came") }
+            let endMs = (seconds - 1) * 1_000
+            if pauseMs > endMs + Self.lateMs, !world.arrivals[1].isFirst {
+                world.violated("a connection was used \(pauseMs) ms after its answer said \(seconds) s")
+            }
+            if pauseMs < endMs - 10, world.arrivals[1].isFirst {
+                world.violated("a connection ended \(pauseMs) ms after its answer said \(seconds) s")
+            }
+        }
+    }
+
     private static func judge(
         _ world: Simulation, _ scene: Scene, _ client: SimulatedClient, _ record: Record?
     ) {

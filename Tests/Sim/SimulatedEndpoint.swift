@@ -39,6 +39,8 @@ struct Behaviour {
     var framing = Framing.length
     var thinksMs = 0
     var isInterim = false
+    /// How long it says it keeps the connection.
+    var keepsSeconds: Int?
     /// Answers before it has the body.
     var isEarly = false
     var writes = Wire.Pace.atOnce
@@ -181,6 +183,7 @@ private final class EndpointConnection {
         world.arrivals[arrival].isAnswered = true
         var text = behaviour.isInterim ? "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" : ""
         text += "HTTP/1.1 \(behaviour.status) Said\r\nx-number: \(number)\r\n"
+        if let seconds = behaviour.keepsSeconds { text += "keep-alive: timeout=\(seconds)\r\n" }
         switch behaviour.framing {
         case .length: text += "content-length: \(behaviour.size)\r\n"
         case .chunked: text += "transfer-encoding: chunked\r\n"
