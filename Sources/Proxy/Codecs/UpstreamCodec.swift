@@ -15,16 +15,40 @@ import WeirWebSocket
 /// Where the parts of a request head stand in `output`.
 struct WrittenRequest {
     /// First byte of the head.
-    var start = 0
-    var methodCount = 0
-    var targetStart = 0
-    var targetCount = 0
+    let start: Int
+    let methodCount: Int
+    let targetStart: Int
+    private(set) var targetCount = 0
     /// Whether there is one.
     var target = UpstreamTarget.Outcome.written
-    var hostStart = 0
-    var hostCount = 0
+    private(set) var hostStart = 0
+    private(set) var hostCount = 0
     /// First byte of the fields behind `host`.
-    var fieldsStart = 0
+    private(set) var fieldsStart = 0
+
+    /// Begins a head. The target is written next, then what Host says, the first field there is (RFC 9110 §7.2).
+    @inline(__always)
+    init(method: UnsafeBufferPointer<UInt8>, _ writer: inout ByteWriter) {
+        start = writer.count
+        methodCount = method.count
+        writer.append(method)
+        writer.append(0x20)
+        targetStart = writer.count
+    }
+
+    @inline(__always)
+    mutating func endTarget(_ writer: inout ByteWriter) {
+        targetCount = writer.count - targetStart
+        writer.append(" HTTP/1.1\r\nhost: ")
+        hostStart = writer.count
+    }
+
+    @inline(__always)
+    mutating func endHost(_ writer: inout ByteWriter) {
+        hostCount = writer.count - hostStart
+        writer.append("\r\n")
+        fieldsStart = writer.count
+    }
 }
 
 extension Worker {

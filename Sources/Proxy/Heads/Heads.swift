@@ -28,42 +28,19 @@ extension Worker {
         return route { writeRequestHead(exchange, $0, view, &writer) }
     }
 
-    /// The request line and Host, which comes first of the fields (RFC 9110 §7.2).
-    @inline(__always)
-    private func beginRequest(
-        _ method: UnsafeBufferPointer<UInt8>, _ writer: inout ByteWriter,
-        target: (inout ByteWriter) -> UpstreamTarget.Outcome, host: (inout ByteWriter) -> Void
-    ) -> WrittenRequest {
-        var written = WrittenRequest()
-        written.start = writer.count
-        written.methodCount = method.count
-        writer.append(method)
-        writer.append(0x20)
-        written.targetStart = writer.count
-        written.target = target(&writer)
-        written.targetCount = writer.count - written.targetStart
-        writer.append(" HTTP/1.1\r\nhost: ")
-        written.hostStart = writer.count
-        host(&writer)
-        written.hostCount = writer.count - written.hostStart
-        writer.append("\r\n")
-        written.fieldsStart = writer.count
-        return written
-    }
-
     private func writeRequestHead(
         _ exchange: ExchangePointer, _ route: RoutePlan, _ view: RequestView, _ writer: inout ByteWriter
     ) -> WrittenRequest {
         let request = view.head.pointee
-        let written = beginRequest(request.methodName.bytes(in: view.bytes), &writer) { writer in
-            UpstreamTarget.write(
-                request, view.bytes, route.rewrite, scratch: routeScratch, into: &writer
-            ) { template, groups, writer in
-                render(template, exchange, view, &writer, groups: groups)
-            }
-        } host: { writer in
-            writeHost(exchange, route, view, &writer)
+        var written = WrittenRequest(method: request.methodName.bytes(in: view.bytes), &writer)
+        written.target = UpstreamTarget.write(
+            request, view.bytes, route.rewrite, scratch: routeScratch, into: &writer
+        ) { template, groups, writer in
+            render(template, exchange, view, &writer, groups: groups)
         }
+        written.endTarget(&writer)
+        writeHost(exchange, route, view, &writer)
+        written.endHost(&writer)
 
         let forwarding = exchange.pointee.lease.pointee.snapshot._withUnsafeGuaranteedRef { $0.forwarding }
         // What somebody says about the client who is not trusted to.
@@ -102,14 +79,14 @@ extension Worker {
     }
 
     /// A call's head goes as it was given. Framing, and the body's, is ours.
+    @inline(never)
     private func writeCall(_ view: RequestView, _ writer: inout ByteWriter) -> WrittenRequest {
         let request = view.head.pointee
-        let written = beginRequest(request.methodName.bytes(in: view.bytes), &writer) { writer in
-            writer.append(request.target.bytes(in: view.bytes))
-            return .written
-        } host: { writer in
-            writer.append(request.authority.bytes(in: view.bytes))
-        }
+        var written = WrittenRequest(method: request.methodName.bytes(in: view.bytes), &writer)
+        writer.append(request.target.bytes(in: view.bytes))
+        written.endTarget(&writer)
+        writer.append(request.authority.bytes(in: view.bytes))
+        written.endHost(&writer)
         for i in 0..<Int(request.fieldCount) {
             let field = view.fields[i]
             switch field.id {
@@ -132,20 +109,19 @@ extension Worker {
     }
 
     /// The same for the page of an error. No rule of the route runs: what it adds is for the application.
+    @inline(never)
     private func writeRequestHead(
         _ exchange: ExchangePointer, for fetch: BufferPointer, _ view: RequestView,
         _ writer: inout ByteWriter
     ) -> WrittenRequest {
         let request = view.head.pointee
         let method = request.method.name
-        let written = beginRequest(
-            UnsafeBufferPointer(start: method.utf8Start, count: method.utf8CodeUnitCount), &writer
-        ) { writer in
-            writer.append(fetch.target)
-            return .written
-        } host: { writer in
-            writer.append(request.authority.bytes(in: view.bytes))
-        }
+        var written = WrittenRequest(
+            method: UnsafeBufferPointer(start: method.utf8Start, count: method.utf8CodeUnitCount), &writer)
+        writer.append(fetch.target)
+        written.endTarget(&writer)
+        writer.append(request.authority.bytes(in: view.bytes))
+        written.endHost(&writer)
         for i in 0..<Int(request.fieldCount)
         where !view.fields[i].isHopByHop && PageFields.isAskedWith(view.fields[i], view.bytes) {
             writer.appendField(view.fields[i], view.bytes)
@@ -252,6 +228,7 @@ extension Worker {
         }
     }
 
+    @inline(__always)
     func writeResponseHead(
         _ exchange: ExchangePointer, _ response: ResponseView, _ writer: inout ByteWriter
     ) {
