@@ -48,6 +48,19 @@ def test_response_trailers_pass(weir, backend):
     assert response.body == b"hello" and list(response.trailers) == [("X-Sum", "42")]
 
 
+@pytest.mark.parametrize("head", [
+    b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: x, CLOSE\r\n\r\n",
+    b"GET / HTTP/1.0\r\nHost: a.example\r\n\r\n",
+])
+def test_a_client_that_asks_for_the_end_gets_it(weir, backend, head):
+    stream = weir(proxy_to(backend(fixed(answer(b"last"))))).connect()
+    stream.send(head)
+    response = stream.response()
+    assert response.body == b"last" and response.get("Connection") == "close"
+    assert stream.ended()
+
+
 def test_http10_client_gets_no_chunks(weir, backend):
     """An HTTP/1.0 client cannot read chunked: the body ends with the connection."""
     data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks(b"hello", b" world")

@@ -144,10 +144,14 @@ def test_wrong_101_of_the_endpoint(weir, backend, data):
         assert b"Content-Length: 5" in data, "only a superfluous length may be overlooked"
 
 
-def test_101_without_a_question(weir, backend):
+@pytest.mark.parametrize("fields", [[], [("Connection", "Upgrade"), ("Upgrade", "websocket")]],
+                         ids=["not-asked", "not-passed-on"])
+def test_101_without_a_question(weir, backend, fields):
+    """What the client asked for and the route does not allow is no question either."""
     w = weir(proxy_to(backend(once(
-        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nx", "hold"))))
-    response = w.get("/")
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nx", "hold")),
+        route={"upgrades": [], "other-upgrades": "ignore"}))
+    response = w.get("/", fields)
     assert response.status == 502
     assert_made_by_weir(response, "upstream-unsolicited-upgrade")
 
