@@ -95,6 +95,18 @@ public struct Decoder: BitwiseCopyable {
         private var headerCount = 0
         private var produced: UInt64 = 0
 
+        /// Whether a frame may go on with these bytes: it is one of RFC 8878, or a skippable one. The library knows formats
+        /// of its past as well, by their first bytes if it is given them at once, and does not bound what those take.
+        func isKnown(goingOn input: UnsafePointer<UInt8>?, _ count: Int) -> Bool {
+            if headerCount >= 4 || headerCount + count < 4 { return true }
+            var magic: UInt32 = 0
+            for index in 0..<4 {
+                let byte = index < headerCount ? header[index] : input![index - headerCount]
+                magic |= UInt32(byte) << (8 * UInt32(index))
+            }
+            return magic == 0xfd2f_b528 || magic & 0xffff_fff0 == 0x184d_2a50
+        }
+
         mutating func add(_ input: UnsafePointer<UInt8>?, _ count: Int, produced more: Int) {
             for index in 0..<min(count, header.count - headerCount) {
                 header[headerCount] = input![index]
@@ -325,6 +337,10 @@ public struct Decoder: BitwiseCopyable {
         // begin another.
         while from.pos < count || !state.pointee.isAtEnd {
             let before = (from.pos, to.pos)
+            guard state.pointee.frame.isKnown(goingOn: input.map { $0 + from.pos }, count - from.pos) else {
+                step.error = .malformed
+                break
+            }
             let left = ZSTD_decompressStream(state.pointee.library, &to, &from)
             if ZSTD_isError(left) != 0 {
                 switch ZSTD_getErrorCode(left) {

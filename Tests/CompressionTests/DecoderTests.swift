@@ -245,6 +245,24 @@ struct DecoderTests {
         }
     }
 
+    @Test("frames of zstd before its standard are none")
+    func zstdOfThePast() {
+        // Version 0.7: a frame of three bytes, a raw block with them, the end.
+        let past: [UInt8] = [0x27, 0xb5, 0x2f, 0xfd, 0x20, 3, 0x40, 0, 3, 97, 98, 99, 0xc0, 0, 0]
+        // The second is behind a frame that is one, the third behind one that is skipped.
+        let present: [UInt8] = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 1, 9, 0, 0, 97]
+        let skipped: [UInt8] = [0x5f, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 1, 2]
+        for seed in 1...20 as ClosedRange<UInt64> {
+            func error(_ body: [UInt8]) -> DecodeError? {
+                decoded(body, .zstd, limits: Self.limits, seed: seed, blockMax: seed == 1 ? 100 : 5).error
+            }
+            #expect(error(skipped + present) == nil)
+            #expect(error(past) == .malformed)
+            #expect(error(present + past) == .malformed)
+            #expect(error(skipped + past) == .malformed)
+        }
+    }
+
     @Test("the coding of a Content-Encoding value")
     func names() {
         func coding(_ text: String) -> DecodedCoding? {

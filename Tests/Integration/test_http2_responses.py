@@ -9,6 +9,9 @@ actions of the case (h2cases.py; `{s}` is the request's stream) when the request
     abort          a started response that is visibly cut: never a complete message
 """
 
+import gzip
+import os
+import socket
 import threading
 import time
 
@@ -227,6 +230,59 @@ def test_goaway_moves_requests_elsewhere(weir):
         w = weir(proxy_to(origin, service={"protocol": "h2"}))
         assert w.get("/", method="POST", body=b"x").status == 204
         assert len(origin.connections) == 2, "the connection that said GOAWAY gets no new stream"
+
+
+@pytest.mark.parametrize("coded", [False, True], ids=["plain", "coded"])
+@pytest.mark.parametrize("kind", ["whole", "cut"])
+def test_a_connection_that_ends_while_the_client_takes_nothing(weir, kind, coded):
+    """What has come by then is the client's, all of it; what has not makes a cut; and nobody else's bytes are among it."""
+    sent, gone = bytearray(), threading.Event()
+
+    def answer(session, number, state):
+        if state.head.get(":path") != "/long":
+            session.send(h2wire.headers(number, [(":status", "200")], False) + h2wire.data(number, b"next", True))
+            return
+        session.send(h2wire.headers(number, [(":status", "200"), ("content-type", "text/plain")], False))
+        while True:
+            room = min(16_384, session.send_window, session.window_to(number))
+            if room <= 0:
+                try:
+                    session.step(1)
+                except TimeoutError:
+                    break  # neither the client nor Weir takes more
+                continue
+            block = os.urandom(room)
+            session.send_window -= room
+            session.send_windows[number] -= room
+            session.send(h2wire.data(number, block))
+            sent.extend(block)
+        if kind == "whole":
+            session.send(h2wire.data(number, b"", True))
+        session.sock.shutdown(socket.SHUT_RDWR)
+        session.sock.close()
+        gone.set()
+
+    with Origin(answer=answer) as origin:
+        w = weir(proxy_to(origin, service={"protocol": "h2"}, workers=1,
+                          route={"compression": {"encodings": ["gzip"]}} if coded else {}))
+        ended = lambda: w.metric("weir_endpoint_connections_closed_total")
+        before = ended()
+        stream = w.connect()
+        stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        stream.send(wire.head_bytes("GET /long HTTP/1.1", [("Accept-Encoding", "gzip")]))
+        assert gone.wait(wire.PATIENCE)
+        eventually(lambda: ended() > before, "Weir has seen its end")
+        assert [w.get("/next").body for _ in range(3)] == [b"next"] * 3, "others take its place"
+        try:
+            response = stream.response()
+        except wire.Ended as end:
+            assert kind == "cut", end
+            assert coded or bytes(sent).startswith(bytes(end.message.body))
+        else:
+            assert kind == "whole"
+            body = gzip.decompress(response.body) if coded else response.body
+            assert body == bytes(sent)
+            assert (response.get("Content-Encoding") == "gzip") == coded
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

@@ -1,4 +1,4 @@
-// What the Reactor tests share: a seeded generator, and sockets that close themselves.
+// What the Reactor tests share: sockets that close themselves.
 
 import Glibc
 

@@ -53,7 +53,7 @@ enum Presence: Sendable {
 /// One key of a section, with the field of the model it fills.
 ///
 /// Its form and its key path are made when the key is first met. There are hundreds of keys, most with types of their own
-/// that the runtime has to put together, and a file has few of them: all at once took two thirds of the program's start.
+/// that the runtime has to put together, and a file has few of them: all at once took half of the program's start.
 struct Key<Model: Sendable>: Sendable {
     fileprivate let shape: KeyShape
     private let parts: Later<KeyParts<Model>>

@@ -96,6 +96,7 @@ extension Worker {
     }
 
     /// Ends whatever is under way: for this reason the one whose answer the client would have got, the others for none.
+    /// What has failed by now ends for its own.
     func endAttempts(_ exchange: ExchangePointer, _ reason: Reason) {
         abandon(exchange.attempt, reason)
         if exchange.pointee.others != nil { leaveOnly(exchange.attempt) }

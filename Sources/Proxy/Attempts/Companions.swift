@@ -1,7 +1,7 @@
 // Several attempts of one exchange at once: others beside the one it has, until one of them answers or none is left.
 //
 // Nothing the client sees tells how many there were. Whoever answers first is heard, and the others end without a
-// word about their endpoints: to be slower than somebody else is no failure.
+// word about their endpoints, unless they had failed by then: to be slower than somebody else is no failure.
 
 import Reactor
 import WeirResilience
@@ -39,7 +39,7 @@ extension Worker {
         guard attempt.exchange.pointee.others != nil else { return false }
         var found = false
         attempt.exchange.eachAttempt {
-            if $0 != attempt && $0.pointee.account.isOpen && $0.pointee.failure == nil { found = true }
+            if $0 != attempt && $0.isUnderWay { found = true }
         }
         return found
     }

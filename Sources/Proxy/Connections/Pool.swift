@@ -117,6 +117,7 @@ extension Worker {
     /// Closes a connection in any state. Its attempt must already have let go of it, its session have ended.
     func close(_ upstream: UpstreamPointer) {
         guard upstream.pointee.state != .closed else { return }
+        assert(upstream.pointee.attempt?.pointee.upstream != upstream)
         if upstream.pointee.transport.isStream {
             closeStream(upstream)
             return

@@ -128,14 +128,20 @@ extension Worker {
     func endSession(_ record: SessionPointer) {
         while let stream = record.pointee.firstStream {
             stream.pointee.isGone = true
-            stream.pointee.error = ECONNRESET
             if let client = stream.pointee.client {
+                stream.pointee.error = ECONNRESET
                 streamBroke(stream, client)
                 if client.pointee.state != .closed { close(client) }
             } else if let upstream = stream.pointee.upstream {
+                stream.pointee.isLastCall = true
                 let exchange = upstream.pointee.attempt?.exchange
                 upstreamStreamBroke(upstream)
                 if let exchange { conclude(exchange) }
+                if let attempt = upstream.pointee.attempt {
+                    // The stream's memory is another's from the next turn on: nobody goes on holding it.
+                    attempt.exchange.fail(Failure(.upstreamClosedMidBody, phase: .respond, errno: ECONNRESET))
+                    conclude(attempt.exchange)
+                }
                 if upstream.pointee.state != .closed { close(upstream) }
             }
             // Closing unlinks; should it not have, the loop must still end.

@@ -305,7 +305,8 @@ extension Worker {
                     ?? Failure(.upstreamReset, phase: .forward, errno: ECONNRESET)
             attempt.fail(failure)
         } else if !exchange.pointee.responseDone {
-            stream.pointee.error = ECONNRESET
+            // A whole answer stands, also one that has not been taken yet.
+            if !stream.pointee.ended { stream.pointee.error = ECONNRESET }
             upstream.pointee.canRead = true
             upstreamReadable(attempt, upstream)
         }

@@ -286,11 +286,14 @@ extension Worker {
         while !exchange.pointee.responseBody.isDone || exchange.pointee.responsePipe.count > 0
             || exchange.pointee.responseStages != nil
         {
-            if client.pointee.transport.isBlocked {
+            if client.pointee.transport.isBlocked, !isLastCall(upstream) {
                 armDeadlines(exchange)
                 return
             }
-            if moved >= (exchange.pointee.responseStages == nil ? Self.turnBytesMax : Self.stagedTurnBytesMax)
+            if moved
+                >= (exchange.pointee.responseStages == nil
+                    ? Self.turnBytesMax : Self.stagedTurnBytesMax),
+                !isLastCall(upstream)
             {
                 goOnNextTurn(Token(kind: TokenKind.upstream, handle: upstream.pointee.handle))
                 armDeadlines(exchange)
@@ -322,6 +325,12 @@ extension Worker {
             guard copyResponse(exchange, upstream) else { return }
         }
         responseComplete(exchange)
+    }
+
+    /// Whether what has come is taken now, though the client has not taken what it has: at most what a stream's window
+    /// lets come.
+    private func isLastCall(_ upstream: UpstreamPointer) -> Bool {
+        upstream.pointee.transport.stream?.pointee.isLastCall ?? false
     }
 
     /// One block through our memory. False: stop.

@@ -82,8 +82,8 @@ struct RequestDraft {
     let start: Int
 }
 
-/// The head an endpoint sent, with its fields and its bytes, behind which part of the body may stand: all of them
-/// valid only as long as the block they came in.
+/// The head an endpoint sent, with its fields and its bytes, behind which part of the body may stand: the bytes are valid
+/// only as long as the block they came in, the fields until another head is parsed.
 struct ResponseView {
     var head: ResponseHead
     let fields: UnsafeMutablePointer<Field>

@@ -90,6 +90,9 @@ extension AttemptPointer {
     /// It is the one whose answer the client gets, or would.
     @inline(__always) var isAnswering: Bool { pointee.exchange.attempt == self }
 
+    /// Somebody is being asked, and has not failed.
+    var isUnderWay: Bool { pointee.account.isOpen && pointee.failure == nil }
+
     /// The attempt has failed. What was seen first stands.
     func fail(_ failure: Failure) {
         if pointee.failure == nil { pointee.failure = failure }
@@ -119,7 +122,7 @@ extension ExchangePointer {
     /// An attempt that is under way; nil: none is.
     var attemptUnderWay: AttemptPointer? {
         var found: AttemptPointer?
-        eachAttempt { if $0.pointee.account.isOpen && $0.pointee.failure == nil { found = $0 } }
+        eachAttempt { if $0.isUnderWay { found = $0 } }
         return found
     }
 

@@ -37,6 +37,8 @@ struct StreamEnd {
     var isUnprocessed = false
     /// The session does not know it any more.
     var isGone = false
+    /// The session ends with what it is called for next: what has come is all there will be, and is taken now or never.
+    var isLastCall = false
     /// Trailer fields that came, as lines.
     var trailers: BufferPointer?
     /// The head of a response without content, until it is certain that none comes (`keepHead`).
