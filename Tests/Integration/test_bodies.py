@@ -191,6 +191,7 @@ def test_early_final_response_reaches_the_client(weir, backend, status, expect):
     response = stream.response()
     assert f"{response.status}" in status and response.body == b"refused"
     assert not response.interim, "nobody invited the body"
+    assert response.get("Connection") == "close", "what the client still sends is nobody's"
 
 
 def test_early_response_while_upload_continues(weir, backend):

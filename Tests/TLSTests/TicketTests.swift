@@ -102,6 +102,29 @@ struct ResumptionTests {
         #expect(try connect(server(ring(keys)), client, thread))
     }
 
+    /// OpenSSL's client of TLS 1.2 does not tell of the ticket that renews another, so it is looked for where it is kept.
+    @Test("a ticket of the key before is renewed, one of this key is not: TLS 1.2")
+    func renewed() throws {
+        var keys = try freshKeys()
+        let client = try client(TLS1_2_VERSION)
+        let thread = TLSThread()
+        /// What the client's ticket begins with, the name of the key, and whether the session was resumed.
+        func connect() throws -> (name: [UInt8], isResumed: Bool) {
+            let pair = try Pair(server(ring(keys)), client, endpoint: 7, clientThread: thread)
+            #expect(pair.handshake() == (.done, .done))
+            var ticket: UnsafePointer<UInt8>?
+            var count = 0
+            SSL_SESSION_get0_ticket(SSL_get_session(pair.client.state.pointee.ssl), &ticket, &count)
+            return (Array(UnsafeBufferPointer(start: ticket, count: min(count, 16))), pair.server.isResumed)
+        }
+        let first = try connect()
+        #expect(first.name.count == 16 && !first.isResumed)
+        #expect(try connect() == (first.name, true))
+        keys.rotate(to: try #require(TicketKeys.Key.random(sinceSeconds: 1_100)))
+        let renewed = try connect()
+        #expect(renewed.isResumed && renewed.name.count == 16 && renewed.name != first.name)
+    }
+
     @Test("not when the key is gone", arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
     func expired(version: Int32) throws {
         var keys = try freshKeys()
