@@ -48,6 +48,18 @@ def test_response_trailers_pass(weir, backend):
     assert response.body == b"hello" and list(response.trailers) == [("X-Sum", "42")]
 
 
+def test_trailers_of_one_hop_end_there(weir, backend):
+    """RFC 9110 §6.5.1: what is for the connection means nothing behind it."""
+    own = b"Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nUpgrade: x\r\n"
+    b = backend(serve(lambda r: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      + chunks(b"hello", trailers=own + b"X-Sum: 42\r\n")))
+    stream = weir(proxy_to(b)).connect()
+    post(stream, chunks(b"hello", trailers=own + b"X-Sum: 43\r\n"),
+         CHUNKED + [("TE", "trailers"), ("Connection", "TE")])
+    assert list(stream.response().trailers) == [("X-Sum", "42")]
+    assert list(b.requests[0].trailers) == [("X-Sum", "43")]
+
+
 @pytest.mark.parametrize("head", [
     b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: x, CLOSE\r\n\r\n",

@@ -52,9 +52,10 @@ def test_forwarding_fields(weir, backend):
     assert seen.get("Host") == "shop.example:8080", "Host passes as the client sent it"
 
 
-def test_untrusted_clients_cannot_forge_their_address(weir, backend):
-    """Without trusted CIDRs, what a client claims about itself is replaced."""
-    w = weir(proxy_to(backend()))
+@pytest.mark.parametrize("trusted", [[], ["10.0.0.0/8"]], ids=["nobody-trusted", "others-trusted"])
+def test_untrusted_clients_cannot_forge_their_address(weir, backend, trusted):
+    """What a client claims about itself is replaced, unless it comes from a trusted address."""
+    w = weir(proxy_to(backend(), **{"client-address": {"trusted": trusted}}))
     seen = received(w.get("/", [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-Proto", "https"),
                                 ("X-Forwarded-Host", "evil.example"), ("Forwarded", "for=203.0.113.9")]))
     assert seen.all("X-Forwarded-For") == ["127.0.0.1"]
