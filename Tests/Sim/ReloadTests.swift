@@ -40,7 +40,7 @@ import Testing
             var more: [SimulatedClient] = []
             for i in 0..<world.chance.below(3) {
                 let asks = (0...world.chance.below(3)).map {
-                    Ask(number: 9_000 + 10 * i + $0, thinksMs: $0 * 300)
+                    Ask(number: 90_000_000 + 10 * i + $0, thinksMs: $0 * 300)
                 }
                 let client = SimulatedClient(world, at: Self.path, asks)
                 client.start()

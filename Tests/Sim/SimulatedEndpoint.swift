@@ -203,7 +203,8 @@ private final class EndpointConnection {
         default: break
         }
         hasAnswered = true
-        wire.writes = behaviour.writes
+        // What comes behind an answer when the next request has gone is an answer to that: nobody could tell.
+        wire.writes = behaviour.fault == .twice ? .atOnce : behaviour.writes
         wire.send(bytes)
     }
 

@@ -286,15 +286,13 @@ extension Worker {
         while !exchange.pointee.responseBody.isDone || exchange.pointee.responsePipe.count > 0
             || exchange.pointee.responseStages != nil
         {
-            if client.pointee.transport.isBlocked, !isLastCall(upstream) {
+            if client.pointee.transport.isBlocked, !upstream.pointee.transport.isLastCall {
                 armDeadlines(exchange)
                 return
             }
-            if moved
-                >= (exchange.pointee.responseStages == nil
-                    ? Self.turnBytesMax : Self.stagedTurnBytesMax),
-                !isLastCall(upstream)
-            {
+            let movedMax =
+                exchange.pointee.responseStages == nil ? Self.turnBytesMax : Self.stagedTurnBytesMax
+            if moved >= movedMax, !upstream.pointee.transport.isLastCall {
                 goOnNextTurn(Token(kind: TokenKind.upstream, handle: upstream.pointee.handle))
                 armDeadlines(exchange)
                 return
@@ -325,12 +323,6 @@ extension Worker {
             guard copyResponse(exchange, upstream) else { return }
         }
         responseComplete(exchange)
-    }
-
-    /// Whether what has come is taken now, though the client has not taken what it has: at most what a stream's window
-    /// lets come.
-    private func isLastCall(_ upstream: UpstreamPointer) -> Bool {
-        upstream.pointee.transport.stream?.pointee.isLastCall ?? false
     }
 
     /// One block through our memory. False: stop.

@@ -33,6 +33,9 @@ struct Transport {
     @inline(__always) var exists: Bool { socket.fd >= 0 || stream != nil }
     @inline(__always) var isStream: Bool { stream != nil }
 
+    /// What has come is taken now, though whom it is for has not taken what it has: at most what a stream's window lets come.
+    var isLastCall: Bool { stream?.pointee.isLastCall ?? false }
+
     /// Bytes go in and out as they are, so that the kernel can move them without us.
     @inline(__always) var isPlainSocket: Bool { stream == nil && tls == nil }
 
