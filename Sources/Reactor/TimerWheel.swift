@@ -16,8 +16,9 @@ public struct TimerWheel: ~Copyable {
     private struct Node {
         var token: UInt64
         var deadlineMs: UInt64
-        /// The tick at which the slot it is filed in will be looked at.
-        var filedTick: UInt64
+        /// The tick at which the slot it is filed in will be looked at: the low half. A filed one is ahead of the wheel, by
+        /// less than its 64⁴ ticks.
+        var filedTick: UInt32
         var next: Int32
         var previous: Int32
         /// List it is in: slot number, `expiredList`, or -1.
@@ -42,7 +43,7 @@ public struct TimerWheel: ~Copyable {
 
     /// A new, unarmed timer.
     public mutating func create(_ token: Token) -> TimerID {
-        let node = Node(token: token.raw, deadlineMs: .max, filedTick: .max, next: -1, previous: -1, list: -1)
+        let node = Node(token: token.raw, deadlineMs: .max, filedTick: 0, next: -1, previous: -1, list: -1)
         if let id = free.popLast() {
             nodes[Int(id)] = node
             return id
@@ -62,7 +63,8 @@ public struct TimerWheel: ~Copyable {
         nodes[Int(id)].deadlineMs = deadlineMs
         let list = nodes[Int(id)].list
         if list >= 0 && list != Self.expiredList {
-            if nodes[Int(id)].filedTick &* Self.tickMs <= deadlineMs { return }
+            let ahead = nodes[Int(id)].filedTick &- UInt32(truncatingIfNeeded: tick)
+            if (tick &+ UInt64(ahead)) &* Self.tickMs <= deadlineMs { return }
             unlink(id)
         } else if list == Self.expiredList {
             unlink(id)
@@ -159,7 +161,7 @@ public struct TimerWheel: ~Copyable {
         let shift = UInt64(level) * Self.slotBits
         let furthest = (tick >> shift) + 63
         let position = min(wanted >> shift, furthest)
-        nodes[Int(id)].filedTick = position << shift
+        nodes[Int(id)].filedTick = UInt32(truncatingIfNeeded: position << shift)
         link(id, Int32(level * Self.slots + Int(position & 63)))
     }
 
