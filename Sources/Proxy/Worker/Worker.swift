@@ -125,6 +125,7 @@ public final class Worker: @unchecked Sendable {
     /// Where heads are written before they are sent.
     let output: UnsafeMutablePointer<UInt8>
     let outputBytes = 512 << 10
+    /// Where whoever parses a head has its fields put, and gives them on from: nobody else looks here.
     let fieldScratch: UnsafeMutablePointer<Field>
     public static let fieldsMax = 2048
     /// Where bytes of sessions land; their events point into it while exchanges use `input`.
