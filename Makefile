@@ -67,14 +67,18 @@ test-allocations: build ## heap allocations per request stay below ALLOCATIONS_M
 test-tsan: ## unit tests and what is marked `threads` of the integration suite under ThreadSanitizer
 	@swift build --build-tests --sanitize=thread --scratch-path .build/tsan
 	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no WEIR_SIM_SEEDS=50 \
-		swift test --skip-build --sanitize=thread --scratch-path .build/tsan --skip LibraryExamples
+		swift test --skip-build --sanitize=thread --scratch-path .build/tsan --skip LibraryExamples --skip '^SimTests'
+	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no WEIR_SIM_SEEDS=50 \
+		swift test --skip-build --sanitize=thread --scratch-path .build/tsan --filter '^SimTests'
 	@TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=0" SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/tsan/debug/weir \
 		$(PYTEST) $(call sanitized,threads)
 
 test-asan: ## the same with what is marked `bytes` under AddressSanitizer and, for the running program, LeakSanitizer
 	@swift build --build-tests --sanitize=address --scratch-path .build/asan
 	@ASAN_OPTIONS="detect_leaks=0:quarantine_size_mb=1" SWIFT_BACKTRACE=enable=no WEIR_SIM_SEEDS=200 \
-		swift test --skip-build --sanitize=address --scratch-path .build/asan
+		swift test --skip-build --sanitize=address --scratch-path .build/asan --skip '^SimTests'
+	@ASAN_OPTIONS="detect_leaks=0:quarantine_size_mb=1" SWIFT_BACKTRACE=enable=no WEIR_SIM_SEEDS=200 \
+		swift test --skip-build --sanitize=address --scratch-path .build/asan --filter '^SimTests'
 	@ASAN_OPTIONS="quarantine_size_mb=1" LSAN_OPTIONS="suppressions=$(CURDIR)/Tests/lsan.supp:print_suppressions=0" \
 		SWIFT_BACKTRACE=enable=no WEIR_BIN=.build/asan/debug/weir $(PYTEST) $(call sanitized,bytes)
 
