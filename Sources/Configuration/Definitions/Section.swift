@@ -139,11 +139,12 @@ struct Key<Model: Sendable>: Sendable {
 
     /// A key that groups others: what stands under it fills fields of the same model.
     init(
-        _ name: String, group: @escaping @autoclosure @Sendable () -> Section<Model>, for uses: Uses = .all,
+        _ name: String, group section: @escaping @autoclosure @Sendable () -> Section<Model>,
+        for uses: Uses = .all,
         since: String = KeyShape.firstVersion, _ doc: String, example: String
     ) {
         let parts = Later {
-            let group = group()
+            let group = section()
             return KeyParts<Model>(
                 group.kind, fill: { node, model in group.fill(&model, from: node) },
                 write: { model, uses in group.write(model, uses) })
@@ -247,7 +248,7 @@ private final class Later<Value: AnyObject & Sendable>: Sendable {
     }
 
     @inline(never)
-    private func first() -> Value {
+    private func makeFirst() -> Value {
         let new = Unmanaged.passRetained(make())
         let (isKept, _) = made.compareExchange(
             expected: 0, desired: UInt(bitPattern: new.toOpaque()), ordering: .acquiringAndReleasing)
