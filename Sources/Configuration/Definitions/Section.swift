@@ -242,7 +242,7 @@ private final class Later<Value: AnyObject & Sendable>: Sendable {
     @inline(__always)
     var value: Value {
         guard let found = UnsafeRawPointer(bitPattern: made.load(ordering: .acquiring)) else {
-            return first()
+            return makeFirst()
         }
         return Unmanaged<Value>.fromOpaque(found).takeUnretainedValue()
     }
